@@ -1,0 +1,44 @@
+# What a person does with this repository, one line each: `make help`.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON := .deps/venv/bin/python
+# A step announces itself, so that a long run shows where it is.
+say = @printf '\n== %s\n' "$(1)"
+
+.PHONY: help deps build models demo test smoke clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
+
+deps: ## what the demo and the tests need, into .deps/ (idempotent; pinned and verified)
+	@deploy/setup/deps.sh
+
+build: ## the release binary, target/release/driftline
+	$(call say,building)
+	@cargo build --release --locked
+
+models: deps ## the demo's models, into models/
+	@$(PYTHON) deploy/demo/models.py
+
+demo: deps build models ## everything on this machine under live traffic; Ctrl-C ends it
+	@exec $(PYTHON) deploy/demo/demo.py $(DEMO_FLAGS)
+
+smoke: build models ## the demo without a person: two minutes of traffic, every number asserted
+	@deploy/setup/deps.sh browser
+	@exec $(PYTHON) deploy/demo/smoke.py
+
+test: deps ## format, lints, all tests (end-to-end ones with real processes)
+	$(call say,format)
+	@cargo fmt --all --check
+	$(call say,lints)
+	@cargo clippy --workspace --all-targets --locked -- -D warnings
+	$(call say,the demo's own tests)
+	@$(PYTHON) -m unittest discover --quiet --start-directory deploy/demo/tests
+	$(call say,tests)
+	@cargo test --workspace --locked
+
+clean: ## remove what was built and what the demo left (.deps/ stays)
+	@rm -rf target rendered data/demo data/smoke* models/support-router models/digits

@@ -1,0 +1,177 @@
+//! The JSON API and the page's files. Paths and bodies are those of [`contract::api`].
+
+mod assets;
+
+use std::sync::{Arc, PoisonError};
+
+use axum::{
+    Json, Router,
+    extract::{Path, Query, State, rejection::JsonRejection},
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use contract::api::{BaselineInfo, FeatureDetail, FeatureVerdict, FreezeBaseline, Overview};
+use serde::Deserialize;
+use store::read::{Reader, Window};
+use tower_http::{compression::CompressionLayer, set_header::SetResponseHeaderLayer};
+
+use crate::{
+    baseline::{self, BaselineError},
+    config::Config,
+    cycle::{Clock, Shared, Snapshot, model::event},
+};
+
+pub use assets::Asset;
+
+/// Verdicts in one answer unless asked for fewer, and at most.
+const VERDICTS_MAX: u64 = 1_000;
+/// Earlier verdicts in a feature's detail.
+const HISTORY_MAX: u64 = 120;
+
+/// The page may load scripts, styles and data from this server alone, and nobody may frame it.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+     font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// What the handlers share.
+#[derive(Clone)]
+pub struct Api {
+    /// The last cycle's snapshot.
+    pub shared: Shared,
+    /// The database.
+    pub reader: Reader,
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// The clock.
+    pub clock: Clock,
+}
+
+/// An error as the client sees it: a status and one sentence.
+#[derive(Debug)]
+struct Refusal(StatusCode, String);
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.0, Json(serde_json::json!({ "error": self.1 }))).into_response()
+    }
+}
+
+impl From<store::Error> for Refusal {
+    fn from(error: store::Error) -> Self {
+        tracing::warn!(%error, "a request could not be answered from the database");
+        Self(StatusCode::SERVICE_UNAVAILABLE, "the database did not answer; try again".to_owned())
+    }
+}
+
+impl From<BaselineError> for Refusal {
+    fn from(error: BaselineError) -> Self {
+        match error {
+            BaselineError::Store(error) => error.into(),
+            error => Self(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()),
+        }
+    }
+}
+
+/// Routes of the API, and the page's files under every other path.
+pub fn router(api: Api, files: Vec<Asset>) -> Router {
+    let fixed = |name: HeaderName, value: &'static str| {
+        SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
+    };
+    Router::new()
+        .route("/api/v1/overview", get(overview))
+        .route("/api/v1/models/{model}/features/{feature}", get(feature))
+        .route("/api/v1/verdicts", get(verdicts))
+        .route("/api/v1/baselines", get(baselines).post(freeze))
+        .with_state(api)
+        .fallback_service(assets::service(files))
+        .layer(fixed(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY))
+        .layer(fixed(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .layer(fixed(header::X_FRAME_OPTIONS, "DENY"))
+        .layer(fixed(header::REFERRER_POLICY, "no-referrer"))
+        .layer(fixed(HeaderName::from_static("cross-origin-opener-policy"), "same-origin"))
+        .layer(CompressionLayer::new())
+}
+
+fn snapshot(api: &Api) -> Result<Arc<Snapshot>, Refusal> {
+    let shared = api.shared.read().unwrap_or_else(PoisonError::into_inner).clone();
+    shared.ok_or_else(|| {
+        Refusal(StatusCode::SERVICE_UNAVAILABLE, "the first cycle is not done yet; try again".to_owned())
+    })
+}
+
+async fn overview(State(api): State<Api>) -> Result<Json<Overview>, Refusal> {
+    Ok(Json(snapshot(&api)?.overview.clone()))
+}
+
+async fn feature(
+    State(api): State<Api>,
+    Path((model, feature)): Path<(String, String)>,
+) -> Result<Json<FeatureDetail>, Refusal> {
+    let snapshot = snapshot(&api)?;
+    let missing = || Refusal(StatusCode::NOT_FOUND, format!("there is no verdict on {feature} of {model} yet"));
+    let of_model = snapshot.overview.models.iter().find(|known| known.model == model);
+    let verdict = of_model.and_then(|known| known.features.iter().find(|verdict| verdict.feature == feature)).cloned();
+    let key = (model.clone(), feature.clone());
+    let distribution = snapshot.distributions.get(&key).cloned();
+    let (Some(verdict), Some(distribution)) = (verdict, distribution) else { return Err(missing()) };
+    let mut history = read_verdicts(&api.reader, &model, &feature, HISTORY_MAX).await?;
+    history.reverse();
+    Ok(Json(FeatureDetail { verdict, distribution, history }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct VerdictsQuery {
+    #[serde(default)]
+    model: String,
+    #[serde(default)]
+    feature: String,
+    limit: Option<u64>,
+}
+
+async fn verdicts(
+    State(api): State<Api>,
+    query: Result<Query<VerdictsQuery>, axum::extract::rejection::QueryRejection>,
+) -> Result<Json<Vec<FeatureVerdict>>, Refusal> {
+    let Query(query) = query.map_err(|error| Refusal(StatusCode::BAD_REQUEST, error.body_text()))?;
+    let limit = query.limit.unwrap_or(VERDICTS_MAX).min(VERDICTS_MAX);
+    Ok(Json(read_verdicts(&api.reader, &query.model, &query.feature, limit).await?))
+}
+
+/// Rows of another version's making that no longer read are left out.
+async fn read_verdicts(
+    reader: &Reader,
+    model: &str,
+    feature: &str,
+    limit: u64,
+) -> Result<Vec<FeatureVerdict>, store::Error> {
+    let rows = reader.verdicts(model, feature, limit).await?;
+    Ok(rows.iter().filter_map(|evidence| serde_json::from_str(evidence).ok()).collect())
+}
+
+async fn baselines(State(api): State<Api>) -> Result<Json<Vec<BaselineInfo>>, Refusal> {
+    Ok(Json(api.reader.baselines(true).await?.iter().map(baseline::info).collect()))
+}
+
+async fn freeze(
+    State(api): State<Api>,
+    request: Result<Json<FreezeBaseline>, JsonRejection>,
+) -> Result<Json<BaselineInfo>, Refusal> {
+    let Json(FreezeBaseline { model, from_ms, to_ms }) =
+        request.map_err(|error| Refusal(StatusCode::BAD_REQUEST, error.body_text()))?;
+    if from_ms >= to_ms || from_ms < 0 {
+        let what = format!("from_ms ({from_ms}) has to be at least 0 and before to_ms ({to_ms})");
+        return Err(Refusal(StatusCode::BAD_REQUEST, what));
+    }
+    let (span, now_ms) = (Window { start_ms: from_ms, end_ms: to_ms }, (api.clock)());
+    let limits = &api.config.freezing;
+    let frozen = baseline::from_rows(&api.reader, &model, span, false, Vec::new(), limits, now_ms).await?;
+    frozen.check_size(&api.config.of(&model).policy)?;
+    let text = format!(
+        "Reference frozen from stored rows: {} observations, {} features.",
+        frozen.info.observations, frozen.info.features
+    );
+    frozen.save(&api.reader).await?;
+    api.reader.insert_events(&[event(now_ms, "baseline", &model, &frozen.info.version, text)]).await?;
+    Ok(Json(frozen.info))
+}

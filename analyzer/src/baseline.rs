@@ -1,0 +1,247 @@
+//! References: frozen from stored rows or from a file, written once, read back.
+//!
+//! A baseline is one reference a feature, under one fingerprint; the newest of a model is in force. Nothing slides: a new
+//! baseline is an act (a file named in the configuration, a call of the API) or, where there is none, the first good
+//! observations, marked provisional.
+
+mod files;
+
+use contract::{api::BaselineInfo, feature};
+use store::read::{BaselineRow, BaselineSummary, FeatureSeen, Reader, Window, bin};
+
+use crate::{
+    config::{Freezing, RawBaseline},
+    judge::{
+        gate::Policy,
+        reference::{self, Reference, ReferenceError},
+    },
+};
+
+pub use files::FileError;
+
+/// A baseline with its references, features in the order in which they are judged and shown.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Baseline {
+    /// At a glance.
+    pub info: BaselineInfo,
+    /// One reference a feature.
+    pub features: Vec<Frozen>,
+}
+
+/// The reference of one feature.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Frozen {
+    /// Its name.
+    pub name: String,
+    /// Its reference.
+    pub reference: Reference,
+    /// Whether the first traffic made it.
+    pub provisional: bool,
+}
+
+/// Why no baseline could be had.
+#[derive(Debug, thiserror::Error)]
+pub enum BaselineError {
+    /// The database did not answer.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// A file could not be used.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// What is stored is damaged.
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
+    /// There is nothing to freeze.
+    #[error(
+        "no features of {model} are stored between {from_ms} and {to_ms} (milliseconds since 1970); choose a time range with traffic"
+    )]
+    Empty {
+        /// Model name.
+        model: String,
+        /// Start of the range.
+        from_ms: i64,
+        /// End of the range.
+        to_ms: i64,
+    },
+    /// Too little to see anything.
+    #[error(
+        "{rows} rows cannot show a shift below {visible:.2} in {features} features, and the limit is {limit:.2}; freeze at least {needed} rows"
+    )]
+    TooSmall {
+        /// Rows there are.
+        rows: u64,
+        /// Features there are.
+        features: usize,
+        /// Smallest shift that they can show.
+        visible: f64,
+        /// Smallest shift that they must show.
+        limit: f64,
+        /// Rows that would do.
+        needed: u64,
+    },
+}
+
+impl Baseline {
+    /// Puts references together; the order and the fingerprint follow from the contents.
+    #[must_use]
+    pub fn new(model: &str, version: &str, frozen_at_ms: i64, mut features: Vec<Frozen>) -> Self {
+        features.sort_by(|a, b| {
+            feature::priority(&a.name).cmp(&feature::priority(&b.name)).then_with(|| a.name.cmp(&b.name))
+        });
+        let info = BaselineInfo {
+            model: model.to_owned(),
+            version: version.to_owned(),
+            fingerprint: reference::fingerprint(features.iter().map(|f| (f.name.as_str(), &f.reference))),
+            frozen_at_ms,
+            features: features.len() as u64,
+            observations: features.iter().map(|f| f.reference.total()).max().unwrap_or(0),
+            provisional: features.iter().any(|f| f.provisional),
+        };
+        Self { info, features }
+    }
+
+    /// Reads a stored baseline.
+    ///
+    /// # Errors
+    /// [`BaselineError`] when the database does not answer or a row is damaged.
+    pub async fn load(reader: &Reader, summary: &BaselineSummary) -> Result<Self, BaselineError> {
+        let rows = reader.baseline(&summary.model, &summary.fingerprint).await?;
+        let features: Result<Vec<Frozen>, ReferenceError> = rows
+            .into_iter()
+            .map(|row| {
+                let reference = Reference::parse(&row.feature, &row.bins)?;
+                Ok(Frozen { name: row.feature, reference, provisional: row.provisional })
+            })
+            .collect();
+        let loaded = Self::new(&summary.model, &summary.version, summary.frozen_at_ms, features?);
+        // The stored fingerprint names the rows; it stays what they were written under.
+        Ok(Self { info: info(summary), ..loaded })
+    }
+
+    /// Writes it down, which puts it in force.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn save(&self, reader: &Reader) -> Result<(), store::Error> {
+        let info = &self.info;
+        let rows: Vec<BaselineRow> = self
+            .features
+            .iter()
+            .map(|frozen| BaselineRow {
+                model: info.model.clone(),
+                version: info.version.clone(),
+                feature: frozen.name.clone(),
+                fingerprint: info.fingerprint.clone(),
+                frozen_at_ms: info.frozen_at_ms,
+                provisional: frozen.provisional,
+                m: frozen.reference.total(),
+                bins: frozen.reference.to_json(),
+            })
+            .collect();
+        reader.insert_baseline(&rows).await
+    }
+
+    /// The reference of a feature.
+    #[must_use]
+    pub fn reference(&self, feature: &str) -> Option<&Reference> {
+        self.features.iter().find(|frozen| frozen.name == feature).map(|frozen| &frozen.reference)
+    }
+
+    /// Refuses a baseline whose largest feature cannot show what the policy asks.
+    ///
+    /// # Errors
+    /// [`BaselineError::TooSmall`].
+    pub fn check_size(&self, policy: &Policy) -> Result<(), BaselineError> {
+        let features = self.features.len();
+        let spread = (2.0 * features.max(1) as f64 / policy.delta).ln();
+        let rows = self.info.observations;
+        let visible = 2.0 * (spread / (2.0 * rows.max(1) as f64)).sqrt() + policy.delta_ignore;
+        if visible <= policy.detectable_min {
+            return Ok(());
+        }
+        let needed = (2.0 * spread / (policy.detectable_min - policy.delta_ignore).powi(2)).ceil() as u64;
+        Err(BaselineError::TooSmall { rows, features, visible, limit: policy.detectable_min, needed })
+    }
+}
+
+/// A stored summary as the API gives it.
+#[must_use]
+pub fn info(summary: &BaselineSummary) -> BaselineInfo {
+    BaselineInfo {
+        model: summary.model.clone(),
+        version: summary.version.clone(),
+        fingerprint: summary.fingerprint.clone(),
+        frozen_at_ms: summary.frozen_at_ms,
+        features: summary.features,
+        observations: summary.observations,
+        provisional: summary.provisional,
+    }
+}
+
+/// Freezes the features of a model's rows in a span, except those that `keep` already holds, which stay as they are.
+///
+/// # Errors
+/// [`BaselineError`].
+pub async fn from_rows(
+    reader: &Reader,
+    model: &str,
+    span: Window,
+    provisional: bool,
+    keep: Vec<Frozen>,
+    limits: &Freezing,
+    now_ms: i64,
+) -> Result<Baseline, BaselineError> {
+    let mut seen = reader.features_seen(model, span).await?;
+    seen.retain(|feature| keep.iter().all(|kept| kept.name != feature.feature));
+    if seen.is_empty() && keep.is_empty() {
+        return Err(BaselineError::Empty { model: model.to_owned(), from_ms: span.start_ms, to_ms: span.end_ms });
+    }
+    seen.sort_by_key(|feature| (feature::priority(&feature.feature), feature.feature.clone()));
+    let mut features = keep;
+    for feature in seen.iter().take(limits.features_max.saturating_sub(features.len())) {
+        let reference = freeze(reader, model, feature, span, limits).await?;
+        if reference.total() > 0 {
+            features.push(Frozen { name: feature.feature.clone(), reference, provisional });
+        }
+    }
+    let whole = Window { start_ms: span.start_ms, end_ms: span.end_ms };
+    let version =
+        reader.windows(model, whole, i64::MAX, 1).await?.pop().map(|window| window.version).unwrap_or_default();
+    Ok(Baseline::new(model, &version, now_ms, features))
+}
+
+/// A feature is what most of its rows are: numbers or categories. Values of the other kind, and names beyond the limit, are
+/// counted too: a column that mixes them does not drift by going on as it was.
+async fn freeze(
+    reader: &Reader,
+    model: &str,
+    feature: &FeatureSeen,
+    span: Window,
+    limits: &Freezing,
+) -> Result<Reference, store::Error> {
+    let name = &feature.feature;
+    if feature.categories > feature.numbers {
+        let counted = reader.category_counts(model, name, span, limits.bins as u64).await?;
+        let named = Reference::categories(counted.named, feature.missing, limits.bins);
+        return Ok(named.plus(bin::NEVER_SEEN, counted.rest).plus(bin::OTHER, feature.numbers));
+    }
+    let sample = reader.numbers(model, name, span, limits.rows_max).await?;
+    // Where the numbers are a sample, the others count in proportion.
+    let (taken, all) = (sample.values.len() as u64 + sample.missing, feature.numbers + feature.missing);
+    let share = if taken < all { taken as f64 / all as f64 } else { 1.0 };
+    let other = (feature.categories as f64 * share).round() as u64;
+    Ok(Reference::numbers(&sample.values, sample.missing, limits.bins).plus(bin::OTHER, other))
+}
+
+/// Freezes a file's columns.
+///
+/// # Errors
+/// [`BaselineError::File`].
+pub fn from_file(model: &str, file: &RawBaseline, limits: &Freezing, now_ms: i64) -> Result<Baseline, BaselineError> {
+    let columns = files::read(file, limits)?;
+    let features = columns
+        .into_iter()
+        .map(|(name, column)| Frozen { name, reference: column.freeze(limits.bins), provisional: false })
+        .collect();
+    Ok(Baseline::new(model, "", now_ms, features))
+}

@@ -1,0 +1,229 @@
+//! The data path: window, judge, publish. The file to read first.
+//!
+//! A cycle moves the watermark, judges every window that it closed, and puts together what the API shows. It holds only what
+//! it can read back: after a restart the next window follows the last one judged, with the states it had.
+
+pub mod figures;
+pub mod model;
+pub mod paced;
+pub mod span;
+mod verdicts;
+pub mod watermark;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, RwLock},
+    time::Instant,
+};
+
+use contract::{
+    api::{Distribution, Event, Overview, Pipeline, SloStatus},
+    slo::SloFile,
+};
+use store::read::{BaselineSummary, EventRow, ModelSeen, Reader, SourceSeen};
+
+use crate::{
+    baseline::{self, BaselineError},
+    config::Config,
+    judge::burn,
+    publish::Metrics,
+};
+use model::ModelState;
+use paced::Paced;
+
+/// How far back models and sources are looked for, in milliseconds.
+const LOOK_BACK_MS: i64 = 86_400_000;
+/// Events shown.
+const EVENTS_SHOWN: u64 = 50;
+
+/// What the API shows, replaced as a whole after every cycle.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The first page.
+    pub overview: Overview,
+    /// Reference and window of each (model, feature).
+    pub distributions: HashMap<(String, String), Distribution>,
+    /// Share of low-confidence answers by model.
+    pub low_shares: HashMap<String, f64>,
+}
+
+/// The snapshot of the last cycle; `None` before the first.
+pub type Shared = Arc<RwLock<Option<Arc<Snapshot>>>>;
+
+/// Milliseconds since the Unix epoch.
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// The analyzer's loop body and what it remembers between two rounds.
+pub struct Cycle {
+    reader: Reader,
+    config: Arc<Config>,
+    slo: Option<SloFile>,
+    slos: Paced<Vec<SloStatus>>,
+    clock: Clock,
+    metrics: Metrics,
+    shared: Shared,
+    watermark_ms: Option<i64>,
+    files_loaded: bool,
+    models: BTreeMap<String, ModelState>,
+}
+
+impl Cycle {
+    /// A cycle that has seen nothing yet.
+    #[must_use]
+    pub fn new(reader: Reader, config: Arc<Config>, slo: Option<SloFile>, clock: Clock, metrics: Metrics) -> Self {
+        Self {
+            reader,
+            config,
+            slo,
+            slos: Paced::default(),
+            clock,
+            metrics,
+            shared: Shared::default(),
+            watermark_ms: None,
+            files_loaded: false,
+            models: BTreeMap::new(),
+        }
+    }
+
+    /// Where the snapshots appear.
+    #[must_use]
+    pub fn shared(&self) -> Shared {
+        Arc::clone(&self.shared)
+    }
+
+    /// One round.
+    ///
+    /// # Errors
+    /// When the database does not answer; nothing is lost, the next round goes on where this one stopped. A single model's
+    /// trouble is counted and logged, and the others go on.
+    pub async fn tick(&mut self) -> Result<(), BaselineError> {
+        let (began, now_ms) = (Instant::now(), (self.clock)());
+        // Files first: a baseline named in the configuration is in force before the first window is judged.
+        self.load_files(now_ms).await?;
+        let sources = self.reader.sources(now_ms - LOOK_BACK_MS).await?;
+        let seen = self.reader.models(now_ms - LOOK_BACK_MS, self.config.models_max).await?;
+        // Window: the watermark never goes back, so a closed window stays closed.
+        let moved = watermark::of(&sources, !seen.is_empty(), now_ms, &self.config.windows);
+        self.watermark_ms = self.watermark_ms.max(moved);
+        // Judge: each model by its own reference.
+        let in_force = self.reader.baselines(false).await?;
+        for model in &seen {
+            self.judge(model, &in_force, now_ms).await;
+        }
+        // A model that is no longer asked is forgotten here; the database remembers it, should it come back.
+        self.models.retain(|name, _| seen.iter().any(|model| model.model == *name));
+        // Publish: one snapshot for API and metrics, so that they cannot disagree.
+        let snapshot = self.snapshot(&seen, &sources, now_ms).await?;
+        self.metrics.publish(&snapshot.overview, &snapshot.low_shares);
+        self.metrics.cycle_done(began.elapsed(), now_ms);
+        *self.shared.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Arc::new(snapshot));
+        Ok(())
+    }
+
+    /// Freezes the files of the configuration, each content once: what was promoted since stays in force.
+    async fn load_files(&mut self, now_ms: i64) -> Result<(), BaselineError> {
+        if self.files_loaded {
+            return Ok(());
+        }
+        let known = self.reader.baselines(true).await?;
+        for (model, file) in &self.config.files {
+            let frozen = baseline::from_file(model, file, &self.config.freezing, now_ms)?;
+            let fingerprint = &frozen.info.fingerprint;
+            if known.iter().any(|old| old.model == *model && old.fingerprint == *fingerprint) {
+                continue;
+            }
+            let text = format!("Reference frozen from {}: {} features.", file.file.display(), frozen.info.features);
+            let event = EventRow {
+                at: now_ms,
+                kind: "baseline".to_owned(),
+                model: model.clone(),
+                version: String::new(),
+                text,
+            };
+            frozen.save(&self.reader).await?;
+            self.reader.insert_events(&[event]).await?;
+        }
+        self.files_loaded = true;
+        Ok(())
+    }
+
+    async fn judge(&mut self, seen: &ModelSeen, in_force: &[BaselineSummary], now_ms: i64) {
+        let Some(watermark_ms) = self.watermark_ms else { return };
+        let state = self.models.entry(seen.model.clone()).or_default();
+        let summary = in_force.iter().find(|summary| summary.model == seen.model);
+        let round = model::Round {
+            reader: &self.reader,
+            config: &self.config,
+            metrics: &self.metrics,
+            seen,
+            watermark_ms,
+            now_ms,
+        };
+        if let Err(error) = state.advance(&round, summary).await {
+            self.metrics.failed(error_reason(&error));
+            tracing::warn!(model = seen.model, %error, "a model could not be judged in this cycle");
+        }
+    }
+
+    async fn snapshot(
+        &mut self,
+        seen: &[ModelSeen],
+        sources: &[SourceSeen],
+        now_ms: i64,
+    ) -> Result<Snapshot, BaselineError> {
+        let figures =
+            figures::Figures { reader: &self.reader, config: &self.config, now_ms, watermark_ms: self.watermark_ms };
+        let mut models = Vec::with_capacity(seen.len());
+        let (mut distributions, mut low_shares) = (HashMap::new(), HashMap::new());
+        for model in seen {
+            let state = self.models.entry(model.model.clone()).or_default();
+            models.push(figures.model(model, state).await?);
+            let low_share = state.confidence.as_ref().and_then(|figures| figures.low_share);
+            low_shares.extend(low_share.map(|share| (model.model.clone(), share)));
+            distributions.extend(state.distributions().map(|(name, shown)| ((model.model.clone(), name), shown)));
+        }
+        models.sort_by(|a, b| a.model.cmp(&b.model));
+        let slos = match (&self.slo, self.slos.fresh(now_ms)) {
+            (None, _) => Vec::new(),
+            (Some(_), Some(counted)) => counted.clone(),
+            (Some(file), None) => {
+                let began = Instant::now();
+                let counted = figures.slos(file).await?;
+                // Burn rates are worth counting again only when the shortest window has moved a little.
+                self.slos.put(counted, now_ms, burn::recount_millis(file), began.elapsed()).clone()
+            }
+        };
+        let rows = self.reader.row_counts().await?;
+        let events = self.reader.events(EVENTS_SHOWN).await?;
+        let overview = Overview {
+            at_ms: now_ms,
+            watermark_ms: self.watermark_ms,
+            models,
+            slos,
+            events: events.into_iter().map(event).collect(),
+            pipeline: Pipeline {
+                observations: rows.observations,
+                payloads: rows.payloads,
+                labels: rows.labels,
+                sources: sources.iter().map(figures::source).collect(),
+            },
+        };
+        Ok(Snapshot { overview, distributions, low_shares })
+    }
+}
+
+fn event(row: EventRow) -> Event {
+    Event { at_ms: row.at, kind: row.kind, model: row.model, version: row.version, text: row.text }
+}
+
+/// The reason under which a failure is counted.
+#[must_use]
+pub fn error_reason(error: &BaselineError) -> &'static str {
+    match error {
+        BaselineError::Store(error) if error.is_unavailable() => "store_unavailable",
+        BaselineError::Store(_) => "store_refused",
+        BaselineError::File(_) => "baseline_file",
+        BaselineError::Reference(_) => "baseline_damaged",
+        BaselineError::Empty { .. } | BaselineError::TooSmall { .. } => "baseline_small",
+    }
+}

@@ -1,0 +1,263 @@
+//! Figures beside the drift verdicts: traffic, confidence, classes, shadows, SLOs.
+
+use std::time::Instant;
+
+use contract::{
+    api::{
+        ClassShare, Distribution, DriftState, Flip, ModelOverview, ShadowStatus, SloStatus, Source, Traffic,
+        TrafficPoint,
+    },
+    feature,
+    slo::SloFile,
+    wire::Ledger,
+};
+use store::read::{ModelSeen, Reader, ShadowCounts, SourceSeen, TrafficCounts, Window};
+
+use super::model::{ModelState, event};
+use crate::{
+    config::Config,
+    judge::{
+        agreement::{self, Pairs},
+        burn::{self, Events},
+        display,
+        reference::Reference,
+        sentence,
+    },
+};
+
+/// Span of "now" on the page.
+const TRAFFIC_MS: i64 = 60_000;
+/// Windows in a sparkline.
+const HISTORY_WINDOWS: i64 = 60;
+/// Bars of the confidence histogram, from 0 to 1.
+const CONFIDENCE_BINS: u32 = 20;
+/// Classes shown.
+const CLASSES_MAX: usize = 20;
+/// Classes looked at, so that the most frequent of the reference are among them.
+const CLASSES_READ: u64 = 1_000;
+/// Shadows of one primary shown.
+const SHADOWS_MAX: u64 = 8;
+/// Label pairs shown.
+const FLIPS_MAX: u64 = 10;
+
+/// Confidence and class mix of one window.
+#[derive(Clone, Debug)]
+pub struct ConfidenceFigures {
+    window: Window,
+    fingerprint: String,
+    distribution: Option<Distribution>,
+    mean: Option<f64>,
+    /// Share of answers below the floor.
+    pub low_share: Option<f64>,
+    classes: Vec<ClassShare>,
+}
+
+/// What figures are made of.
+pub struct Figures<'a> {
+    /// The database.
+    pub reader: &'a Reader,
+    /// The configuration.
+    pub config: &'a Config,
+    /// The clock.
+    pub now_ms: i64,
+    /// Event time that is closed.
+    pub watermark_ms: Option<i64>,
+}
+
+impl Figures<'_> {
+    /// A model at a glance.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn model(&self, seen: &ModelSeen, state: &mut ModelState) -> Result<ModelOverview, store::Error> {
+        self.confidence(seen, state).await?;
+        let shadows = self.shadows(seen, state).await?;
+        let history = self.history(&seen.model, state).await?;
+        let confidence = state.confidence.as_ref();
+        let settings = self.config.of(&seen.model);
+        let features = state.baseline().map_or(0, |baseline| baseline.features.len());
+        Ok(ModelOverview {
+            model: seen.model.clone(),
+            version: seen.version.clone(),
+            state: state.verdicts().iter().map(|verdict| verdict.state).max().unwrap_or(DriftState::Insufficient),
+            traffic: self.traffic(&seen.model).await?,
+            history,
+            features: state.verdicts().to_vec(),
+            confidence: confidence.and_then(|figures| figures.distribution.clone()),
+            confidence_mean: confidence.and_then(|figures| figures.mean),
+            classes: confidence.map(|figures| figures.classes.clone()).unwrap_or_default(),
+            shadows,
+            baseline: state.baseline().map(|baseline| baseline.info.clone()),
+            guarantee: sentence::guarantee(&settings.policy, features),
+        })
+    }
+
+    async fn traffic(&self, model: &str) -> Result<Traffic, store::Error> {
+        let span = Window { start_ms: self.now_ms - TRAFFIC_MS, end_ms: self.now_ms };
+        let counts = self.reader.traffic(model, span, TRAFFIC_MS).await?;
+        Ok(counts.first().map(|counts| traffic(counts, TRAFFIC_MS)).unwrap_or_default())
+    }
+
+    /// Every window has its point; one without requests is a point at 0.
+    async fn history(&self, model: &str, state: &mut ModelState) -> Result<Vec<TrafficPoint>, store::Error> {
+        if let Some(shown) = state.history.fresh(self.now_ms) {
+            return Ok(shown.clone());
+        }
+        let began = Instant::now();
+        let length_ms = self.config.windows.length_ms;
+        let end_ms = self.now_ms.div_euclid(length_ms) * length_ms;
+        let span = Window { start_ms: end_ms - HISTORY_WINDOWS * length_ms, end_ms };
+        let counts = self.reader.traffic(model, span, length_ms).await?;
+        let points = (0..HISTORY_WINDOWS).map(|i| span.start_ms + i * length_ms).map(|at_ms| {
+            let found = counts.iter().find(|counts| counts.start_ms == at_ms);
+            TrafficPoint { at_ms, traffic: found.map(|counts| traffic(counts, length_ms)).unwrap_or_default() }
+        });
+        Ok(state.history.put(points.collect(), self.now_ms, 0, began.elapsed()).clone())
+    }
+
+    /// Counted once a window and reference.
+    async fn confidence(&self, seen: &ModelSeen, state: &mut ModelState) -> Result<(), store::Error> {
+        let Some(window) = state.last_window().or_else(|| self.last_closed()) else { return Ok(()) };
+        let fingerprint = state.baseline().map(|baseline| baseline.info.fingerprint.clone()).unwrap_or_default();
+        let known = state.confidence.as_ref();
+        if known.is_some_and(|figures| figures.window == window && figures.fingerprint == fingerprint) {
+            return Ok(());
+        }
+        let low = self.config.of(&seen.model).low_confidence;
+        let counts =
+            self.reader.confidence(&seen.model, feature::OUTPUT_CONFIDENCE, window, low, CONFIDENCE_BINS).await?;
+        let classes = self.reader.category_counts(&seen.model, feature::OUTPUT_LABEL, window, CLASSES_READ).await?;
+        let reference = |name| state.baseline().and_then(|baseline| baseline.reference(name));
+        let answers = counts.answers as f64;
+        let edges: Vec<f64> = (0..=CONFIDENCE_BINS).map(|i| f64::from(i) / f64::from(CONFIDENCE_BINS)).collect();
+        let distribution = (counts.answers > 0).then(|| Distribution {
+            names: Vec::new(),
+            reference: match reference(feature::OUTPUT_CONFIDENCE) {
+                Some(Reference::Numbers(numbers)) => display::reference_over(numbers, &edges),
+                _ => Vec::new(),
+            },
+            current: counts.histogram.iter().map(|n| *n as f64 / answers).collect(),
+            edges,
+        });
+        let share = |n: f64| (counts.answers > 0).then(|| n / answers);
+        let (mean, low_share) = (share(counts.sum), share(counts.low as f64));
+        let classes = display::classes(reference(feature::OUTPUT_LABEL), &classes, CLASSES_MAX);
+        state.confidence = Some(ConfidenceFigures { window, fingerprint, distribution, mean, low_share, classes });
+        Ok(())
+    }
+
+    /// The newest closed window, where none was judged yet.
+    fn last_closed(&self) -> Option<Window> {
+        let length_ms = self.config.windows.length_ms;
+        let end_ms = self.watermark_ms?.div_euclid(length_ms) * length_ms;
+        Some(Window { start_ms: end_ms - length_ms, end_ms })
+    }
+
+    async fn shadows(&self, seen: &ModelSeen, state: &mut ModelState) -> Result<Vec<ShadowStatus>, store::Error> {
+        if let Some((_, shown)) = state.shadows_shown.fresh(self.now_ms).filter(|(of, _)| *of == seen.version) {
+            return Ok(shown.clone());
+        }
+        let (began, mut shadows) = (Instant::now(), Vec::new());
+        for counts in self.reader.shadows(&seen.model, &seen.version, SHADOWS_MAX).await? {
+            let status = self.shadow(&counts).await?;
+            let key = format!("{}/{}", counts.version, counts.shadow);
+            let before = state.shadows.insert(key, status.verdict);
+            if before.is_some_and(|before| before != status.verdict) {
+                let text = format!("{}: {}", status.verdict.as_str(), status.sentence);
+                let row = event(self.now_ms, "shadow", &seen.model, &counts.shadow, text);
+                self.reader.insert_events(&[row]).await?;
+            }
+            shadows.push(status);
+        }
+        let counted = (seen.version.clone(), shadows);
+        Ok(state.shadows_shown.put(counted, self.now_ms, 0, began.elapsed()).1.clone())
+    }
+
+    async fn shadow(&self, counts: &ShadowCounts) -> Result<ShadowStatus, store::Error> {
+        let pairs = Pairs {
+            pairs: counts.pairs,
+            agreed: counts.agreed,
+            answered: counts.answered,
+            errors: counts.errors,
+            shed: counts.shed,
+            seconds: ((counts.last_ms - counts.first_ms).max(0) / 1_000) as u64,
+        };
+        let decision = agreement::decide(&pairs, &self.config.of(&counts.model).shadow);
+        let flips = self.reader.flips(&counts.model, &counts.version, &counts.shadow, FLIPS_MAX).await?;
+        Ok(ShadowStatus {
+            model: counts.model.clone(),
+            primary: counts.version.clone(),
+            shadow: counts.shadow.clone(),
+            pairs: counts.pairs,
+            agreed: counts.agreed,
+            failed: counts.errors + counts.shed,
+            agreement: (counts.pairs > 0).then(|| counts.agreed as f64 / counts.pairs as f64),
+            wilson: agreement::wilson(counts.agreed, counts.pairs),
+            sequence: decision.sequence,
+            latency_ratio: (counts.primary_us > 0 && counts.answered > 0)
+                .then(|| counts.shadow_us as f64 / counts.primary_us as f64),
+            flips: flips
+                .into_iter()
+                .map(|flip| Flip { primary: flip.primary, shadow: flip.shadow, pairs: flip.pairs })
+                .collect(),
+            verdict: decision.verdict,
+            sentence: decision.sentence,
+        })
+    }
+
+    /// Budgets and burn rates of every objective.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn slos(&self, file: &SloFile) -> Result<Vec<SloStatus>, store::Error> {
+        let windows = burn::windows(file);
+        let mut since: Vec<i64> = windows.iter().map(|window| self.now_ms - window.millis).collect();
+        since.push(self.now_ms - burn::period_millis(file));
+        let mut statuses = Vec::with_capacity(file.slos.len());
+        for slo in &file.slos {
+            let counts = self.reader.slo_events(&slo.model, &slo.sli, &since).await?;
+            let mut events: Vec<Events> = counts.iter().map(|c| Events { total: c.total, bad: c.bad }).collect();
+            let period = events.pop().unwrap_or_default();
+            statuses.push(SloStatus {
+                slo: slo.name.clone(),
+                description: slo.description.clone(),
+                model: slo.model.clone(),
+                objective: slo.objective,
+                events: period.total,
+                bad: period.bad,
+                budget_remaining: burn::budget_remaining(period, slo.budget()),
+                burn: windows.iter().zip(events).map(|(window, e)| burn::burn(window, e, slo.budget())).collect(),
+            });
+        }
+        Ok(statuses)
+    }
+}
+
+fn traffic(counts: &TrafficCounts, length_ms: i64) -> Traffic {
+    let quantile = |i: usize| {
+        let us = counts.quantiles_us.get(i).copied().filter(|us| us.is_finite() && counts.counted > 0);
+        us.map(|us| f64::from(us) / 1e3)
+    };
+    Traffic {
+        requests_per_second: counts.requests as f64 * 1e3 / length_ms as f64,
+        bad_ratio: (counts.counted > 0).then(|| counts.bad as f64 / counts.counted as f64),
+        p50_ms: quantile(0),
+        p95_ms: quantile(1),
+        p99_ms: quantile(2),
+    }
+}
+
+/// A sender as the API gives it.
+#[must_use]
+pub fn source(seen: &SourceSeen) -> Source {
+    Source {
+        source: seen.source.clone(),
+        heartbeat_ms: seen.sent_at_ms,
+        ledger: Ledger {
+            observed: seen.observed,
+            delivered: seen.delivered,
+            dropped: seen.dropped,
+            in_flight: seen.in_flight,
+        },
+    }
+}

@@ -1,0 +1,295 @@
+//! Shadow verdicts from paired answers: promote, hold or reject, valid at every look.
+//!
+//! Same inputs, so never a two-sample test. Agreement is a share of pairs; decisions use the beta-binomial confidence sequence
+//! `{ theta : B(a + S, b + F) / (B(a, b) theta^S (1 - theta)^F) < 1 / alpha }`, `a = b = 1/2` (Robbins 1970; Howard et al. 2021),
+//! which holds for all sample sizes at once, so that looking after every pair is free. The Wilson interval is for display only.
+
+use contract::api::{Interval, ShadowVerdict};
+use statrs::function::beta::ln_beta;
+
+/// What the user asks of a shadow.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ShadowPolicy {
+    /// Agreement that has to be proved, 0 to 1.
+    pub agreement_min: f64,
+    /// Largest share of failed requests, 0 to 1.
+    pub failure_max: f64,
+    /// Chance of a wrong verdict.
+    pub alpha: f64,
+    /// Pairs before any promotion.
+    pub pairs_min: u64,
+    /// Seconds between the first and the last pair before any promotion.
+    pub seconds_min: u64,
+}
+
+/// Counts of a shadow's comparisons so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pairs {
+    /// Pairs in which both answered.
+    pub pairs: u64,
+    /// Pairs with the same label.
+    pub agreed: u64,
+    /// Requests the shadow answered.
+    pub answered: u64,
+    /// Requests on which it failed.
+    pub errors: u64,
+    /// Requests that it was offered and shed.
+    pub shed: u64,
+    /// Seconds between the first and the last comparison.
+    pub seconds: u64,
+}
+
+/// A verdict and its reason.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// The verdict.
+    pub verdict: ShadowVerdict,
+    /// Agreement's confidence sequence; `None` without pairs.
+    pub sequence: Option<Interval>,
+    /// One sentence.
+    pub sentence: String,
+}
+
+/// Two-sided 95 % quantile of the normal distribution.
+const Z_95: f64 = 1.959_963_984_540_054;
+
+/// Wilson's score interval at 95 % for `successes` of `n`; `None` for `n = 0`.
+#[must_use]
+pub fn wilson(successes: u64, n: u64) -> Option<Interval> {
+    if n == 0 {
+        return None;
+    }
+    let (size, share) = (n as f64, successes as f64 / n as f64);
+    let z2 = Z_95 * Z_95;
+    let centre = (share + z2 / (2.0 * size)) / (1.0 + z2 / size);
+    let half = Z_95 / (1.0 + z2 / size) * (share * (1.0 - share) / size + z2 / (4.0 * size * size)).sqrt();
+    Some(Interval { lower: (centre - half).max(0.0), upper: (centre + half).min(1.0) })
+}
+
+/// The confidence sequence for a share: with probability `1 - alpha` the truth lies inside at all times at once. Each side
+/// alone is wrong with at most `alpha` too. `None` for `n = 0`.
+#[must_use]
+pub fn sequence(successes: u64, n: u64, alpha: f64) -> Option<Interval> {
+    if n == 0 {
+        return None;
+    }
+    let (s, f) = (successes.min(n) as f64, n.saturating_sub(successes) as f64);
+    let limit = ln_beta(0.5 + s, 0.5 + f) - ln_beta(0.5, 0.5) + alpha.ln();
+    // The likelihood rises up to the observed share and falls after it: one root on each side.
+    let likelihood = |theta: f64| x_ln_y(s, theta) + x_ln_y(f, 1.0 - theta);
+    let observed = s / (s + f);
+    let root = |outside: f64| {
+        let (mut out, mut inside) = (outside, observed);
+        if likelihood(out) > limit {
+            return out;
+        }
+        for _ in 0..200 {
+            let middle = f64::midpoint(out, inside);
+            if likelihood(middle) > limit {
+                inside = middle;
+            } else {
+                out = middle;
+            }
+        }
+        inside
+    };
+    Some(Interval { lower: root(0.0), upper: root(1.0) })
+}
+
+fn x_ln_y(x: f64, y: f64) -> f64 {
+    if x == 0.0 { 0.0 } else { x * y.ln() }
+}
+
+/// Decides on a shadow. Promotion needs every guardrail proved (intersection-union, no penalty for several); rejection needs one
+/// of the two proved broken at half of alpha each; everything else, no data included, is hold.
+#[must_use]
+pub fn decide(pairs: &Pairs, policy: &ShadowPolicy) -> Decision {
+    let offered = pairs.answered + pairs.errors + pairs.shed;
+    let agreement = sequence(pairs.agreed, pairs.pairs, policy.alpha);
+    let (verdict, sentence) = broken(pairs, policy)
+        .map(|why| (ShadowVerdict::Reject, why))
+        .or_else(|| limiting(pairs, offered, agreement, policy).map(|why| (ShadowVerdict::Hold, why)))
+        .unwrap_or_else(|| {
+            let lower = agreement.map_or(0.0, |interval| interval.lower);
+            let why = format!(
+                "Agreement is at least {} after {} pairs, {} is asked; failures are within {}.",
+                percent(lower),
+                pairs.pairs,
+                percent(policy.agreement_min),
+                percent(policy.failure_max)
+            );
+            (ShadowVerdict::Promote, why)
+        });
+    Decision { verdict, sequence: agreement, sentence }
+}
+
+/// Why the shadow is proved to break a guardrail. Shed requests are the host's doing, not the shadow's.
+fn broken(pairs: &Pairs, policy: &ShadowPolicy) -> Option<String> {
+    disagreeing(pairs, policy).or_else(|| failing(pairs, policy))
+}
+
+fn disagreeing(pairs: &Pairs, policy: &ShadowPolicy) -> Option<String> {
+    let upper = sequence(pairs.agreed, pairs.pairs, policy.alpha / 2.0)?.upper;
+    (upper < policy.agreement_min).then(|| {
+        format!(
+            "Agreement is at most {} after {} pairs, below the {} asked.",
+            percent(upper),
+            pairs.pairs,
+            percent(policy.agreement_min)
+        )
+    })
+}
+
+/// Of the requests that reached it: shed ones would dilute its failures.
+fn failing(pairs: &Pairs, policy: &ShadowPolicy) -> Option<String> {
+    let reached = pairs.answered + pairs.errors;
+    let lower = sequence(pairs.errors, reached, policy.alpha / 2.0)?.lower;
+    (lower > policy.failure_max).then(|| {
+        format!(
+            "It fails on at least {} of {reached} requests, {} are allowed.",
+            percent(lower),
+            percent(policy.failure_max)
+        )
+    })
+}
+
+/// The guardrail that is not proved yet.
+fn limiting(pairs: &Pairs, offered: u64, agreement: Option<Interval>, policy: &ShadowPolicy) -> Option<String> {
+    let Some(agreement) = agreement else {
+        return Some(match offered {
+            0 => "No pairs yet.".to_owned(),
+            _ => format!("The shadow answered none of {offered} requests."),
+        });
+    };
+    if agreement.lower < policy.agreement_min {
+        return Some(format!(
+            "Agreement is proved down to {} only, {} is asked; {}.",
+            percent(agreement.lower),
+            percent(policy.agreement_min),
+            to_go(pairs, policy)
+        ));
+    }
+    let failures = sequence(pairs.errors + pairs.shed, offered, policy.alpha)?;
+    if failures.upper > policy.failure_max {
+        return Some(format!(
+            "{} failed and {} shed of {offered} requests: up to {} may fail, {} are allowed.",
+            pairs.errors,
+            pairs.shed,
+            percent(failures.upper),
+            percent(policy.failure_max)
+        ));
+    }
+    if pairs.pairs < policy.pairs_min {
+        return Some(format!("{} of at least {} pairs.", pairs.pairs, policy.pairs_min));
+    }
+    (pairs.seconds < policy.seconds_min)
+        .then(|| format!("Watched for {} s of at least {} s.", pairs.seconds, policy.seconds_min))
+}
+
+/// About how many more pairs would prove the agreement, were the observed share to stay.
+fn to_go(pairs: &Pairs, policy: &ShadowPolicy) -> String {
+    let share = pairs.agreed as f64 / pairs.pairs as f64;
+    if share <= policy.agreement_min {
+        return format!("observed is {}, so more pairs alone will not prove it", percent(share));
+    }
+    let proved = |n: u64| {
+        let agreed = (share * n as f64).round() as u64;
+        sequence(agreed, n, policy.alpha).is_some_and(|interval| interval.lower >= policy.agreement_min)
+    };
+    let mut enough = pairs.pairs;
+    while !proved(enough) {
+        if enough > 1 << 40 {
+            return "it is too close to call with any number of pairs".to_owned();
+        }
+        enough *= 2;
+    }
+    let mut short = pairs.pairs;
+    while enough - short > 1 {
+        let middle = short.midpoint(enough);
+        if proved(middle) { enough = middle } else { short = middle }
+    }
+    format!("about {} more pairs at {} would prove it", enough - pairs.pairs, percent(share))
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.2} %", share * 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POLICY: ShadowPolicy =
+        ShadowPolicy { agreement_min: 0.95, failure_max: 0.02, alpha: 0.05, pairs_min: 500, seconds_min: 600 };
+
+    fn counts(pairs: u64, agreed: u64, errors: u64, shed: u64) -> Pairs {
+        Pairs { pairs, agreed, answered: pairs, errors, shed, seconds: 3_600 }
+    }
+
+    #[test]
+    fn the_published_bounds() {
+        let lower = |s, n| (sequence(s, n, 0.05).unwrap().lower * 1e4).round() / 1e4;
+        assert_eq!(lower(995, 1_000), 0.9820);
+        assert_eq!(lower(9_950, 10_000), 0.9917);
+    }
+
+    #[test]
+    fn wilson_equals_scipys() {
+        // scipy.stats.binomtest(995, 1000).proportion_ci(method="wilson"): .98833…, .99786…
+        let found = wilson(995, 1_000).unwrap();
+        assert!(
+            (found.lower - 0.9883490446266248).abs() < 1e-12 && (found.upper - 0.9978624644726755).abs() < 1e-12,
+            "{found:?}"
+        );
+        assert_eq!(wilson(0, 0), None);
+    }
+
+    #[test]
+    fn the_sequence_contains_what_was_observed_and_closes_in() {
+        for (s, n) in [(0, 1), (1, 1), (0, 50), (50, 50), (25, 50), (999_999, 1_000_000)] {
+            let found = sequence(s, n, 0.05).unwrap();
+            let share = s as f64 / n as f64;
+            assert!(
+                0.0 <= found.lower && found.lower <= share && share <= found.upper && found.upper <= 1.0,
+                "{found:?}"
+            );
+        }
+        let width = |n| sequence(n * 9 / 10, n, 0.05).map(|i| i.upper - i.lower).unwrap();
+        assert!(width(100_000) < width(1_000) / 5.0);
+    }
+
+    #[test]
+    fn verdicts() {
+        let check = |pairs: Pairs, verdict, words: &str| {
+            let decision = decide(&pairs, &POLICY);
+            assert_eq!(decision.verdict, verdict, "{decision:?}");
+            assert!(decision.sentence.contains(words), "{decision:?}");
+        };
+        check(counts(10_000, 9_950, 0, 0), ShadowVerdict::Promote, "at least 99.17 %");
+        check(counts(1_000, 700, 0, 0), ShadowVerdict::Reject, "at most");
+        check(counts(10_000, 9_950, 900, 0), ShadowVerdict::Reject, "fails on at least");
+        check(counts(10_000, 9_950, 0, 9_000), ShadowVerdict::Hold, "9000 shed");
+        check(counts(0, 0, 0, 0), ShadowVerdict::Hold, "No pairs yet");
+        check(counts(0, 0, 0, 40), ShadowVerdict::Hold, "answered none of 40");
+        // Failures are data: a shadow that never answers is not held for lack of pairs.
+        check(counts(0, 0, 40, 0), ShadowVerdict::Reject, "fails on at least");
+        // Shed requests never reached it, so they do not dilute its failures.
+        check(counts(1_000, 1_000, 60, 9_000), ShadowVerdict::Reject, "of 1060 requests");
+        check(counts(480, 480, 0, 0), ShadowVerdict::Hold, "480 of at least 500");
+        check(counts(300, 299, 0, 0), ShadowVerdict::Hold, "up to 2.12 % may fail");
+        check(counts(300, 290, 0, 0), ShadowVerdict::Hold, "more pairs");
+        check(counts(1_000, 945, 0, 0), ShadowVerdict::Hold, "will not prove it");
+        let early = Pairs { seconds: 5, ..counts(10_000, 9_950, 0, 0) };
+        check(early, ShadowVerdict::Hold, "Watched for 5 s");
+    }
+
+    #[test]
+    fn about_so_many_more_pairs_is_enough() {
+        let pairs = counts(300, 294, 0, 0);
+        let sentence = decide(&pairs, &POLICY).sentence;
+        let more: u64 = sentence.split("about ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+        let n = 300 + more;
+        let agreed = (0.98 * n as f64).round() as u64;
+        assert!(sequence(agreed, n, 0.05).unwrap().lower >= 0.95, "{sentence}");
+    }
+}

@@ -1,0 +1,113 @@
+//! Error budgets and burn rates from counts of good and bad events.
+//!
+//! A burn rate is the bad share of a window over the budget; 1 spends the budget exactly in the period. Ratios are made from
+//! counts of the whole window, never from averaged ratios. A window without events has no rate: that is not a rate of 0.
+
+use contract::{
+    api::Burn,
+    slo::{BURN_WINDOWS, SloFile},
+};
+
+/// Events of one span.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Events {
+    /// Counted events.
+    pub total: u64,
+    /// Those that spent budget.
+    pub bad: u64,
+}
+
+/// A window in which burn is watched.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Window {
+    /// Name before scaling.
+    pub name: &'static str,
+    /// Length in milliseconds, after scaling.
+    pub millis: i64,
+    /// Factor at which it alerts.
+    pub factor: f64,
+}
+
+/// All windows of an SLO file, shortest first, long and short ones. A window that serves two alerts shows the factor of the one
+/// whose long window it is.
+#[must_use]
+pub fn windows(file: &SloFile) -> Vec<Window> {
+    let scale = i64::from(file.time_scale.max(1));
+    let millis = |seconds: u64| seconds as i64 * 1_000 / scale;
+    let mut windows: Vec<Window> = BURN_WINDOWS
+        .iter()
+        .map(|w| Window { name: w.long_name, millis: millis(w.long_seconds), factor: w.factor(file.period_days) })
+        .collect();
+    for w in &BURN_WINDOWS {
+        if windows.iter().all(|known| known.name != w.short_name) {
+            windows.push(Window {
+                name: w.short_name,
+                millis: millis(w.short_seconds),
+                factor: w.factor(file.period_days),
+            });
+        }
+    }
+    windows.sort_by_key(|window| window.millis);
+    windows
+}
+
+/// Time after which burn rates are worth counting again: a thirtieth of the shortest window.
+#[must_use]
+pub fn recount_millis(file: &SloFile) -> i64 {
+    windows(file).first().map_or(0, |window| window.millis / 30)
+}
+
+/// Length of the budget's period in milliseconds, after scaling.
+#[must_use]
+pub fn period_millis(file: &SloFile) -> i64 {
+    i64::from(file.period_days) * 86_400_000 / i64::from(file.time_scale.max(1))
+}
+
+/// Share of the budget that is left; negative when overspent, `None` without events.
+#[must_use]
+pub fn budget_remaining(period: Events, budget: f64) -> Option<f64> {
+    rate(period, budget).map(|rate| 1.0 - rate)
+}
+
+/// Burn of one window.
+#[must_use]
+pub fn burn(window: &Window, events: Events, budget: f64) -> Burn {
+    Burn { window: window.name.to_owned(), rate: rate(events, budget), factor: window.factor }
+}
+
+fn rate(events: Events, budget: f64) -> Option<f64> {
+    (events.total > 0 && budget > 0.0).then(|| events.bad as f64 / events.total as f64 / budget)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(time_scale: u32) -> SloFile {
+        SloFile { service: "s".into(), owner: "o".into(), period_days: 30, time_scale, slos: vec![] }
+    }
+
+    #[test]
+    fn windows_are_named_once_and_scaled() {
+        let named =
+            |scale| windows(&file(scale)).iter().map(|w| (w.name, w.millis / 1_000, w.factor)).collect::<Vec<_>>();
+        let real = named(1);
+        assert_eq!(real.iter().map(|w| w.0).collect::<Vec<_>>(), ["5m", "30m", "1h", "2h", "6h", "1d", "3d"]);
+        assert_eq!(real[4], ("6h", 21_600, 6.0));
+        assert_eq!(named(60)[0], ("5m", 5, real[0].2));
+        assert!((real[0].2 - 14.4).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_budget_spent_exactly() {
+        // 99 % over 10,000 events: 100 may be bad.
+        let left = |bad| budget_remaining(Events { total: 10_000, bad }, 0.01).unwrap();
+        assert!((left(100)).abs() < 1e-12 && (left(25) - 0.75).abs() < 1e-12 && (left(200) + 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn no_events_are_no_rate() {
+        assert_eq!(budget_remaining(Events::default(), 0.01), None);
+        assert_eq!(burn(&windows(&file(1))[0], Events::default(), 0.01).rate, None);
+    }
+}

@@ -1,0 +1,28 @@
+//! The pure core: numbers and time come in, verdicts go out. No I/O, no clock, no async.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`ks`] | exact and asymptotic two-sample Kolmogorov-Smirnov on raw samples |
+//! | [`kolmogorov`] | the law of the one-sample statistic, `kstwo` |
+//! | [`reference`] | frozen references: bins, counts, fingerprint |
+//! | [`bounds`] | certified bounds on the KS distance from bin counts |
+//! | [`psi`] | population stability index over merged bins |
+//! | [`shares`] | categories: largest difference of a share, G test |
+//! | [`bh`] | Benjamini-Hochberg |
+//! | [`gate`] | the verdict of one window, and how states follow each other |
+//! | [`agreement`] | shadow verdicts from paired answers |
+//! | [`burn`] | error budgets and burn rates from counts |
+//! | [`display`] | reference and window in a few bars, for the page |
+
+pub mod agreement;
+pub mod bh;
+pub mod bounds;
+pub mod burn;
+pub mod display;
+pub mod gate;
+pub mod kolmogorov;
+pub mod ks;
+pub mod psi;
+pub mod reference;
+pub mod sentence;
+pub mod shares;

@@ -1,0 +1,152 @@
+//! Verdicts in plain words: what differs, by how much, against what.
+
+use contract::api::DriftState;
+
+use super::{
+    bounds::Witness,
+    gate::{Call, Finding, Policy, Track},
+    reference::Reference,
+};
+
+/// One sentence on a feature.
+#[must_use]
+pub fn of_feature(reference: &Reference, finding: &Finding, track: Track, policy: &Policy) -> String {
+    let n = finding.n;
+    if let Call::ReferenceTooSmall { needed } = finding.call {
+        return format!(
+            "The reference of {} values cannot show a shift below {:.2}, and the limit is {:.2}: freeze one of at least {needed} values.",
+            finding.m, finding.visible, policy.detectable_min
+        );
+    }
+    if finding.call == Call::TooFew {
+        let tail = if track.state == DriftState::Drifted { "; that does not end the drift found before" } else { "" };
+        return format!("{n} of the {} values that a verdict needs{tail}.", policy.n_min);
+    }
+    let (lower, threshold) = (finding.lower.unwrap_or(0.0), finding.threshold.unwrap_or(0.0));
+    let moved = finding.witness.and_then(|witness| what_moved(reference, witness));
+    let moved = moved.map(|text| format!("{text}: ")).unwrap_or_default();
+    let ignored = policy.delta_ignore;
+    match (finding.call, track.state) {
+        (Call::Certified, _) => format!(
+            "{moved}a shift of {lower:.2} is above {threshold:.2}, what chance and the ignored shift of {ignored:.2} can explain together ({n} values)."
+        ),
+        (_, DriftState::Drifted) => format!(
+            "Drifted before; {} of {} windows without a new alarm, the shift is now {lower:.2} ({n} values).",
+            track.quiet_windows, policy.resolve_windows
+        ),
+        (_, DriftState::Resolved) => format!("The drift is over: the shift is {lower:.2} ({n} values)."),
+        (Call::Suspicious, _) => format!(
+            "{moved}a shift of {lower:.2} is significant and above the ignored {ignored:.2}, but below the {threshold:.2} that would prove it ({n} values)."
+        ),
+        _ => format!("A shift of {lower:.2} agrees with chance and the ignored shift of {ignored:.2} ({n} values)."),
+    }
+}
+
+/// What differs most, as shares: `62 % of values are below 0.31, in the reference 21 %`.
+fn what_moved(reference: &Reference, witness: Witness) -> Option<String> {
+    let percent = |share: f64| format!("{:.0} %", share * 100.0);
+    let (now, then) = (percent(witness.current), percent(witness.reference));
+    Some(match reference {
+        Reference::Numbers(numbers) => {
+            let end = numbers.end_of(witness.cell);
+            match end {
+                Some(end) if end == store::read::bin::LEAST => {
+                    format!("{now} of values are minus infinity, in the reference {then}")
+                }
+                Some(end) if numbers.is_atom(witness.cell) => {
+                    format!("{now} of values are at most {}, in the reference {then}", rounded(end.next_down()))
+                }
+                Some(end) => format!("{now} of values are below {}, in the reference {then}", rounded(end)),
+                None => format!("{now} of values are finite numbers in range, in the reference {then}"),
+            }
+        }
+        Reference::Categories(categories) => {
+            let name = match categories.names.get(witness.cell) {
+                Some(name) => format!("`{name}`"),
+                None => match witness.cell - categories.names.len() {
+                    0 => "a category never seen".to_owned(),
+                    1 => "missing".to_owned(),
+                    _ => "not a category".to_owned(),
+                },
+            };
+            format!("{now} of values are {name}, in the reference {then}")
+        }
+    })
+}
+
+/// Four significant digits, without a tail of zeros.
+fn rounded(value: f64) -> String {
+    if value == 0.0 || !(1e-4..1e7).contains(&value.abs()) {
+        return if value == 0.0 { "0".to_owned() } else { format!("{value:.3e}") };
+    }
+    let decimals = (3 - value.abs().log10().floor() as i32).max(0) as usize;
+    let text = format!("{value:.decimals$}");
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+}
+
+/// What the drift verdict of a model promises and assumes.
+#[must_use]
+pub fn guarantee(policy: &Policy, features: usize) -> String {
+    if features == 0 {
+        return "No reference is frozen yet, so nothing is promised.".to_owned();
+    }
+    format!(
+        "If none of the {features} features moved by more than {:.2}, one window calls any of them drifted with probability at most {:.3}, \
+         given a reference that lies within its own margin, which it does with probability at least {:.3}. \
+         This holds for each window alone; over many windows the chances add up. It assumes that the values of a window, and of the \
+         reference, are independent draws: bursts of near-equal requests break it. The state watch follows classical p-values \
+         (Benjamini-Hochberg at {:.2}) and promises nothing.",
+        policy.delta_ignore,
+        policy.delta,
+        1.0 - policy.delta,
+        policy.alpha
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judge::gate::{Input, judge};
+
+    const POLICY: Policy =
+        Policy { delta_ignore: 0.05, delta: 0.01, alpha: 0.01, n_min: 100, detectable_min: 0.2, resolve_windows: 3 };
+
+    fn sentence(reference: &Reference, bins: &[(i32, u64)]) -> String {
+        let current = reference.cells(bins.iter().copied());
+        let finding = judge(&[Input { reference, current: &current }], &POLICY)[0];
+        of_feature(reference, &finding, Track::default().next(finding.call, 3), &POLICY)
+    }
+
+    #[test]
+    fn sentences_say_what_moved() {
+        let labels = Reference::categories(vec![("billing".into(), 2_000), ("returns".into(), 2_000)], 0, 8);
+        assert!(
+            sentence(&labels, &[(0, 450), (1, 50)])
+                .starts_with("90 % of values are `billing`, in the reference 50 %: a shift of 0.40")
+        );
+        assert!(sentence(&labels, &[(store::read::bin::NEVER_SEEN, 500)]).contains("a category never seen"));
+        assert_eq!(sentence(&labels, &[(0, 5)]), "5 of the 100 values that a verdict needs.");
+        let zeros = Reference::numbers(&[vec![0.0; 3_000], vec![4.0; 1_000]].concat(), 0, 64);
+        let Reference::Numbers(numbers) = &zeros else { unreachable!("numbers were given") };
+        assert!(
+            sentence(&zeros, &[(numbers.bin_of(4.0), 300)])
+                .starts_with("0 % of values are at most 0, in the reference 75 %")
+        );
+        assert!(sentence(&zeros, &[(store::read::bin::MISSING, 300)]).contains("in the reference"));
+    }
+
+    #[test]
+    fn figures_are_short() {
+        for (value, text) in [
+            (0.0, "0"),
+            (0.3125, "0.3125"),
+            (12.5, "12.5"),
+            (1234.567, "1235"),
+            (1e-9, "1.000e-9"),
+            (-2.0, "-2"),
+            (100.0, "100"),
+        ] {
+            assert_eq!(rounded(value), text);
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Verdicts as metrics. Series that are no longer shown are removed: a feature that left must not stand at its last value.
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+
+use contract::{
+    api::{DriftState, FeatureVerdict, Overview, ShadowStatus, ShadowVerdict},
+    metrics::{Metric, analyzer as names},
+};
+use host::metrics::Registry;
+use prometheus::{GaugeVec, HistogramVec, IntCounterVec};
+
+/// The analyzer's metrics.
+pub struct Metrics {
+    families: HashMap<&'static str, Family>,
+    windows: IntCounterVec,
+    skipped: IntCounterVec,
+    unjudged: GaugeVec,
+    cycle_seconds: HistogramVec,
+    failures: IntCounterVec,
+    last_cycle: GaugeVec,
+}
+
+/// A gauge and the label values it showed last.
+struct Family {
+    gauge: GaugeVec,
+    shown: HashSet<Vec<String>>,
+}
+
+/// Gauges that are set from a snapshot.
+const FROM_SNAPSHOT: [&Metric; 18] = [
+    &names::DRIFT_KS_LOWER,
+    &names::DRIFT_KS_UPPER,
+    &names::DRIFT_P_VALUE,
+    &names::DRIFT_Q_VALUE,
+    &names::DRIFT_PSI,
+    &names::DRIFT_STATE,
+    &names::DRIFT_WINDOW,
+    &names::DRIFT_VISIBLE,
+    &names::CONFIDENCE,
+    &names::LOW_CONFIDENCE,
+    &names::SLO_BUDGET,
+    &names::SLO_BURN,
+    &names::SHADOW_PAIRS,
+    &names::SHADOW_AGREEMENT,
+    &names::SHADOW_AGREEMENT_LOWER,
+    &names::SHADOW_AGREEMENT_UPPER,
+    &names::SHADOW_VERDICT,
+    &names::WATERMARK_LAG,
+];
+
+/// Values of one snapshot by metric name.
+#[derive(Default)]
+struct Values(HashMap<&'static str, Vec<(Vec<String>, f64)>>);
+
+impl Values {
+    /// A missing value sets no series.
+    fn put<const N: usize>(&mut self, metric: &Metric, labels: [&str; N], value: impl Into<Option<f64>>) {
+        if let Some(value) = value.into() {
+            let labels = labels.map(str::to_owned).to_vec();
+            self.0.entry(metric.name).or_default().push((labels, value));
+        }
+    }
+
+    fn drift(&mut self, verdict: &FeatureVerdict) {
+        let labels = [verdict.model.as_str(), verdict.version.as_str(), verdict.feature.as_str()];
+        self.put(&names::DRIFT_KS_LOWER, labels, verdict.ks_lower);
+        self.put(&names::DRIFT_KS_UPPER, labels, verdict.ks_upper);
+        self.put(&names::DRIFT_P_VALUE, labels, verdict.p_value);
+        self.put(&names::DRIFT_Q_VALUE, labels, verdict.q_value);
+        self.put(&names::DRIFT_PSI, labels, verdict.psi);
+        self.put(&names::DRIFT_WINDOW, labels, verdict.n as f64);
+        self.put(&names::DRIFT_VISIBLE, labels, verdict.visible);
+        for state in DriftState::ALL {
+            let labels = [labels[0], labels[1], labels[2], state.as_str()];
+            self.put(&names::DRIFT_STATE, labels, f64::from(u8::from(state == verdict.state)));
+        }
+    }
+
+    fn shadow(&mut self, shadow: &ShadowStatus) {
+        let labels = [shadow.model.as_str(), shadow.shadow.as_str()];
+        self.put(&names::SHADOW_PAIRS, labels, shadow.pairs as f64);
+        self.put(&names::SHADOW_AGREEMENT, labels, shadow.agreement);
+        self.put(&names::SHADOW_AGREEMENT_LOWER, labels, shadow.sequence.map(|interval| interval.lower));
+        self.put(&names::SHADOW_AGREEMENT_UPPER, labels, shadow.sequence.map(|interval| interval.upper));
+        for verdict in ShadowVerdict::ALL {
+            let labels = [labels[0], labels[1], verdict.as_str()];
+            self.put(&names::SHADOW_VERDICT, labels, f64::from(u8::from(verdict == shadow.verdict)));
+        }
+    }
+}
+
+impl Metrics {
+    /// Registers them.
+    #[must_use]
+    pub fn new(registry: &Registry) -> Self {
+        let family = |metric: &Metric| Family { gauge: registry.gauge(metric), shown: HashSet::new() };
+        Self {
+            families: FROM_SNAPSHOT.into_iter().map(|metric| (metric.name, family(metric))).collect(),
+            windows: registry.counter(&names::WINDOWS),
+            skipped: registry.counter(&names::WINDOWS_SKIPPED),
+            unjudged: registry.gauge(&names::UNJUDGED),
+            cycle_seconds: registry.histogram(&names::CYCLE_SECONDS),
+            failures: registry.counter(&names::CYCLE_FAILURES),
+            last_cycle: registry.gauge(&names::LAST_CYCLE),
+        }
+    }
+
+    /// Shows a snapshot. `low_shares` is the share of low-confidence answers by model.
+    pub fn publish(&mut self, overview: &Overview, low_shares: &HashMap<String, f64>) {
+        let mut values = Values::default();
+        for model in &overview.models {
+            model.features.iter().for_each(|verdict| values.drift(verdict));
+            model.shadows.iter().for_each(|shadow| values.shadow(shadow));
+            let labels = [model.model.as_str(), model.version.as_str()];
+            values.put(&names::CONFIDENCE, labels, model.confidence_mean);
+            values.put(&names::LOW_CONFIDENCE, labels, low_shares.get(&model.model).copied());
+        }
+        for slo in &overview.slos {
+            values.put(&names::SLO_BUDGET, [slo.slo.as_str()], slo.budget_remaining);
+            for burn in &slo.burn {
+                values.put(&names::SLO_BURN, [slo.slo.as_str(), burn.window.as_str()], burn.rate);
+            }
+        }
+        let lag = overview.watermark_ms.map(|watermark| (overview.at_ms - watermark) as f64 / 1e3);
+        values.put(&names::WATERMARK_LAG, [], lag);
+        for (name, family) in &mut self.families {
+            family.replace(values.0.remove(name).unwrap_or_default());
+        }
+    }
+
+    /// Counts a judged window; `unjudged` features were seen and have no reference.
+    pub fn judged(&self, model: &str, version: &str, unjudged: usize) {
+        self.windows.with_label_values(&[model, version]).inc();
+        self.unjudged.with_label_values(&[model]).set(unjudged as f64);
+    }
+
+    /// Counts windows given up.
+    pub fn skipped(&self, model: &str, windows: u64) {
+        self.skipped.with_label_values(&[model]).inc_by(windows);
+    }
+
+    /// Counts a failure.
+    pub fn failed(&self, reason: &str) {
+        self.failures.with_label_values(&[reason]).inc();
+    }
+
+    /// The counter of failures, for the loop around the cycles.
+    #[must_use]
+    pub fn failures(&self) -> IntCounterVec {
+        self.failures.clone()
+    }
+
+    /// Notes a finished cycle.
+    pub fn cycle_done(&self, took: Duration, now_ms: i64) {
+        let none: &[&str] = &[];
+        self.cycle_seconds.with_label_values(none).observe(took.as_secs_f64());
+        self.last_cycle.with_label_values(none).set(now_ms as f64 / 1e3);
+    }
+}
+
+impl Family {
+    fn replace(&mut self, values: Vec<(Vec<String>, f64)>) {
+        let mut shown = HashSet::with_capacity(values.len());
+        for (labels, value) in values {
+            self.gauge.with_label_values(&labels).set(value);
+            shown.insert(labels);
+        }
+        for gone in self.shown.difference(&shown) {
+            // It was set by the last snapshot, so it is there to be removed.
+            let _ = self.gauge.remove_label_values(gone);
+        }
+        self.shown = shown;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_longer_shown_is_removed() {
+        let registry = Registry::new();
+        let mut family = Family { gauge: registry.gauge(&names::SLO_BUDGET), shown: HashSet::new() };
+        family.replace(vec![(vec!["a".into()], 0.5), (vec!["b".into()], 0.25)]);
+        family.replace(vec![(vec!["b".into()], 0.75)]);
+        let text = registry.render();
+        assert!(text.contains("{slo=\"b\"} 0.75") && !text.contains("slo=\"a\""), "{text}");
+    }
+
+    #[test]
+    fn every_metric_of_the_analyzer_is_registered() {
+        let registry = Registry::new();
+        let metrics = Metrics::new(&registry);
+        let registered = metrics.families.len() + 6;
+        assert_eq!(registered, names::ALL.len());
+    }
+}

@@ -1,0 +1,364 @@
+//! The cycle against the real engine: from rows to verdicts, over restarts, and what the API says of it.
+
+use std::{
+    io::Write as _,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use analyzer::{
+    config::{Config, RawBaseline, RawConfig},
+    cycle::{Clock, Cycle, Snapshot},
+    publish::Metrics,
+};
+use contract::api::{DriftState, FeatureVerdict};
+use host::metrics::Registry;
+
+use crate::house::House;
+
+/// A whole number of windows since 1970.
+pub const T0: i64 = 1_900_000_000_000;
+pub const WINDOW_MS: i64 = 10_000;
+const ROWS: i64 = 400;
+
+pub fn raw() -> RawConfig {
+    RawConfig {
+        listen: ([127, 0, 0, 1], 0).into(),
+        refresh: Duration::from_millis(100),
+        window: Duration::from_millis(WINDOW_MS as u64),
+        lateness: Duration::from_secs(1),
+        judge_windows: 3,
+        ..RawConfig::default()
+    }
+}
+
+/// Puts the requests of one window in, without features: 400 of `m`, spread evenly.
+async fn requests(house: &House, index: i64) {
+    let at = format!("fromUnixTimestamp64Milli({} + number * 25, 'UTC')", T0 + index * WINDOW_MS);
+    let common = format!("generateUUIDv4(), toUUID('00000000-0000-0000-0000-00000000000{}')", index % 10);
+    house
+        .ask(&format!(
+            "INSERT INTO observations (id, segment, received_at, at, source, model, version, outcome, code, total_us, items) \
+             SELECT {common}, {at}, {at}, 's', 'm', '1', if(number % 100 = 0, 'error', 'ok'), 200, 1000 + number, 1 FROM numbers({ROWS})"
+        ))
+        .await;
+}
+
+/// Puts one window of traffic in: requests and their features, `input.x` shifted.
+pub async fn window(house: &House, index: i64, shift: f64) {
+    let start = T0 + index * WINDOW_MS;
+    let at = format!("fromUnixTimestamp64Milli({start} + number * 25, 'UTC')");
+    requests(house, index).await;
+    let even = |prime: u32| format!("((number * {prime} + {index} * 31) % {ROWS} + 0.5) / {ROWS}");
+    for (feature, value) in [
+        ("input.x", format!("{} + {shift}", even(7))),
+        ("input.y", format!("if(number % 2 = 0, 0, {})", even(11))),
+        ("output.confidence", format!("0.5 + 0.5 * {}", even(13))),
+    ] {
+        house
+            .ask(&format!(
+                "INSERT INTO features (id, item, segment, received_at, at, model, version, feature, value, missing) \
+                 SELECT generateUUIDv4(), 0, generateUUIDv4(), {at}, {at}, 'm', '1', '{feature}', {value}, false FROM numbers({ROWS})"
+            ))
+            .await;
+    }
+    house
+        .ask(&format!(
+            "INSERT INTO categories (id, item, segment, received_at, at, model, version, feature, value) \
+             SELECT generateUUIDv4(), 0, generateUUIDv4(), {at}, {at}, 'm', '1', 'output.label', if(number % 4 = 0, 'b', 'a') \
+             FROM numbers({ROWS})"
+        ))
+        .await;
+    heartbeat(house, start + WINDOW_MS + 1_500).await;
+}
+
+async fn heartbeat(house: &House, at: i64) {
+    let at = format!("fromUnixTimestamp64Milli({at}, 'UTC')");
+    house.ask(&format!("INSERT INTO heartbeats SELECT 's', generateUUIDv4(), {at}, 1, 1, {at}, 400, 400, 0, 0")).await;
+}
+
+struct Bench {
+    house: House,
+    now: Arc<AtomicI64>,
+    registry: Registry,
+    cycle: Cycle,
+    config: RawConfig,
+}
+
+impl Bench {
+    async fn build(config: RawConfig) -> Self {
+        let house = House::build().await;
+        let now = Arc::new(AtomicI64::new(T0));
+        let (cycle, registry) = cycle(&house, &config, &now);
+        Self { house, now, registry, cycle, config }
+    }
+
+    fn restart(&mut self) {
+        (self.cycle, self.registry) = cycle(&self.house, &self.config, &self.now);
+    }
+
+    /// A window of traffic, then a cycle two seconds after its end.
+    async fn step(&mut self, index: i64, shift: f64) -> Arc<Snapshot> {
+        window(&self.house, index, shift).await;
+        self.now.store(T0 + (index + 1) * WINDOW_MS + 2_000, Ordering::SeqCst);
+        self.tick().await
+    }
+
+    async fn tick(&mut self) -> Arc<Snapshot> {
+        self.cycle.tick().await.unwrap();
+        self.cycle.shared().read().unwrap().clone().unwrap()
+    }
+}
+
+pub fn clock(now: &Arc<AtomicI64>) -> Clock {
+    let now = Arc::clone(now);
+    Arc::new(move || now.load(Ordering::SeqCst))
+}
+
+fn cycle(house: &House, config: &RawConfig, now: &Arc<AtomicI64>) -> (Cycle, Registry) {
+    let registry = Registry::new();
+    let config = Arc::new(Config::try_from(config.clone()).unwrap());
+    let cycle = Cycle::new(house.store.read(), config, None, clock(now), Metrics::new(&registry));
+    (cycle, registry)
+}
+
+fn states(snapshot: &Snapshot) -> Vec<(String, DriftState)> {
+    let mut states: Vec<_> =
+        snapshot.overview.models[0].features.iter().map(|v| (v.feature.clone(), v.state)).collect();
+    states.sort();
+    states
+}
+
+fn state_of(snapshot: &Snapshot, feature: &str) -> DriftState {
+    states(snapshot).into_iter().find(|(name, _)| name == feature).unwrap().1
+}
+
+/// Shifts of `input.x` by window: a reference, quiet traffic, a drift, its end.
+const SCRIPT: [f64; 13] = [0.0, 0.0, 0.0, 0.0, 0.0, 0.5, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
+
+#[tokio::test]
+async fn a_drift_is_found_in_its_first_window_named_and_ended() {
+    let mut bench = Bench::build(raw()).await;
+    for (index, shift) in SCRIPT.iter().enumerate() {
+        let snapshot = bench.step(index as i64, *shift).await;
+        let model = &snapshot.overview.models[0];
+        match index {
+            0 | 1 => {
+                assert!(model.baseline.is_none() && model.features.is_empty(), "1,000 good ones are not there yet");
+            }
+            2 => {
+                let baseline = model.baseline.as_ref().unwrap();
+                assert!(baseline.provisional);
+                assert_eq!((baseline.features, baseline.observations), (4, 1_010));
+            }
+            3 | 4 => {
+                assert_eq!(states(&snapshot).iter().filter(|(_, s)| *s == DriftState::Stable).count(), 4, "{model:?}");
+                let order: Vec<&str> = model.features.iter().map(|v| v.feature.as_str()).collect();
+                assert!(order[0].starts_with("output.") && order[1].starts_with("output."), "{order:?}");
+            }
+            5 | 6 => {
+                assert_eq!(state_of(&snapshot, "input.x"), DriftState::Drifted);
+                assert_eq!(states(&snapshot).iter().filter(|(_, s)| *s == DriftState::Stable).count(), 3);
+                assert_eq!(model.state, DriftState::Drifted);
+                let verdict = model.features.iter().find(|v| v.feature == "input.x").unwrap();
+                assert_eq!((verdict.n, verdict.window_end_ms), (400, T0 + (index as i64 + 1) * WINDOW_MS));
+                assert!((verdict.ks_lower.unwrap() - 0.5).abs() < 0.02 && verdict.ks_upper >= verdict.ks_lower);
+                assert!(verdict.sentence.contains("% of values are"), "{}", verdict.sentence);
+                let text = bench.registry.render();
+                assert!(
+                    text.contains(
+                        "driftline_drift_state{feature=\"input.x\",model=\"m\",state=\"drifted\",version=\"1\"} 1"
+                    ),
+                    "{text}"
+                );
+            }
+            7 | 8 => assert_eq!(state_of(&snapshot, "input.x"), DriftState::Drifted, "not over at once"),
+            9..=11 => assert_eq!(state_of(&snapshot, "input.x"), DriftState::Resolved),
+            _ => assert_eq!(state_of(&snapshot, "input.x"), DriftState::Stable),
+        }
+    }
+    let snapshot = bench.tick().await;
+    let told: Vec<String> = snapshot.overview.events.iter().map(|e| format!("{} {}", e.kind, e.text)).collect();
+    assert_eq!(
+        told,
+        [
+            "drift No longer drifted: input.x.",
+            "drift Drifted: input.x.",
+            "baseline Provisional reference from the first 1000 observations: 4 features."
+        ]
+    );
+    let model = &snapshot.overview.models[0];
+    let mean = model.confidence_mean.unwrap();
+    assert!((mean - 0.75).abs() < 0.01, "{mean}");
+    let shown = model.confidence.as_ref().unwrap();
+    assert_eq!((shown.edges.len(), shown.reference.len(), shown.current.len()), (21, 20, 20));
+    assert_eq!(
+        model.classes.iter().map(|c| (c.label.as_str(), c.current.unwrap())).collect::<Vec<_>>(),
+        [("a", 0.75), ("b", 0.25)]
+    );
+    assert!((model.traffic.bad_ratio.unwrap() - 0.01).abs() < 1e-3, "{:?}", model.traffic);
+    assert_eq!(model.history.len(), 60);
+    assert!((model.history[59].traffic.requests_per_second - 40.0).abs() < 1e-9, "{:?}", model.history[59]);
+}
+
+#[tokio::test]
+async fn a_restart_after_every_window_changes_nothing() {
+    let mut steady = Bench::build(raw()).await;
+    let mut restarted = Bench::build(raw()).await;
+    for (index, shift) in SCRIPT.iter().enumerate() {
+        let (a, b) = (steady.step(index as i64, *shift).await, restarted.step(index as i64, *shift).await);
+        assert_eq!(a.overview.models[0].features, b.overview.models[0].features, "window {index}");
+        restarted.restart();
+        let again = restarted.tick().await;
+        assert_eq!(
+            a.overview.models[0].features, again.overview.models[0].features,
+            "after the restart in window {index}"
+        );
+        assert_eq!(a.distributions, again.distributions, "after the restart in window {index}");
+    }
+    let sql = "SELECT count(), uniqExact(feature, window_end) FROM verdicts";
+    assert_eq!(steady.house.ask(sql).await, restarted.house.ask(sql).await);
+    let events = "SELECT kind, text FROM events ORDER BY kind, text";
+    assert_eq!(steady.house.ask(events).await, restarted.house.ask(events).await);
+}
+
+#[tokio::test]
+async fn low_traffic_is_judged_over_several_windows() {
+    fn verdict(snapshot: &Arc<Snapshot>) -> FeatureVerdict {
+        snapshot.overview.models[0].features[0].clone()
+    }
+    let mut config = raw();
+    config.min_window_n = 1_000;
+    let mut bench = Bench::build(config).await;
+    for index in 0..4 {
+        bench.step(index, 0.0).await;
+    }
+    let few = verdict(&bench.step(4, 0.0).await);
+    assert_eq!((few.n, few.state, few.needed), (800, DriftState::Insufficient, 1_000));
+    let enough = verdict(&bench.step(5, 0.0).await);
+    assert_eq!((enough.n, enough.state), (1_200, DriftState::Stable));
+    assert_eq!((enough.window_end_ms - enough.window_start_ms) / WINDOW_MS, 3);
+    // A pause ends nothing and invents nothing: empty windows are not judged.
+    bench.now.store(T0 + 30 * WINDOW_MS, Ordering::SeqCst);
+    heartbeat(&bench.house, T0 + 30 * WINDOW_MS).await;
+    assert_eq!(verdict(&bench.tick().await), enough);
+    let after = verdict(&bench.step(31, 0.0).await);
+    assert_eq!((after.n, after.state), (400, DriftState::Insufficient));
+}
+
+#[tokio::test]
+async fn windows_without_values_do_not_end_a_drift() {
+    let mut bench = Bench::build(raw()).await;
+    for (index, shift) in [0.0, 0.0, 0.0, 0.0, 0.0, 0.5, 0.0].iter().enumerate() {
+        bench.step(index as i64, *shift).await;
+    }
+    // Requests that carry no features, as when the primary only fails: the windows before are not evidence once more.
+    for index in 7..10 {
+        requests(&bench.house, index).await;
+        heartbeat(&bench.house, T0 + (index + 1) * WINDOW_MS + 1_500).await;
+        bench.now.store(T0 + (index + 1) * WINDOW_MS + 2_000, Ordering::SeqCst);
+        let snapshot = bench.tick().await;
+        assert_eq!(state_of(&snapshot, "input.x"), DriftState::Drifted, "window {index}");
+    }
+    bench.step(10, 0.0).await;
+    let snapshot = bench.step(11, 0.0).await;
+    assert_eq!(state_of(&snapshot, "input.x"), DriftState::Resolved);
+}
+
+#[tokio::test]
+async fn a_pause_without_traffic_skips_nothing() {
+    let mut config = raw();
+    config.max_backlog_windows = 5;
+    let mut bench = Bench::build(config).await;
+    for index in 0..5 {
+        bench.step(index, 0.0).await;
+    }
+    bench.restart();
+    bench.step(40, 0.0).await;
+    let text = bench.registry.render();
+    assert!(!text.contains("driftline_analyzer_skipped_windows_total{model=\"m\"}"), "{text}");
+}
+
+#[tokio::test]
+async fn after_a_long_absence_old_windows_are_skipped_and_counted() {
+    let mut config = raw();
+    config.max_backlog_windows = 5;
+    let mut bench = Bench::build(config).await;
+    for index in 0..5 {
+        bench.step(index, 0.0).await;
+    }
+    bench.restart();
+    for index in 5..15 {
+        window(&bench.house, index, 0.0).await;
+    }
+    let snapshot = bench.step(15, 0.0).await;
+    assert_eq!(snapshot.overview.models[0].features[0].window_end_ms, T0 + 16 * WINDOW_MS);
+    assert!(bench.registry.render().contains("driftline_analyzer_skipped_windows_total{model=\"m\"} 6"));
+    assert_eq!(bench.house.ask("SELECT uniqExact(window_end) FROM verdicts").await, "7");
+}
+
+#[tokio::test]
+async fn a_reference_file_is_taken_once_and_completed_by_traffic() {
+    let mut file = tempfile::Builder::new().suffix(".csv").tempfile().unwrap();
+    writeln!(file, "input.x").unwrap();
+    for i in 0..2_000 {
+        writeln!(file, "{}", (f64::from(i) + 0.5) / 2_000.0).unwrap();
+    }
+    let mut config = raw();
+    config.baselines.insert("m".into(), RawBaseline { file: file.path().to_owned(), categories: vec![] });
+    let mut bench = Bench::build(config).await;
+    bench.now.store(T0 - 1_000, Ordering::SeqCst);
+    bench.tick().await;
+    let first = bench.step(0, 0.5).await;
+    assert_eq!(states(&first), [("input.x".to_owned(), DriftState::Drifted)]);
+    assert!(bench.registry.render().contains("driftline_analyzer_unjudged_features{model=\"m\"} 3"));
+    bench.restart();
+    bench.step(1, 0.0).await;
+    bench.step(2, 0.0).await;
+    let whole = bench.step(3, 0.0).await;
+    let names: Vec<String> = states(&whole).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["input.x", "input.y", "output.confidence", "output.label"]);
+    assert!(whole.overview.models[0].baseline.as_ref().unwrap().provisional);
+    assert_eq!(bench.house.ask("SELECT provisional FROM baselines WHERE feature = 'input.x'").await, "false\nfalse");
+    bench.restart();
+    bench.tick().await;
+    assert_eq!(bench.house.ask("SELECT count() FROM baselines").await, "5", "the file is not taken again");
+}
+
+#[tokio::test]
+async fn sixty_four_features_are_judged_in_a_moment() {
+    let mut config = raw();
+    config.models.insert("m".into(), toml_overrides());
+    let mut bench = Bench::build(config).await;
+    for index in 0..4 {
+        window(&bench.house, index, 0.0).await;
+        let at = format!("fromUnixTimestamp64Milli({} + number * 25, 'UTC')", T0 + index * WINDOW_MS);
+        bench
+            .house
+            .ask(&format!(
+                "INSERT INTO features (id, item, segment, received_at, at, model, version, feature, value, missing) \
+                 SELECT generateUUIDv4(), 0, generateUUIDv4(), {at}, {at}, 'm', '1', 'input.px_' || leftPad(toString(pixel), 2, '0'), \
+                   floor((number * 37 + pixel * 11 + {index}) % {ROWS} * 17 / {ROWS}), false \
+                 FROM numbers({ROWS}) ARRAY JOIN range(64) AS pixel"
+            ))
+            .await;
+    }
+    bench.now.store(T0 + 4 * WINDOW_MS + 2_000, Ordering::SeqCst);
+    let began = std::time::Instant::now();
+    let snapshot = bench.tick().await;
+    let took = began.elapsed();
+    assert_eq!(snapshot.overview.models[0].features.len(), 68);
+    assert!(states(&snapshot).iter().all(|(_, state)| *state == DriftState::Stable));
+    assert!(took < Duration::from_secs(20), "{took:?}: made a baseline of 68 features and judged a window");
+}
+
+fn toml_overrides() -> analyzer::config::RawOverrides {
+    analyzer::config::RawOverrides {
+        delta_ignore: Some(0.1),
+        min_detectable: Some(0.3),
+        ..analyzer::config::RawOverrides::default()
+    }
+}

@@ -1,0 +1,9 @@
+//! Tests of the analyzer as a whole: against scipy's figures, in simulation, and against the real engine.
+#![allow(clippy::unwrap_used)]
+
+mod api;
+mod cycle;
+mod house;
+mod ks_oracle;
+mod simulation;
+mod store_read;

@@ -1,0 +1,224 @@
+//! What the store counts equals what Rust counts from the raw rows; what is written reads back.
+
+use analyzer::{
+    baseline::{Baseline, Frozen},
+    config::Freezing,
+    judge::reference::Reference,
+};
+use contract::slo::Sli;
+use store::read::{EventRow, Reader, VerdictRow, Window, WindowSeen};
+
+use crate::house::House;
+
+const T0: i64 = 1_900_000_000_000;
+const SPAN: Window = Window { start_ms: T0, end_ms: T0 + 60_000 };
+
+/// A column of ties, atoms, tiny and huge numbers, both zeros, infinities, NaN and missing ones; one of categories; and in each
+/// column some values of the other's type.
+const ROWS: &str = "
+INSERT INTO features (id, item, segment, received_at, at, model, version, feature, value, missing)
+SELECT generateUUIDv4(), 0, toUUID('00000000-0000-0000-0000-000000000001'), fromUnixTimestamp64Milli(1900000000000 + number, 'UTC'),
+  fromUnixTimestamp64Milli(1900000000000 + number * 10, 'UTC'), 'm', '1', 'input.x',
+  multiIf(number % 97 = 0, nan, number % 89 = 0, inf, number % 83 = 0, -inf, number % 5 = 0, 0., number % 7 = 0, -0.,
+    number % 11 = 0, -1.7976931348623157e308, number % 13 = 0, 1.7976931348623157e308,
+    number % 3 = 0, (number * 7919 % 1000) / 997 * 1e-9, sin(number) * exp(number % 50 - 25)),
+  number % 101 = 0 FROM numbers(6000);
+INSERT INTO categories (id, item, segment, received_at, at, model, version, feature, value)
+SELECT generateUUIDv4(), 0, toUUID('00000000-0000-0000-0000-000000000001'), fromUnixTimestamp64Milli(1900000000000 + number, 'UTC'),
+  fromUnixTimestamp64Milli(1900000000000 + number * 10, 'UTC'), 'm', '1',
+  if(number % 50 = 49, 'input.x', 'output.label'), 'class ' || toString(number % 17) FROM numbers(6000);
+INSERT INTO features (id, item, segment, received_at, at, model, version, feature, value, missing)
+SELECT generateUUIDv4(), 0, toUUID('00000000-0000-0000-0000-000000000001'), fromUnixTimestamp64Milli(1900000000000 + number, 'UTC'),
+  fromUnixTimestamp64Milli(1900000000000 + number * 10, 'UTC'), 'm', '1', 'output.label', 1., number % 2 = 0 FROM numbers(30);
+INSERT INTO observations (id, segment, received_at, at, source, model, version, outcome, code, total_us, items)
+SELECT generateUUIDv4(), toUUID('00000000-0000-0000-0000-000000000001'), fromUnixTimestamp64Milli(1900000000000 + number, 'UTC'),
+  fromUnixTimestamp64Milli(1900000000000 + number * 10, 'UTC'), 's', 'm', if(number < 5900, '1', '2'),
+  ['ok', 'ok', 'ok', 'invalid', 'error', 'timeout', 'rejected', 'cancelled'][number % 8 + 1], 200, number * 100, 1 FROM numbers(6000)";
+
+async fn filled() -> (House, Reader) {
+    let house = House::build().await;
+    for statement in ROWS.split(";\n") {
+        house.ask(statement).await;
+    }
+    let reader = house.store.read();
+    (house, reader)
+}
+
+#[tokio::test]
+async fn counts_over_bins_equal_counting_in_rust() {
+    let (_house, reader) = filled().await;
+    // A reference from the first half: the second half has values and names that it never saw.
+    let half = Window { start_ms: T0, end_ms: T0 + 30_000 };
+    let limits = Freezing { bins: 128, rows_max: 100_000, features_max: 8 };
+    let frozen = analyzer::baseline::from_rows(&reader, "m", half, false, vec![], &limits, T0).await.unwrap();
+    assert_eq!(frozen.info.version, "1");
+    // Values of the other type are part of what was frozen, and so are names beyond the limit.
+    let of = |baseline: &Baseline, name: &str| baseline.reference(name).unwrap().counts().to_vec();
+    assert_eq!(of(&frozen, "input.x").last(), Some(&60));
+    let few = Freezing { bins: 10, ..limits };
+    let few = analyzer::baseline::from_rows(&reader, "m", half, false, vec![], &few, T0).await.unwrap();
+    let labels = of(&few, "output.label");
+    assert_eq!((labels.len(), labels.iter().sum::<u64>(), &labels[11..]), (13, 2_970, &[15, 15][..]));
+    // Only ten of the names are kept.
+    let names = reader.category_counts("m", "output.label", half, 100).await.unwrap().named;
+    let label = Reference::categories(names, 15, 10);
+    let number = frozen.features.iter().find(|f| f.name == "input.x").unwrap().clone();
+    let baseline = Baseline::new(
+        "m",
+        "1",
+        T0,
+        vec![number.clone(), Frozen { name: "output.label".into(), reference: label.clone(), provisional: false }],
+    );
+    baseline.save(&reader).await.unwrap();
+
+    let cut_ms = T0 + 5_500;
+    let seen = WindowSeen { start_ms: T0, version: "1".into(), observations: 6_000, cut_ms };
+    for _ in 0..2 {
+        reader.count_window("m", &baseline.info.fingerprint, SPAN, &seen).await.unwrap();
+    }
+    let counts = reader.bin_counts("m", &baseline.info.fingerprint, SPAN).await.unwrap();
+    let counted = |feature: &str, reference: &Reference| {
+        reference.cells(counts.iter().filter(|c| c.feature == feature).map(|c| (c.bin, c.n)))
+    };
+
+    // Rows after the cut are left out: row i was received at T0 + i.
+    let until_cut = Window { start_ms: T0, end_ms: T0 + 5_501 * 10 };
+    let raw = reader.numbers("m", "input.x", until_cut, 1_000_000).await.unwrap();
+    let Reference::Numbers(numbers) = &number.reference else { panic!("numbers were frozen") };
+    let mut expected: Vec<(i32, u64)> = raw.values.iter().map(|x| (numbers.bin_of(*x), 1)).collect();
+    expected.push((store::read::bin::MISSING, raw.missing));
+    expected.push((store::read::bin::OTHER, 110));
+    assert!(raw.values.iter().any(|x| x.is_nan()) && raw.missing > 0);
+    assert_eq!(counted("input.x", &number.reference), number.reference.cells(expected));
+
+    let Reference::Categories(categories) = &label else { panic!("categories were frozen") };
+    let named = reader.category_counts("m", "output.label", until_cut, 100).await.unwrap().named;
+    let few = reader.category_counts("m", "output.label", until_cut, 3).await.unwrap();
+    assert_eq!((few.named.len(), few.rest), (3, named[3..].iter().map(|(_, n)| n).sum()));
+    let bin = |name: &String| {
+        categories.names.iter().position(|known| known == name).map_or(store::read::bin::NEVER_SEEN, |at| at as i32)
+    };
+    let mut expected: Vec<(i32, u64)> = named.iter().map(|(name, n)| (bin(name), *n)).collect();
+    expected.extend([(store::read::bin::MISSING, 15), (store::read::bin::OTHER, 15)]);
+    assert_eq!(counted("output.label", &label), label.cells(expected));
+
+    let stored = reader.baselines(false).await.unwrap();
+    assert_eq!(Baseline::load(&reader, &stored[0]).await.unwrap(), baseline);
+}
+
+#[tokio::test]
+async fn windows_and_traffic() {
+    let (_house, reader) = filled().await;
+    let windows = reader.windows("m", SPAN, 10_000, 100).await.unwrap();
+    assert_eq!(windows.len(), 6);
+    assert_eq!(windows[0], WindowSeen { start_ms: T0, version: "1".into(), observations: 1_000, cut_ms: T0 + 999 });
+    assert_eq!(reader.windows("m", SPAN, 10_000, 2).await.unwrap().len(), 2);
+    assert_eq!(reader.models(T0, 10).await.unwrap()[0].version, "2");
+    assert_eq!(reader.first_observations("m", T0, 3).await.unwrap(), [T0, T0 + 10, T0 + 20]);
+
+    let minute = &reader.traffic("m", SPAN, 60_000).await.unwrap()[0];
+    assert_eq!((minute.start_ms, minute.requests, minute.counted, minute.bad), (T0, 6_000, 4_500, 2_250));
+    assert!((minute.quantiles_us[0] / 300_000.0 - 1.0).abs() < 0.02, "{minute:?}");
+    assert_eq!(reader.traffic("m", SPAN, 10_000).await.unwrap().len(), 6);
+    assert_eq!(reader.traffic("absent", SPAN, 60_000).await.unwrap(), []);
+
+    let events = |sli| {
+        let reader = reader.clone();
+        async move { reader.slo_events("m", &sli, &[T0 + 30_000, T0]).await.unwrap() }
+    };
+    let available = events(Sli::Availability).await;
+    assert_eq!(
+        (available[0].total, available[0].bad, available[1].total, available[1].bad),
+        (2_250, 1_125, 4_500, 2_250)
+    );
+    // Row i took i/10 ms: of the ok ones, those from row 3001 on are slower than 300 ms.
+    let slow = events(Sli::Latency { threshold_ms: 300.0 }).await;
+    assert_eq!((slow[1].total, slow[1].bad), (4_500, 2_250 + 1_124));
+    let rows = reader.row_counts().await.unwrap();
+    assert_eq!((rows.observations, rows.payloads, rows.labels), (6_000, 0, 0));
+}
+
+#[tokio::test]
+async fn shadows_confidence_and_sources() {
+    let (house, reader) = filled().await;
+    house
+        .ask(
+            "INSERT INTO comparisons SELECT generateUUIDv4(), number % 2, generateUUIDv4(), now64(3), \
+               fromUnixTimestamp64Milli(1900000000000 + number * 1000, 'UTC'), 'm', '1', '2', number < 900, \
+               if(number < 900, 'ok', if(number < 950, 'error', 'rejected')), '', if(number < 900, 'a', ''), \
+               if(number < 900, if(number < 30, 'b', 'a'), ''), 0.5, 0.5, 100, 150 FROM numbers(1000)",
+        )
+        .await;
+    let shadows = reader.shadows("m", "1", 5).await.unwrap();
+    assert_eq!(shadows.len(), 1);
+    let counts = &shadows[0];
+    assert_eq!((counts.pairs, counts.agreed, counts.answered, counts.errors, counts.shed), (900, 870, 450, 50, 50));
+    assert_eq!((counts.first_ms, counts.last_ms), (T0, T0 + 999_000));
+    assert_eq!((counts.primary_us, counts.shadow_us), (45_000, 67_500));
+    let flips = reader.flips("m", "1", "2", 5).await.unwrap();
+    assert_eq!((flips[0].primary.as_str(), flips[0].shadow.as_str(), flips[0].pairs), ("a", "b", 30));
+
+    house
+        .ask(
+            "INSERT INTO features SELECT generateUUIDv4(), 0, generateUUIDv4(), now64(3), \
+               fromUnixTimestamp64Milli(1900000000000 + number, 'UTC'), 'm', '1', 'output.confidence', number / 100, false \
+             FROM numbers(101)",
+        )
+        .await;
+    let confidence = reader.confidence("m", "output.confidence", SPAN, 0.5, 20).await.unwrap();
+    assert_eq!((confidence.answers, confidence.low), (101, 50));
+    assert!((confidence.sum - 50.5).abs() < 1e-9);
+    assert_eq!(
+        (confidence.histogram.len(), confidence.histogram.iter().sum::<u64>(), confidence.histogram[19]),
+        (20, 101, 6)
+    );
+    let none = reader.confidence("absent", "output.confidence", SPAN, 0.5, 20).await.unwrap();
+    assert_eq!((none.answers, none.sum), (0, 0.0));
+
+    house
+        .ask(
+            "INSERT INTO heartbeats SELECT 's' || toString(number % 2), generateUUIDv4(), \
+               fromUnixTimestamp64Milli(1900000000000 + number, 'UTC'), 1, number, \
+               fromUnixTimestamp64Milli(1900000000000 + number * 2, 'UTC'), number * 10, number * 9, 1, 0 FROM numbers(10)",
+        )
+        .await;
+    let sources = reader.sources(T0).await.unwrap();
+    assert_eq!((sources.len(), sources[1].sent_at_ms, sources[1].observed), (2, T0 + 18, 90));
+}
+
+#[tokio::test]
+async fn verdicts_and_events_read_back() {
+    let (_house, reader) = filled().await;
+    assert_eq!(reader.last_judged("m").await.unwrap(), None);
+    let row = |feature: &str, end: i64, evidence: &str| VerdictRow {
+        model: "m".into(),
+        version: "1".into(),
+        feature: feature.into(),
+        window_start_ms: end - 10,
+        window_end_ms: end,
+        cut_ms: end,
+        judged_at_ms: end,
+        state: "stable".into(),
+        n: 1,
+        m: 2,
+        ks_lower: Some(0.25),
+        ks_upper: None,
+        p_value: None,
+        q_value: None,
+        psi: None,
+        fingerprint: "f".into(),
+        evidence: evidence.into(),
+    };
+    reader.insert_verdicts(&[row("a", T0, "1"), row("b", T0, "2"), row("a", T0 + 10, "3")]).await.unwrap();
+    let again = VerdictRow { judged_at_ms: T0 + 99, ..row("a", T0 + 10, "4") };
+    reader.insert_verdicts(&[again]).await.unwrap();
+    assert_eq!(reader.last_judged("m").await.unwrap(), Some(T0 + 10));
+    assert_eq!(reader.verdicts_at("m", T0 + 10).await.unwrap(), ["4"]);
+    assert_eq!(reader.verdicts("m", "a", 10).await.unwrap(), ["4", "1"]);
+    assert_eq!(reader.verdicts("", "", 10).await.unwrap().len(), 3);
+    assert_eq!(reader.verdicts("it's ? none", "", 10).await.unwrap().len(), 0);
+    let event =
+        EventRow { at: T0, kind: "drift".into(), model: "m".into(), version: "1".into(), text: "it's so?".into() };
+    reader.insert_events(&[event.clone(), event.clone()]).await.unwrap();
+    assert_eq!(reader.events(1).await.unwrap(), [event]);
+}

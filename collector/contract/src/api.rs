@@ -1,0 +1,381 @@
+//! The analyzer's JSON API: what the page, `make smoke` and people with curl read.
+//!
+//! | path | body |
+//! |---|---|
+//! | `GET /api/v1/overview` | [`Overview`] |
+//! | `GET /api/v1/models/{model}/features/{feature}` | [`FeatureDetail`] |
+//! | `GET /api/v1/verdicts?model=…&limit=…` | list of [`FeatureVerdict`], newest first |
+//! | `GET /api/v1/baselines` | list of [`BaselineInfo`] |
+//! | `POST /api/v1/baselines` | [`FreezeBaseline`] in, [`BaselineInfo`] out |
+//!
+//! Times are milliseconds since the Unix epoch; ratios are 0 to 1; absent numbers are `null`, never NaN.
+
+use serde::{Deserialize, Serialize};
+
+/// Everything the first page shows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Overview {
+    /// When this was put together.
+    pub at_ms: i64,
+    /// Event time up to which windows are closed; `None` before the first heartbeat.
+    pub watermark_ms: Option<i64>,
+    /// One entry a model.
+    pub models: Vec<ModelOverview>,
+    /// One entry an SLO.
+    pub slos: Vec<SloStatus>,
+    /// State changes and deployments, newest first.
+    pub events: Vec<Event>,
+    /// Stored rows and sources.
+    pub pipeline: Pipeline,
+}
+
+/// One model at a glance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelOverview {
+    /// Model name.
+    pub model: String,
+    /// Version that answers.
+    pub version: String,
+    /// Worst state over its features.
+    pub state: DriftState,
+    /// The last minute's traffic.
+    pub traffic: Traffic,
+    /// Traffic by window, oldest first, for a sparkline.
+    pub history: Vec<TrafficPoint>,
+    /// Verdicts of the last window, outputs first, then by evidence.
+    pub features: Vec<FeatureVerdict>,
+    /// Confidence of the last window against the reference.
+    pub confidence: Option<Distribution>,
+    /// Mean confidence of the last window.
+    pub confidence_mean: Option<f64>,
+    /// Class mix of the last window and of the reference.
+    pub classes: Vec<ClassShare>,
+    /// Shadows of this model.
+    pub shadows: Vec<ShadowStatus>,
+    /// The reference in force.
+    pub baseline: Option<BaselineInfo>,
+    /// What the drift verdict promises and what it assumes, in words.
+    pub guarantee: String,
+}
+
+/// Traffic of a span.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Traffic {
+    /// Requests a second.
+    pub requests_per_second: f64,
+    /// Share of counted requests that were bad.
+    pub bad_ratio: Option<f64>,
+    /// Median latency in milliseconds.
+    pub p50_ms: Option<f64>,
+    /// 95th percentile in milliseconds.
+    pub p95_ms: Option<f64>,
+    /// 99th percentile in milliseconds.
+    pub p99_ms: Option<f64>,
+}
+
+/// Traffic of one window.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrafficPoint {
+    /// Start of the window.
+    pub at_ms: i64,
+    /// Its traffic.
+    #[serde(flatten)]
+    pub traffic: Traffic,
+}
+
+/// State of a drift verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DriftState {
+    /// No drift beyond what the user ignores.
+    Stable,
+    /// Was drifted, is no more.
+    Resolved,
+    /// Too little data to say anything.
+    Insufficient,
+    /// Classical tests point at a change; the guarantee does not cover it yet.
+    Watch,
+    /// Drifted by more than the user ignores.
+    Drifted,
+}
+
+impl DriftState {
+    /// All states.
+    pub const ALL: [Self; 5] = [Self::Stable, Self::Resolved, Self::Insufficient, Self::Watch, Self::Drifted];
+
+    /// The word in labels and tables.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stable => "stable",
+            Self::Resolved => "resolved",
+            Self::Insufficient => "insufficient",
+            Self::Watch => "watch",
+            Self::Drifted => "drifted",
+        }
+    }
+
+    /// Reads the word back.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|s| s.as_str() == word)
+    }
+}
+
+/// The judgement of one feature in one window, with its evidence.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FeatureVerdict {
+    /// Model name.
+    pub model: String,
+    /// Version judged.
+    pub version: String,
+    /// Feature name.
+    pub feature: String,
+    /// The verdict.
+    pub state: DriftState,
+    /// Start of the judged window.
+    pub window_start_ms: i64,
+    /// End of the judged window.
+    pub window_end_ms: i64,
+    /// Values in the window.
+    pub n: u64,
+    /// Values needed for a verdict.
+    pub needed: u64,
+    /// Values in the reference.
+    pub m: u64,
+    /// Lower bound of the exact KS distance (for categories: largest difference of a share).
+    pub ks_lower: Option<f64>,
+    /// Upper bound of the exact KS distance.
+    pub ks_upper: Option<f64>,
+    /// Classical p-value of the lower bound.
+    pub p_value: Option<f64>,
+    /// Adjusted over the model's features (Benjamini-Hochberg).
+    pub q_value: Option<f64>,
+    /// Population stability index over merged bins.
+    pub psi: Option<f64>,
+    /// CDF shift that the user ignores.
+    pub delta: f64,
+    /// What the lower bound has to exceed for a `drifted` verdict from this window alone.
+    pub threshold: Option<f64>,
+    /// Smallest CDF shift that this reference can show.
+    pub visible: f64,
+    /// Fingerprint of the reference.
+    pub baseline: String,
+    /// The verdict in one sentence.
+    pub sentence: String,
+}
+
+/// A distribution in bins, of the reference and of the window.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Distribution {
+    /// Bin boundaries, one more than bins; for categories empty.
+    pub edges: Vec<f64>,
+    /// Bin names; for numbers empty.
+    pub names: Vec<String>,
+    /// Share of the reference in each bin.
+    pub reference: Vec<f64>,
+    /// Share of the window in each bin.
+    pub current: Vec<f64>,
+}
+
+/// One feature in full.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FeatureDetail {
+    /// The newest verdict.
+    pub verdict: FeatureVerdict,
+    /// Reference and window drawn over each other.
+    pub distribution: Distribution,
+    /// Earlier verdicts, oldest first.
+    pub history: Vec<FeatureVerdict>,
+}
+
+/// Share of one class.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClassShare {
+    /// The label.
+    pub label: String,
+    /// Share in the reference.
+    pub reference: Option<f64>,
+    /// Share in the last window.
+    pub current: Option<f64>,
+}
+
+/// A shadow compared with its primary over all pairs so far.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ShadowStatus {
+    /// Model name.
+    pub model: String,
+    /// The primary's version.
+    pub primary: String,
+    /// The shadow's version.
+    pub shadow: String,
+    /// Pairs in which both answered.
+    pub pairs: u64,
+    /// Pairs that agree on the label.
+    pub agreed: u64,
+    /// Requests the shadow was offered and did not answer, errors and shed ones together.
+    pub failed: u64,
+    /// Observed agreement.
+    pub agreement: Option<f64>,
+    /// Wilson interval at 95 %, for display.
+    pub wilson: Option<Interval>,
+    /// Confidence sequence: valid at every look.
+    pub sequence: Option<Interval>,
+    /// Mean of shadow's run time over the primary's, for the same requests.
+    pub latency_ratio: Option<f64>,
+    /// Disagreements by label pair, most frequent first.
+    pub flips: Vec<Flip>,
+    /// Promote, hold or reject.
+    pub verdict: ShadowVerdict,
+    /// The verdict in one sentence.
+    pub sentence: String,
+}
+
+/// Two bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Interval {
+    /// Lower bound.
+    pub lower: f64,
+    /// Upper bound.
+    pub upper: f64,
+}
+
+/// How often the primary said one thing and the shadow another.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Flip {
+    /// The primary's label.
+    pub primary: String,
+    /// The shadow's label.
+    pub shadow: String,
+    /// Pairs.
+    pub pairs: u64,
+}
+
+/// What to do with a shadow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ShadowVerdict {
+    /// Every guardrail is proved.
+    Promote,
+    /// Not enough is known.
+    Hold,
+    /// Some guardrail is proved broken.
+    Reject,
+}
+
+impl ShadowVerdict {
+    /// All verdicts.
+    pub const ALL: [Self; 3] = [Self::Promote, Self::Hold, Self::Reject];
+
+    /// The word in labels and tables.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Promote => "promote",
+            Self::Hold => "hold",
+            Self::Reject => "reject",
+        }
+    }
+}
+
+/// An SLO's budget and burn.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SloStatus {
+    /// Name in the SLO file.
+    pub slo: String,
+    /// What it promises.
+    pub description: String,
+    /// The model.
+    pub model: String,
+    /// Percent of good events promised.
+    pub objective: f64,
+    /// Events in the period.
+    pub events: u64,
+    /// Bad events in the period.
+    pub bad: u64,
+    /// Share of the budget that is left; `None` without events.
+    pub budget_remaining: Option<f64>,
+    /// Burn rates, one a window, shortest first.
+    pub burn: Vec<Burn>,
+}
+
+/// Burn rate of one window.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Burn {
+    /// Window name (`1h`), before any scaling.
+    pub window: String,
+    /// Budget burn rate: 1 spends the budget exactly in the period. `None` without events.
+    pub rate: Option<f64>,
+    /// The factor at which it alerts.
+    pub factor: f64,
+}
+
+/// A change worth drawing on a time line.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// When.
+    pub at_ms: i64,
+    /// `drift`, `shadow`, `deployment`, `baseline`, …
+    pub kind: String,
+    /// Model name; empty when it concerns none.
+    pub model: String,
+    /// Version; empty when it concerns none.
+    pub version: String,
+    /// One sentence.
+    pub text: String,
+}
+
+/// What is stored and who sends.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Pipeline {
+    /// Rows in `observations`.
+    pub observations: u64,
+    /// Rows in `payloads`.
+    pub payloads: u64,
+    /// Labels stored.
+    pub labels: u64,
+    /// Sources and their ledgers.
+    pub sources: Vec<Source>,
+}
+
+/// One sender.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Source {
+    /// Its name.
+    pub source: String,
+    /// Its last heartbeat.
+    pub heartbeat_ms: i64,
+    /// Its ledger as of then.
+    pub ledger: crate::wire::Ledger,
+}
+
+/// A frozen reference.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BaselineInfo {
+    /// Model name.
+    pub model: String,
+    /// Version whose observations it was frozen from.
+    pub version: String,
+    /// SHA-256 over its contents, hex.
+    pub fingerprint: String,
+    /// When it was frozen.
+    pub frozen_at_ms: i64,
+    /// Features in it.
+    pub features: u64,
+    /// Observations it was frozen from (the largest count over features).
+    pub observations: u64,
+    /// Whether a person promoted it, or the first traffic made it.
+    pub provisional: bool,
+}
+
+/// Freeze a reference from stored observations.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FreezeBaseline {
+    /// Model name.
+    pub model: String,
+    /// Start of the time range, inclusive.
+    pub from_ms: i64,
+    /// End of the time range, exclusive.
+    pub to_ms: i64,
+}

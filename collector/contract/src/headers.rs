@@ -1,0 +1,12 @@
+//! HTTP header names that our services set or read.
+
+/// Response header: the observation id of this request. Post labels under this id.
+pub const OBSERVATION_ID: &str = "driftline-id";
+/// Response header: the model version that answered.
+pub const MODEL_VERSION: &str = "driftline-model-version";
+/// W3C trace context, in and out.
+pub const TRACEPARENT: &str = "traceparent";
+/// Request header: who is asking. Stored only as a pseudonym (keyed hash), never as given.
+pub const CLIENT: &str = "driftline-client";
+/// Media type of a wire batch in MessagePack.
+pub const MSGPACK: &str = "application/msgpack";

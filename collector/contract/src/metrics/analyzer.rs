@@ -1,0 +1,162 @@
+//! Metrics of the analyzer.
+
+use super::{LATENCY_BUCKETS, Metric};
+
+/// Certified lower bound of the KS distance.
+pub const DRIFT_KS_LOWER: Metric = Metric::gauge(
+    "driftline_drift_ks_lower_ratio",
+    "Largest difference of the two cumulative distributions over the reference's bins: a lower bound of the exact KS distance.",
+    &["model", "version", "feature"],
+);
+/// Certified upper bound of the KS distance.
+pub const DRIFT_KS_UPPER: Metric = Metric::gauge(
+    "driftline_drift_ks_upper_ratio",
+    "Upper bound of the exact KS distance of the last window to the reference.",
+    &["model", "version", "feature"],
+);
+/// KS p-value.
+pub const DRIFT_P_VALUE: Metric = Metric::gauge(
+    "driftline_drift_ks_p_value",
+    "Classical p-value of the last window's KS distance; not corrected for the number of looks.",
+    &["model", "version", "feature"],
+);
+/// Benjamini-Hochberg adjusted p-value.
+pub const DRIFT_Q_VALUE: Metric = Metric::gauge(
+    "driftline_drift_bh_q_value",
+    "The p-value adjusted over the model's features by Benjamini and Hochberg.",
+    &["model", "version", "feature"],
+);
+/// Population stability index.
+pub const DRIFT_PSI: Metric = Metric::gauge(
+    "driftline_drift_psi_nats",
+    "Population stability index over merged bins.",
+    &["model", "version", "feature"],
+);
+/// State of the drift verdict.
+pub const DRIFT_STATE: Metric = Metric::gauge(
+    "driftline_drift_state",
+    "1 for the state of the feature's drift verdict (insufficient, stable, watch, drifted, resolved), 0 for the others.",
+    &["model", "version", "feature", "state"],
+);
+/// Observations in the last window.
+pub const DRIFT_WINDOW: Metric = Metric::gauge(
+    "driftline_drift_window_observations",
+    "Values of the feature in the last judged window.",
+    &["model", "version", "feature"],
+);
+/// Visible drift.
+pub const DRIFT_VISIBLE: Metric = Metric::gauge(
+    "driftline_drift_smallest_visible_ratio",
+    "Smallest CDF shift that this reference can show, 2 eps_m + Delta.",
+    &["model", "version", "feature"],
+);
+/// Confidence quantiles of the last window.
+pub const CONFIDENCE: Metric =
+    Metric::gauge("driftline_confidence_mean_ratio", "Mean confidence of the last window.", &["model", "version"]);
+/// Share of low-confidence answers.
+pub const LOW_CONFIDENCE: Metric = Metric::gauge(
+    "driftline_confidence_low_share_ratio",
+    "Share of the last window's answers whose confidence is below the configured floor.",
+    &["model", "version"],
+);
+/// SLO: remaining budget.
+pub const SLO_BUDGET: Metric = Metric::gauge(
+    "driftline_slo_budget_remaining_ratio",
+    "Share of the SLO period's error budget that is left; negative when overspent.",
+    &["slo"],
+);
+/// SLO: burn rate a window.
+pub const SLO_BURN: Metric =
+    Metric::gauge("driftline_slo_burn_rate", "Error budget burn rate over a window.", &["slo", "window"]);
+/// Shadow: pairs.
+pub const SHADOW_PAIRS: Metric = Metric::gauge(
+    "driftline_shadow_pairs",
+    "Answer pairs of primary and shadow compared so far.",
+    &["model", "version"],
+);
+/// Shadow: agreement and its bounds.
+pub const SHADOW_AGREEMENT: Metric = Metric::gauge(
+    "driftline_shadow_agreement_ratio",
+    "Share of pairs in which shadow and primary agree.",
+    &["model", "version"],
+);
+/// Shadow: lower bound.
+pub const SHADOW_AGREEMENT_LOWER: Metric = Metric::gauge(
+    "driftline_shadow_agreement_lower_ratio",
+    "Lower bound of the agreement, valid at every look.",
+    &["model", "version"],
+);
+/// Shadow: upper bound.
+pub const SHADOW_AGREEMENT_UPPER: Metric = Metric::gauge(
+    "driftline_shadow_agreement_upper_ratio",
+    "Upper bound of the agreement, valid at every look.",
+    &["model", "version"],
+);
+/// Shadow: verdict.
+pub const SHADOW_VERDICT: Metric = Metric::gauge(
+    "driftline_shadow_verdict",
+    "1 for the shadow's verdict (promote, hold, reject), 0 for the others.",
+    &["model", "version", "state"],
+);
+/// Watermark lag.
+pub const WATERMARK_LAG: Metric =
+    Metric::gauge("driftline_analyzer_watermark_lag_seconds", "How far the watermark is behind the clock.", &[]);
+/// Windows judged.
+pub const WINDOWS: Metric =
+    Metric::counter("driftline_analyzer_windows_total", "Windows closed and judged.", &["model", "version"]);
+/// Windows given up.
+pub const WINDOWS_SKIPPED: Metric = Metric::counter(
+    "driftline_analyzer_skipped_windows_total",
+    "Windows left out because the analyzer was away for longer than its backlog bound.",
+    &["model"],
+);
+/// Features without a verdict.
+pub const UNJUDGED: Metric = Metric::gauge(
+    "driftline_analyzer_unjudged_features",
+    "Features seen in the last window that have no reference and so no verdict.",
+    &["model"],
+);
+/// Cycle duration.
+pub const CYCLE_SECONDS: Metric = Metric::histogram(
+    "driftline_analyzer_cycle_seconds",
+    "Time of one analysis cycle over all models.",
+    &[],
+    LATENCY_BUCKETS,
+);
+/// Failed cycles.
+pub const CYCLE_FAILURES: Metric =
+    Metric::counter("driftline_analyzer_cycle_failures_total", "Analysis cycles that failed, by reason.", &["reason"]);
+/// When the last cycle ended.
+pub const LAST_CYCLE: Metric = Metric::gauge(
+    "driftline_analyzer_last_cycle_timestamp_seconds",
+    "Unix time at which the last analysis cycle succeeded.",
+    &[],
+);
+
+/// All metrics of this subsystem.
+pub const ALL: &[Metric] = &[
+    DRIFT_KS_LOWER,
+    DRIFT_KS_UPPER,
+    DRIFT_P_VALUE,
+    DRIFT_Q_VALUE,
+    DRIFT_PSI,
+    DRIFT_STATE,
+    DRIFT_WINDOW,
+    DRIFT_VISIBLE,
+    CONFIDENCE,
+    LOW_CONFIDENCE,
+    SLO_BUDGET,
+    SLO_BURN,
+    SHADOW_PAIRS,
+    SHADOW_AGREEMENT,
+    SHADOW_AGREEMENT_LOWER,
+    SHADOW_AGREEMENT_UPPER,
+    SHADOW_VERDICT,
+    WATERMARK_LAG,
+    WINDOWS,
+    WINDOWS_SKIPPED,
+    UNJUDGED,
+    CYCLE_SECONDS,
+    CYCLE_FAILURES,
+    LAST_CYCLE,
+];

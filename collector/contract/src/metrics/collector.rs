@@ -1,0 +1,104 @@
+//! Metrics of the collector.
+
+use super::{LATENCY_BUCKETS, Metric};
+
+/// Batches by what became of them.
+pub const BATCHES: Metric = Metric::counter(
+    "driftline_collector_batches_total",
+    "Batches received, by outcome: stored, repeated, invalid, refused.",
+    &["outcome"],
+);
+/// Durable observations.
+pub const OBSERVATIONS: Metric =
+    Metric::counter("driftline_collector_logged_observations_total", "Observations masked, logged and fsynced.", &[]);
+/// Observations that ClickHouse confirmed.
+pub const INSERTED: Metric =
+    Metric::counter("driftline_collector_inserted_observations_total", "Observations that ClickHouse confirmed.", &[]);
+/// Observations durable but not yet in ClickHouse.
+pub const BACKLOG: Metric = Metric::gauge(
+    "driftline_collector_backlog_observations",
+    "Observations in the log that ClickHouse has not confirmed yet, counted in the log.",
+    &[],
+);
+/// Observations put aside because ClickHouse refuses them.
+pub const QUARANTINED: Metric = Metric::counter(
+    "driftline_collector_quarantined_observations_total",
+    "Observations put aside because ClickHouse refuses them.",
+    &["reason"],
+);
+/// Labels stored.
+pub const LABELS_STORED: Metric =
+    Metric::counter("driftline_collector_labels_total", "Ground-truth labels logged and fsynced.", &[]);
+/// Log size.
+pub const LOG_BYTES: Metric = Metric::gauge("driftline_collector_log_bytes", "Bytes in the log's segments.", &[]);
+/// Log state.
+pub const LOG_STATE: Metric = Metric::gauge(
+    "driftline_collector_log_state",
+    "1 for the state the log is in (normal, backlogged, full), 0 for the others.",
+    &["state"],
+);
+/// Inserts by outcome.
+pub const INSERTS: Metric = Metric::counter(
+    "driftline_collector_inserts_total",
+    "Segment inserts into a ClickHouse table, by outcome: ok, failed, unknown, found.",
+    &["table", "outcome"],
+);
+/// Insert duration.
+pub const INSERT_SECONDS: Metric = Metric::histogram(
+    "driftline_collector_insert_seconds",
+    "Time of a segment's insert into one table.",
+    &["table"],
+    LATENCY_BUCKETS,
+);
+/// Ack duration.
+pub const ACK_SECONDS: Metric = Metric::histogram(
+    "driftline_collector_ack_seconds",
+    "Time from a batch's arrival to its durable acknowledgement.",
+    &[],
+    LATENCY_BUCKETS,
+);
+/// Second pass hits.
+pub const SECOND_PASS_HITS: Metric = Metric::counter(
+    "driftline_collector_second_pass_hits_total",
+    "Personal data that the second masking pass replaced, by source kind and entity; 0 for the proxy's records.",
+    &["source", "entity"],
+);
+/// Gaps in sequence numbers.
+pub const SEQUENCE_GAPS: Metric = Metric::counter(
+    "driftline_collector_sequence_gaps_total",
+    "Batches that a source numbered and that never came.",
+    &["source"],
+);
+/// Torn or corrupt frames met at start.
+pub const LOG_REPAIRS: Metric = Metric::counter(
+    "driftline_collector_log_repairs_total",
+    "Torn tails truncated and corrupt frames skipped when the log was opened.",
+    &["reason"],
+);
+
+/// State of [`LOG_STATE`]: all is well.
+pub const LOG_NORMAL: &str = "normal";
+/// State of [`LOG_STATE`]: segments wait for ClickHouse for longer than they should.
+pub const LOG_BACKLOGGED: &str = "backlogged";
+/// State of [`LOG_STATE`]: the bound is reached, batches are refused.
+pub const LOG_FULL: &str = "full";
+/// Source kind of [`SECOND_PASS_HITS`]: records that a proxy of ours had masked before.
+pub const SOURCE_PROXY: &str = "proxy";
+
+/// All metrics of this subsystem.
+pub const ALL: &[Metric] = &[
+    BATCHES,
+    OBSERVATIONS,
+    INSERTED,
+    BACKLOG,
+    QUARANTINED,
+    LABELS_STORED,
+    LOG_BYTES,
+    LOG_STATE,
+    INSERTS,
+    INSERT_SECONDS,
+    ACK_SECONDS,
+    SECOND_PASS_HITS,
+    SEQUENCE_GAPS,
+    LOG_REPAIRS,
+];

@@ -1,0 +1,47 @@
+//! Views that dashboards read in ClickHouse: names and columns. `store` migrates them, Grafana panels select from them.
+
+/// A view and its columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct View {
+    /// Name in the database.
+    pub name: &'static str,
+    /// Columns that a dashboard may use.
+    pub columns: &'static [&'static str],
+}
+
+/// Requests a minute: counts by outcome and latency quantiles.
+pub const TRAFFIC: View = View {
+    name: "dash_traffic",
+    columns: &["at", "model", "version", "outcome", "requests", "p50_ms", "p95_ms", "p99_ms"],
+};
+/// Drift verdicts, one row a feature and window.
+pub const DRIFT: View = View {
+    name: "dash_drift",
+    columns: &[
+        "at",
+        "model",
+        "version",
+        "feature",
+        "state",
+        "ks_lower",
+        "ks_upper",
+        "p_value",
+        "q_value",
+        "psi",
+        "observations",
+    ],
+};
+/// Confidence a minute.
+pub const CONFIDENCE: View =
+    View { name: "dash_confidence", columns: &["at", "model", "version", "label", "answers", "mean", "p05", "p50"] };
+/// Agreement of shadows a minute.
+pub const SHADOW: View =
+    View { name: "dash_shadow", columns: &["at", "model", "version", "shadow", "pairs", "agreed", "failed"] };
+/// The newest bad requests.
+pub const FAILURES: View =
+    View { name: "dash_failures", columns: &["at", "id", "model", "version", "outcome", "code", "reason", "total_ms"] };
+/// Deployments, drift changes and other events.
+pub const EVENTS: View = View { name: "dash_events", columns: &["at", "kind", "model", "version", "text"] };
+
+/// All views.
+pub const ALL: &[View] = &[TRAFFIC, DRIFT, CONFIDENCE, SHADOW, FAILURES, EVENTS];

@@ -1,0 +1,162 @@
+//! A text as the recognizers see it: ASCII digits and punctuation, single spaces, nothing invisible.
+//!
+//! Each folded byte remembers which bytes of the original it stands for, so that what is found is replaced there.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+/// A folded text and the way back.
+pub(crate) struct Folded<'a> {
+    /// What is searched.
+    pub text: Cow<'a, str>,
+    /// For each byte of `text`, where its character begins in the original and where it ends; empty: the same bytes.
+    origin: Vec<(u32, u32)>,
+}
+
+impl Folded<'_> {
+    /// The bytes of the original that a range of folded bytes stands for.
+    pub fn original(&self, range: &Range<usize>) -> Range<usize> {
+        match (self.origin.get(range.start), range.end.checked_sub(1).and_then(|last| self.origin.get(last))) {
+            (Some(first), Some(last)) => first.0 as usize..last.1 as usize,
+            _ => range.clone(),
+        }
+    }
+}
+
+/// Folds a text; one that is plain already is borrowed. Texts are under 4 GiB by the masker's limits.
+pub(crate) fn fold(text: &str) -> Folded<'_> {
+    if is_plain(text) {
+        return Folded { text: Cow::Borrowed(text), origin: Vec::new() };
+    }
+    let mut folder = Folder { text: String::with_capacity(text.len()), origin: Vec::with_capacity(text.len()) };
+    let mut rest = text.char_indices().peekable();
+    while let Some((start, c)) = rest.next() {
+        let mut end = start + c.len_utf8();
+        match c {
+            c if is_invisible(c) => {}
+            c if is_space(c) => {
+                // a line break and its indentation inside a number are one separator
+                while let Some(&(at, next)) = rest.peek().filter(|(_, next)| is_space(*next) || is_invisible(*next)) {
+                    end = at + next.len_utf8();
+                    rest.next();
+                }
+                folder.push(' ', start, end);
+            }
+            '%' if text[start..].starts_with("%40") => {
+                rest.nth(1);
+                folder.push('@', start, start + 3);
+            }
+            c => folder.push(simple(c), start, end),
+        }
+    }
+    Folded { text: Cow::Owned(folder.text), origin: folder.origin }
+}
+
+struct Folder {
+    text: String,
+    origin: Vec<(u32, u32)>,
+}
+
+impl Folder {
+    #[expect(clippy::cast_possible_truncation, reason = "texts are under 4 GiB by the masker's limits")]
+    fn push(&mut self, c: char, start: usize, end: usize) {
+        self.text.push(c);
+        self.origin.extend(std::iter::repeat_n((start as u32, end as u32), c.len_utf8()));
+    }
+}
+
+/// Whether folding would change nothing.
+fn is_plain(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    bytes.iter().all(|b| matches!(b, b' '..=b'~') && *b != b'%') && memchr::memmem::find(bytes, b"  ").is_none()
+}
+
+/// Characters that have no width and so can stand unseen inside an identifier: Unicode's default-ignorable ones
+/// that occur in text, and the byte-order mark.
+fn is_invisible(c: char) -> bool {
+    matches!(
+        c,
+        '\u{00AD}' | '\u{034F}' | '\u{061C}' | '\u{180B}'..='\u{180E}' | '\u{200B}'..='\u{200F}'
+            | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}'
+    )
+}
+
+fn is_space(c: char) -> bool {
+    c.is_whitespace() || c.is_control()
+}
+
+/// One character for one: full-width forms, dashes, dots, at signs and every script's decimal digits.
+fn simple(c: char) -> char {
+    match c {
+        '\0'..='~' => c,
+        '\u{FF01}'..='\u{FF5E}' => char::from_u32(c as u32 - 0xFEE0).unwrap_or(c),
+        '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{FE58}' | '\u{FE63}' => '-',
+        '\u{3002}' | '\u{FF61}' | '\u{FE52}' | '\u{2024}' => '.',
+        '\u{FE6B}' => '@',
+        '\u{FE62}' => '+',
+        '\u{2215}' | '\u{2044}' => '/',
+        '\u{FE55}' | '\u{A789}' => ':',
+        c => digit(c).map_or(c, |d| char::from(b'0' + d)),
+    }
+}
+
+/// The value of a decimal digit of any script (general category Nd).
+fn digit(c: char) -> Option<u8> {
+    let code = c as u32;
+    let zero = ZEROES[..ZEROES.partition_point(|zero| *zero <= code)].last()?;
+    u8::try_from(code - zero).ok().filter(|d| *d < 10)
+}
+
+/// The digit zero of every script that has decimal digits beyond ASCII, from Unicode's character database.
+const ZEROES: &[u32] = &[
+    0x0660, 0x06F0, 0x07C0, 0x0966, 0x09E6, 0x0A66, 0x0AE6, 0x0B66, 0x0BE6, 0x0C66, 0x0CE6, 0x0D66, 0x0DE6, 0x0E50,
+    0x0ED0, 0x0F20, 0x1040, 0x1090, 0x17E0, 0x1810, 0x1946, 0x19D0, 0x1A80, 0x1A90, 0x1B50, 0x1BB0, 0x1C40, 0x1C50,
+    0xA620, 0xA8D0, 0xA900, 0xA9D0, 0xA9F0, 0xAA50, 0xABF0, 0xFF10, 0x104A0, 0x10D30, 0x11066, 0x110F0, 0x11136,
+    0x111D0, 0x112F0, 0x11450, 0x114D0, 0x11650, 0x116C0, 0x11730, 0x118E0, 0x11950, 0x11C50, 0x11D50, 0x11DA0,
+    0x16A60, 0x16AC0, 0x16B50, 0x1D7CE, 0x1D7D8, 0x1D7E2, 0x1D7EC, 0x1D7F6, 0x1E140, 0x1E2F0, 0x1E950, 0x1FBF0,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_looks_the_same_is_the_same() {
+        for (text, folded) in [
+            ("４１１１", "4111"),
+            ("٤١١١", "4111"),
+            ("𝟒𝟷", "41"),
+            ("4\u{200B}1", "41"),
+            ("a\u{00AD}b＠c．d", "ab@c.d"),
+            ("41\r\n  11", "41 11"),
+            ("1\u{2011}2", "1-2"),
+            ("a%40b", "a@b"),
+            ("é%4", "é%4"),
+        ] {
+            assert_eq!(fold(text).text, folded, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_way_back_covers_whole_characters() {
+        let text = "x ４１\u{200B}１ y";
+        let folded = fold(text);
+        let at = folded.text.find("411").unwrap();
+        assert_eq!(&text[folded.original(&(at..at + 3))], "４１\u{200B}１");
+        let plain = fold("abc");
+        assert_eq!(plain.original(&(1..2)), 1..2);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn every_range_maps_to_character_boundaries(text in ".*") {
+            let folded = fold(&text);
+            let mut bounds: Vec<usize> = folded.text.char_indices().map(|(i, _)| i).collect();
+            bounds.push(folded.text.len());
+            for pair in bounds.windows(2) {
+                let range = folded.original(&(pair[0]..pair[1]));
+                proptest::prop_assert!(text.get(range).is_some());
+            }
+        }
+    }
+}

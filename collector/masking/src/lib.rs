@@ -1,0 +1,42 @@
+//! Recognizes and replaces personal data; the only maker of a [`MaskedSample`]. Pure: no clock, no I/O.
+//!
+//! Reading order: `observation.rs` (what of an observation is gone over), `text.rs` (what is done to a text), then
+//! `recognize/` (one file an entity). The choices:
+//!
+//! * Rules with validators (checksums, structure, issuer and country tables, context words), no model: what is masked
+//!   can be explained, costs microseconds, and is the same in proxy and collector.
+//! * A text is folded before it is searched (full-width forms, other scripts' digits, zero-width characters, line
+//!   breaks), and what is found is replaced in the original.
+//! * A text is gone over until nothing more is found, so masking the output of the masker finds nothing.
+//! * Whatever passes a limit is withheld whole: the masker fails closed.
+//!
+//! A sample that was not masked cannot be made, not even from bytes, so it cannot be stored:
+//!
+//! ```compile_fail,E0277
+//! let sample: masking::MaskedSample = serde_json::from_str("{}").unwrap();
+//! ```
+//!
+//! ```compile_fail,E0423
+//! fn store(_: masking::MaskedSample) {}
+//! fn smuggle(plain: contract::wire::Observation) {
+//!     store(masking::MaskedSample(plain));
+//! }
+//! ```
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod config;
+mod entity;
+mod fold;
+mod json;
+mod observation;
+mod recognize;
+mod sample;
+mod text;
+
+pub use config::RawConfig;
+pub use entity::{Entity, Hits};
+pub use observation::{Masked, Masker};
+pub use sample::MaskedSample;
+
+/// The word in [`contract::wire::Payload::Withheld`] when a payload passed one of the masker's limits.
+pub const WITHHELD_LIMIT: &str = "masking_limit";

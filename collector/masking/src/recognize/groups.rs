@@ -1,0 +1,116 @@
+//! A text's runs of digits and what stands between them: what cards, phones, social security numbers and addresses
+//! are made of.
+
+use std::ops::Range;
+
+/// The runs of ASCII digits in a folded text, in order.
+pub(crate) struct Groups<'a> {
+    /// The text.
+    pub text: &'a str,
+    runs: Vec<Range<usize>>,
+}
+
+impl<'a> Groups<'a> {
+    pub fn of(text: &'a str) -> Self {
+        let bytes = text.as_bytes();
+        let mut runs = Vec::new();
+        let mut at = 0;
+        while at < bytes.len() {
+            if bytes[at].is_ascii_digit() {
+                let start = at;
+                while at < bytes.len() && bytes[at].is_ascii_digit() {
+                    at += 1;
+                }
+                runs.push(start..at);
+            } else {
+                at += 1;
+            }
+        }
+        Self { text, runs }
+    }
+
+    pub fn len(&self) -> usize {
+        self.runs.len()
+    }
+
+    /// Where a run lies.
+    pub fn range(&self, i: usize) -> Range<usize> {
+        self.runs[i].clone()
+    }
+
+    /// A run's digits.
+    pub fn digits(&self, i: usize) -> &'a str {
+        &self.text[self.range(i)]
+    }
+
+    /// What stands between a run and the next; `None` after the last.
+    pub fn gap(&self, i: usize) -> Option<&'a str> {
+        self.runs.get(i + 1).map(|next| &self.text[self.runs[i].end..next.start])
+    }
+
+    /// From the first digit of one run to the last of another.
+    pub fn span(&self, first: usize, last: usize) -> Range<usize> {
+        self.runs[first].start..self.runs[last].end
+    }
+
+    /// Runs from `first` on as long as `joins` holds for the gap before, at most `digits_max` digits in all: the last
+    /// run and the number of digits so far.
+    pub fn chain(
+        &self,
+        first: usize,
+        digits_max: usize,
+        joins: impl Fn(&str) -> bool,
+    ) -> impl Iterator<Item = (usize, usize)> {
+        let mut total = 0;
+        (first..self.len())
+            .take_while(move |&i| i == first || self.gap(i - 1).is_some_and(&joins))
+            .map(move |i| {
+                total += self.runs[i].len();
+                (i, total)
+            })
+            .take_while(move |&(_, total)| total <= digits_max)
+    }
+
+    /// All digits of some runs, as numbers.
+    pub fn values(&self, first: usize, last: usize) -> Vec<u8> {
+        (first..=last).flat_map(|i| self.digits(i).bytes().map(|b| b - b'0')).collect()
+    }
+
+    /// The byte before a run.
+    pub fn before(&self, i: usize) -> Option<u8> {
+        self.runs[i].start.checked_sub(1).map(|at| self.text.as_bytes()[at])
+    }
+
+    /// The byte after a run.
+    pub fn after(&self, i: usize) -> Option<u8> {
+        self.text.as_bytes().get(self.runs[i].end).copied()
+    }
+
+    /// Whether some runs stand alone: no letter touches them, and no hyphen, dot or slash ties them to more.
+    pub fn stands_alone(&self, first: usize, last: usize) -> bool {
+        let bytes = self.text.as_bytes();
+        let Range { start, end } = self.span(first, last);
+        let ties = |b: u8| matches!(b, b'-' | b'.' | b'/' | b'#' | b'_');
+        let before = start.checked_sub(1).map(|at| bytes[at]);
+        if before.is_some_and(|b| super::is_word(b) || ties(b)) {
+            return false;
+        }
+        match (bytes.get(end), bytes.get(end + 1)) {
+            (Some(b), _) if super::is_word(*b) => false,
+            (Some(b), Some(next)) if ties(*b) && super::is_word(*next) => false,
+            _ => true,
+        }
+    }
+
+    /// The text before a run, at most `bytes_max` bytes of it, ASCII lower case and without our
+    /// markers.
+    pub fn lead(&self, i: usize, bytes_max: usize) -> String {
+        let end = self.runs[i].start;
+        let mut start = end.saturating_sub(bytes_max);
+        while !self.text.is_char_boundary(start) {
+            start += 1;
+        }
+        let lead = self.text[start..end].to_ascii_lowercase();
+        super::without_markers(&lead, &lead)
+    }
+}

@@ -1,0 +1,187 @@
+//! What a batch may hold beyond its shape. Faults name the field and the index, as those of decoding do.
+
+use std::time::Duration;
+
+use contract::wire::{Batch, Label, Observation, Payload, SINGLE_SOURCE, WIRE_VERSION};
+
+use crate::config::Limits;
+use crate::pipeline::Refusal;
+
+/// Names: sources, models, versions, features, classes.
+const NAME_BYTES_MAX: usize = 256;
+/// Short texts: reasons, clients, routes, trace ids, categories.
+const TEXT_BYTES_MAX: usize = 4096;
+const FEATURES_MAX: usize = 65_536;
+const SHADOWS_MAX: usize = 64;
+/// Labels are kept for a year.
+const LABEL_AGE_MAX: Duration = Duration::from_secs(360 * 86_400);
+/// 2000-01-01: an earlier time is in seconds.
+const EARLIEST_MS: i64 = 946_684_800_000;
+
+/// Checks a batch's header and number; its observations are checked one by one.
+pub(crate) fn batch(batch: &Batch, now_ms: i64, limits: &Limits) -> Result<(), Refusal> {
+    let Batch { wire, source, seq, sent_at_ms, observations, .. } = batch;
+    if *wire != WIRE_VERSION {
+        return invalid(format!("wire is {wire}; this collector reads version {WIRE_VERSION}"));
+    }
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b':' | b'-' | b'/');
+    if source.is_empty() || source.len() > 128 || !source.bytes().all(plain) {
+        return invalid("source is not 1 to 128 letters, digits and . _ : - /; give a host or pod name".to_owned());
+    }
+    if source == SINGLE_SOURCE {
+        return invalid(format!("source '{SINGLE_SOURCE}' is that of single observations; give a host or pod name"));
+    }
+    if *seq == 0 {
+        return invalid("seq is 0; the first batch of an epoch is 1".to_owned());
+    }
+    // a time ahead would let the analyzer close windows that are still to come
+    time("sent_at_ms", *sent_at_ms, now_ms, None, limits)?;
+    count(observations.len(), "observations", limits)
+}
+
+/// Whether so many items may come at once.
+pub(crate) fn count(items: usize, what: &str, limits: &Limits) -> Result<(), Refusal> {
+    if items > limits.max_items {
+        let sentence =
+            format!("{what} has {items} entries; at most {} at once (collector.limits.max_items)", limits.max_items);
+        return Err(Refusal::TooLarge(sentence));
+    }
+    Ok(())
+}
+
+/// Checks an observation; `at` is where it stands (`observations[3].`, or nothing).
+pub(crate) fn observation(observation: &Observation, at: &str, now_ms: i64, limits: &Limits) -> Result<(), Refusal> {
+    time(&format!("{at}at_ms"), observation.at_ms, now_ms, Some(limits.max_age), limits)?;
+    name(&observation.model, at, "model")?;
+    name(&observation.version, at, "version")?;
+    for (value, field) in [
+        (Some(&observation.route), "route"),
+        (observation.reason.as_ref(), "reason"),
+        (observation.client.as_ref(), "client"),
+        (observation.trace_id.as_ref(), "trace_id"),
+    ] {
+        text(value.map_or("", String::as_str), at, field)?;
+    }
+    if observation.features.len() > FEATURES_MAX {
+        return invalid(format!("{at}features has {} entries; at most {FEATURES_MAX}", observation.features.len()));
+    }
+    for (i, feature) in observation.features.iter().enumerate() {
+        name(&feature.name, at, &format!("features[{i}].name"))?;
+        if let contract::wire::FeatureValue::Category(value) = &feature.value {
+            text(value, at, &format!("features[{i}].value"))?;
+        }
+    }
+    predictions(observation, at)?;
+    match &observation.payload {
+        Payload::Kept(content) if !(content.inclusion_probability > 0.0 && content.inclusion_probability <= 1.0) => {
+            let p = content.inclusion_probability;
+            invalid(format!("{at}payload.kept.inclusion_probability is {p}; it lies in (0, 1]"))
+        }
+        Payload::Withheld(reason) => text(reason, at, "payload.withheld"),
+        _ => Ok(()),
+    }
+}
+
+fn predictions(observation: &Observation, at: &str) -> Result<(), Refusal> {
+    for (i, prediction) in observation.predictions.iter().enumerate() {
+        text(&prediction.label, at, &format!("predictions[{i}].label"))?;
+    }
+    if observation.shadows.len() > SHADOWS_MAX {
+        return invalid(format!("{at}shadows has {} entries; at most {SHADOWS_MAX}", observation.shadows.len()));
+    }
+    for (i, shadow) in observation.shadows.iter().enumerate() {
+        name(&shadow.version, at, &format!("shadows[{i}].version"))?;
+        for prediction in &shadow.predictions {
+            text(&prediction.label, at, &format!("shadows[{i}].predictions.label"))?;
+        }
+    }
+    Ok(())
+}
+
+/// A time that lies between the oldest allowed and a little ahead of now.
+fn time(field: &str, ms: i64, now_ms: i64, max_age: Option<Duration>, limits: &Limits) -> Result<(), Refusal> {
+    let millis = |d: Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
+    if ms < EARLIEST_MS {
+        return invalid(format!("{field} is {ms}, before 2000; send milliseconds since the Unix epoch"));
+    }
+    if let Some(age) = max_age.filter(|age| ms < now_ms.saturating_sub(millis(*age))) {
+        let days = age.as_secs() / 86_400;
+        return invalid(format!("{field} is {ms}, over {days} days ago; rows that old are not kept (limits.max_age)"));
+    }
+    if ms > now_ms.saturating_add(millis(limits.max_ahead)) {
+        return invalid(format!(
+            "{field} is {ms}, ahead of this collector's clock, {now_ms}; check the sender's clock"
+        ));
+    }
+    Ok(())
+}
+
+/// Checks a label; `at` is where it stands (`labels[3].`, or nothing).
+pub(crate) fn label(label: &Label, at: &str, now_ms: i64, limits: &Limits) -> Result<(), Refusal> {
+    name(&label.label, at, "label")?;
+    label.at_ms.map_or(Ok(()), |ms| time(&format!("{at}at_ms"), ms, now_ms, Some(LABEL_AGE_MAX), limits))
+}
+
+fn name(value: &str, at: &str, field: &str) -> Result<(), Refusal> {
+    if value.is_empty() {
+        return invalid(format!("{at}{field} is empty"));
+    }
+    if value.len() > NAME_BYTES_MAX {
+        return invalid(format!("{at}{field} is {} bytes long; at most {NAME_BYTES_MAX}", value.len()));
+    }
+    Ok(())
+}
+
+fn text(value: &str, at: &str, field: &str) -> Result<(), Refusal> {
+    if value.len() > TEXT_BYTES_MAX {
+        return invalid(format!("{at}{field} is {} bytes long; at most {TEXT_BYTES_MAX}", value.len()));
+    }
+    Ok(())
+}
+
+fn invalid(sentence: String) -> Result<(), Refusal> {
+    Err(Refusal::Invalid(sentence))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, RawConfig};
+
+    const NOW: i64 = 1_767_225_600_000;
+
+    fn sentence(change: impl FnOnce(&mut Observation)) -> String {
+        let line = format!(
+            r#"{{"id":"01890000-0000-7000-8000-000000000001","at_ms":{NOW},"model":"m","version":"1","outcome":"ok"}}"#
+        );
+        let mut plain: Observation = serde_json::from_str(&line).unwrap();
+        let limits = Config::try_from(RawConfig::default()).unwrap().limits;
+        observation(&plain, "", NOW, &limits).unwrap();
+        change(&mut plain);
+        observation(&plain, "observations[3].", NOW, &limits).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_cannot_be_is_named() {
+        for (found, expected) in [
+            (sentence(|o| o.at_ms = NOW / 1000), "observations[3].at_ms is 1767225600, before 2000"),
+            (sentence(|o| o.at_ms = NOW - 40 * 86_400_000), "over 28 days ago"),
+            (sentence(|o| o.at_ms = NOW + 7_200_000), "ahead of this collector's clock"),
+            (sentence(|o| o.at_ms = i64::MAX), "ahead of this collector's clock"),
+            (sentence(|o| o.model.clear()), "observations[3].model is empty"),
+            (sentence(|o| o.version = "v".repeat(257)), "observations[3].version is 257 bytes long"),
+            (sentence(|o| o.client = Some("c".repeat(5000))), "observations[3].client is 5000 bytes long"),
+            (
+                sentence(|o| {
+                    let input = serde_json::Value::Null;
+                    let content =
+                        contract::wire::Content { output: input.clone(), input, inclusion_probability: f64::NAN };
+                    o.payload = Payload::Kept(content);
+                }),
+                "inclusion_probability is NaN",
+            ),
+        ] {
+            assert!(found.contains(expected), "{found}");
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! Receives observations, masks them again, logs them durably and inserts them exactly once.
+//!
+//! Read [`pipeline`] first: decode, mask, append, fsync, acknowledge. Then `insert`, which carries segments of the log
+//! into ClickHouse and deletes them.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`pipeline`] | one post from bytes to acknowledgement |
+//! | `receive` | HTTP: media types, statuses, sentences |
+//! | `decode` | bytes to a batch, and what is wrong with them |
+//! | `check` | what a batch may hold |
+//! | `record` | what a frame of the log holds |
+//! | [`log`] | segments, group commit, high-water marks |
+//! | `insert` | segments into ClickHouse, quarantine |
+//! | [`service`] | put together and run |
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod check;
+pub mod config;
+mod decode;
+mod insert;
+pub mod log;
+mod metrics;
+pub mod pipeline;
+mod receive;
+mod record;
+pub mod service;
+
+pub use config::{Config, RawConfig};
+pub use service::{Deps, Service, build};

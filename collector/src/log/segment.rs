@@ -1,0 +1,205 @@
+//! Segment files: `<id>.segment`, eight bytes that say so, then frames.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use uuid::Uuid;
+
+use super::Sealed;
+use super::frame::{self, Met, Reader};
+use super::marks::Marks;
+use crate::metrics::Metrics;
+use crate::record::{self, Record};
+
+/// What a segment's file name ends with.
+pub(crate) const SEGMENT_SUFFIX: &str = "segment";
+/// Begins every segment; the digit is the format's version.
+const MAGIC: &[u8; 8] = b"DLsegm1\n";
+
+/// The segment that takes entries.
+pub(super) struct Open {
+    pub id: Uuid,
+    pub path: PathBuf,
+    pub observations: u64,
+    pub rows: u64,
+    pub begun: Instant,
+    file: File,
+    /// What is durable.
+    good: u64,
+    /// Whether bytes past `good` may be in the file.
+    dirty: bool,
+}
+
+impl Open {
+    /// Makes a segment under an id that is never used again; it and its name are durable when this returns.
+    pub fn create(dir: &Path) -> io::Result<Self> {
+        let id = Uuid::now_v7();
+        let path = path_of(dir, id);
+        let mut file = OpenOptions::new().write(true).create_new(true).open(&path)?;
+        let written = file.write_all(MAGIC).and_then(|()| file.sync_data()).and_then(|()| sync_dir(dir));
+        if let Err(error) = written {
+            // without a frame in it nobody misses it
+            let _ = fs::remove_file(&path);
+            return Err(error);
+        }
+        let good = MAGIC.len() as u64;
+        Ok(Self { id, path, observations: 0, rows: 0, begun: Instant::now(), file, good, dirty: false })
+    }
+
+    pub fn bytes(&self) -> u64 {
+        self.good
+    }
+
+    /// Writes frames; all of them are durable when this returns, or none will be read.
+    pub fn commit(&mut self, frames: &[u8]) -> io::Result<()> {
+        self.restore()?;
+        self.dirty = true;
+        self.file.write_all(frames)?;
+        self.file.sync_data()?;
+        self.good += frames.len() as u64;
+        self.dirty = false;
+        Ok(())
+    }
+
+    /// Takes away what a failed write may have left: its posts were not acknowledged and will come again.
+    pub fn restore(&mut self) -> io::Result<()> {
+        if self.dirty {
+            self.file.set_len(self.good)?;
+            self.file.seek(io::SeekFrom::Start(self.good))?;
+            self.file.sync_data()?;
+            self.dirty = false;
+        }
+        Ok(())
+    }
+
+    pub fn seal(self) -> Sealed {
+        let Self { id, path, observations, good, .. } = self;
+        Sealed { id, path, bytes: good, observations, recovered: false, since: Instant::now() }
+    }
+}
+
+fn path_of(dir: &Path, id: Uuid) -> PathBuf {
+    dir.join(format!("{id}.{SEGMENT_SUFFIX}"))
+}
+
+/// Finds the segments that an earlier process left, oldest first: cuts torn tails off, counts damaged frames, and notes
+/// what is in them. A file that is no segment of ours is left alone.
+pub(super) fn recover(dir: &Path, marks: &mut Marks, metrics: &Metrics) -> io::Result<Vec<Sealed>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        let id = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| Uuid::parse_str(stem).ok());
+        if let Some(id) = id.filter(|_| path.extension().is_some_and(|e| e == SEGMENT_SUFFIX)) {
+            found.push((id, path));
+        }
+    }
+    found.sort();
+    let mut sealed = Vec::new();
+    for (id, path) in found {
+        let (bytes, observations) = recover_one(&path, marks, metrics)?;
+        if bytes <= MAGIC.len() as u64 {
+            remove(&path)?;
+        } else {
+            sealed.push(Sealed { id, path, bytes, observations, recovered: true, since: Instant::now() });
+        }
+    }
+    sync_dir(dir)?;
+    Ok(sealed)
+}
+
+/// Repairs one segment; its bytes and observations.
+fn recover_one(path: &Path, marks: &mut Marks, metrics: &Metrics) -> io::Result<(u64, u64)> {
+    let bytes = fs::read(path)?;
+    if bytes.len() > MAGIC.len() && !bytes.starts_with(MAGIC) {
+        // the beginning is durable before any frame is: damaged, or of another version, and perhaps acknowledged
+        let aside = path.with_extension("segment.unknown");
+        tracing::error!(path = %aside.display(), "a segment of the log does not begin like one; it is kept under this name");
+        metrics.repaired("unreadable");
+        fs::rename(path, aside)?;
+        return Ok((0, 0));
+    }
+    let frames = bytes.strip_prefix(MAGIC).unwrap_or_default();
+    let mut observations = 0;
+    let mut length = bytes.len();
+    for met in Reader::new(frames) {
+        match met {
+            Met::Frame(payload) => match record::read(payload) {
+                Ok(record) => observations += note(&record, marks),
+                // the inserter puts it aside with its reason
+                Err(_) => metrics.repaired("unreadable"),
+            },
+            Met::Corrupt { bytes } => {
+                tracing::error!(path = %path.display(), bytes, "a damaged frame in the log is skipped");
+                metrics.repaired("corrupt");
+            }
+            Met::Torn { at } => {
+                length = MAGIC.len() + at;
+                tracing::info!(path = %path.display(), bytes = bytes.len() - length, "a torn write is cut off the log");
+                metrics.repaired("torn");
+            }
+        }
+    }
+    if !bytes.starts_with(MAGIC) {
+        length = 0;
+        if !bytes.is_empty() {
+            metrics.repaired("torn");
+        }
+    }
+    if length < bytes.len() {
+        let file = OpenOptions::new().write(true).open(path)?;
+        file.set_len(length as u64)?;
+        file.sync_all()?;
+    }
+    Ok((length as u64, observations))
+}
+
+fn note(record: &Record<contract::wire::Observation>, marks: &mut Marks) -> u64 {
+    marks.note(&record.guard(), record.received_at_ms());
+    record.observations()
+}
+
+/// The payloads of a segment's whole frames, and how many damaged places there are.
+pub(crate) fn content(path: &Path) -> io::Result<(Vec<Vec<u8>>, usize)> {
+    let bytes = fs::read(path)?;
+    let mut damaged = 0;
+    let mut payloads = Vec::new();
+    for met in Reader::new(bytes.strip_prefix(MAGIC).unwrap_or_default()) {
+        match met {
+            Met::Frame(payload) => payloads.push(payload.to_vec()),
+            Met::Corrupt { .. } | Met::Torn { .. } => damaged += 1,
+        }
+    }
+    Ok((payloads, damaged))
+}
+
+/// Deletes a segment for good.
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    path.parent().map_or(Ok(()), sync_dir)
+}
+
+/// Writes a whole segment; it replaces one of the same id.
+pub(crate) fn write_new(dir: &Path, id: Uuid, payloads: &[Vec<u8>]) -> io::Result<PathBuf> {
+    let mut bytes = MAGIC.to_vec();
+    for payload in payloads {
+        frame::write(payload, &mut bytes);
+    }
+    let path = path_of(dir, id);
+    let fresh = path.with_extension("new");
+    let mut file = File::create(&fresh)?;
+    file.write_all(&bytes)?;
+    file.sync_all()?;
+    fs::rename(&fresh, &path)?;
+    sync_dir(dir)?;
+    Ok(path)
+}
+
+/// Makes the names in a folder durable.
+pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}

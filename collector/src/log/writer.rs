@@ -1,0 +1,208 @@
+//! The thread that owns the open segment: group commit, rotation, and the one place that decides what is a repeat.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::frame;
+use super::level::Shared;
+use super::marks::{Guard, Marks, Seen};
+use super::segment::Open;
+use super::slots::Slots;
+use super::{AppendError, Appended, Command, Entry, Sealed, until};
+use crate::config::LogConfig;
+use crate::metrics::Metrics;
+
+/// Bytes that are written before one fsync at most.
+const COMMIT_BYTES_MAX: usize = 32 << 20;
+/// How often marks that could not be written are tried again.
+const RETRY: Duration = Duration::from_millis(200);
+/// A wait that is always cut short by an entry.
+const IDLE: Duration = Duration::from_secs(3600);
+
+type Reply = oneshot::Sender<Result<Appended, AppendError>>;
+
+/// The log's thread.
+pub(super) struct Writer {
+    config: LogConfig,
+    marks: Marks,
+    slots: Slots,
+    shared: Arc<Shared>,
+    metrics: Arc<Metrics>,
+    open: Option<Open>,
+    /// Sealed segments whose marks are not on disk yet: they may not be deleted, so they are not handed on.
+    held_back: Vec<Sealed>,
+    sealed: mpsc::UnboundedSender<Sealed>,
+}
+
+/// What is written with one fsync.
+#[derive(Default)]
+struct Round {
+    frames: Vec<u8>,
+    fresh: Vec<(Guard, Reply)>,
+    guards: HashSet<Guard>,
+    repeats: Vec<Reply>,
+    observations: u64,
+    labels: u64,
+    rows: u64,
+}
+
+impl Writer {
+    pub fn new(
+        config: LogConfig,
+        marks: Marks,
+        slots: Slots,
+        shared: Arc<Shared>,
+        sealed: mpsc::UnboundedSender<Sealed>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self { config, marks, slots, shared, metrics, open: None, held_back: Vec::new(), sealed }
+    }
+
+    /// Runs until told to close, or until nobody can append any more.
+    pub fn run(mut self, commands: &Receiver<Command>) {
+        loop {
+            match commands.recv_timeout(self.patience()) {
+                Ok(Command::Append(entry, reply)) => {
+                    let closed = self.commit(entry, reply, commands);
+                    self.rotate(closed);
+                    if closed {
+                        break;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => self.rotate(false),
+                Ok(Command::Close) | Err(RecvTimeoutError::Disconnected) => {
+                    self.rotate(true);
+                    break;
+                }
+            }
+        }
+    }
+
+    /// How long to wait for an entry before there is something else to do.
+    fn patience(&self) -> Duration {
+        let age = self.open.as_ref().map_or(IDLE, |open| until(open.begun + self.config.segment_max_age));
+        // overdue: the disk would not let it be sealed
+        let age = if age.is_zero() { RETRY } else { age };
+        if self.held_back.is_empty() { age } else { age.min(RETRY) }
+    }
+
+    /// Takes this entry and all that wait, writes them, syncs once, answers all; whether a close was among them.
+    fn commit(&mut self, entry: Entry, reply: Reply, commands: &Receiver<Command>) -> bool {
+        let now_ms = host::clock::now_ms();
+        let mut round = Round::default();
+        self.admit(entry, reply, now_ms, &mut round);
+        let mut closed = false;
+        while round.frames.len() < COMMIT_BYTES_MAX && round.rows < self.config.segment_max_rows {
+            match commands.try_recv() {
+                Ok(Command::Append(entry, reply)) => self.admit(entry, reply, now_ms, &mut round),
+                Ok(Command::Close) => {
+                    closed = true;
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        self.write(round, now_ms);
+        closed
+    }
+
+    /// Decides what an entry is: news joins the round, a repeat of something in the round waits for it.
+    fn admit(&self, entry: Entry, reply: Reply, now_ms: i64, round: &mut Round) {
+        let refuse = |reply: Reply, error| drop(reply.send(Err(error)));
+        let seen =
+            if round.guards.contains(&entry.guard) { Seen::Before } else { self.marks.look(&entry.guard, now_ms) };
+        match (seen, &entry.guard) {
+            (Seen::Before, _) => round.repeats.push(reply),
+            (Seen::TooManySources, _) => refuse(reply, AppendError::TooManySources),
+            (Seen::TooOld, Guard::Numbered { epoch, seq, .. }) => {
+                refuse(reply, AppendError::TooOld { epoch: *epoch, seq: *seq });
+            }
+            (Seen::TooOld | Seen::New, _) => {
+                let room = (round.frames.len() + frame::HEADER_BYTES + entry.payload.len()) as u64;
+                if !self.shared.fits(room) {
+                    self.shared.refused();
+                    return refuse(reply, AppendError::Full);
+                }
+                if !frame::write(&entry.payload, &mut round.frames) {
+                    return refuse(reply, AppendError::Disk("the post is too large for a frame".to_owned()));
+                }
+                round.observations += entry.observations;
+                round.labels += entry.labels;
+                round.rows += entry.rows;
+                if entry.guard != Guard::None {
+                    round.guards.insert(entry.guard.clone());
+                }
+                round.fresh.push((entry.guard, reply));
+            }
+        }
+    }
+
+    fn write(&mut self, round: Round, now_ms: i64) {
+        if let Err(error) = self.write_frames(&round) {
+            tracing::error!(%error, "the log cannot be written; posts are refused");
+            self.shared.disk_refuses();
+            let error = AppendError::Disk(error.to_string());
+            let replies = round.fresh.into_iter().map(|(_, reply)| reply).chain(round.repeats);
+            return replies.for_each(|reply| drop(reply.send(Err(error.clone()))));
+        }
+        self.metrics.logged(round.observations, round.labels);
+        for (guard, reply) in round.fresh {
+            let gaps = self.marks.note(&guard, now_ms);
+            if let (1.., Guard::Numbered { source, .. }) = (gaps, &guard) {
+                self.metrics.gaps(source, gaps);
+            }
+            // whoever asked may be gone; what is stored stays stored
+            let _ = reply.send(Ok(Appended::Stored));
+        }
+        round.repeats.into_iter().for_each(|reply| drop(reply.send(Ok(Appended::Repeated))));
+    }
+
+    fn write_frames(&mut self, round: &Round) -> std::io::Result<()> {
+        if round.frames.is_empty() {
+            return Ok(());
+        }
+        if self.open.is_none() {
+            let open = Open::create(&self.config.dir)?;
+            self.shared.appended(open.bytes(), 0);
+            self.open = Some(open);
+        }
+        let Some(open) = &mut self.open else { return Ok(()) };
+        open.commit(&round.frames)?;
+        open.observations += round.observations;
+        open.rows += round.rows;
+        self.shared.appended(round.frames.len() as u64, round.observations);
+        Ok(())
+    }
+
+    /// Seals the open segment where it is due (or `now`), and hands on what may be handed on.
+    fn rotate(&mut self, now: bool) {
+        let due = |open: &Open| {
+            now || open.bytes() >= self.config.segment_max_bytes
+                || open.rows >= self.config.segment_max_rows
+                || until(open.begun + self.config.segment_max_age).is_zero()
+        };
+        if self.open.as_ref().is_some_and(due)
+            && let Some(mut open) = self.open.take()
+        {
+            match open.restore() {
+                Ok(()) => self.held_back.push(open.seal()),
+                Err(error) => {
+                    // a frame that was not acknowledged may be in it; it must not be read before that is certain
+                    tracing::error!(%error, "a segment cannot be sealed yet");
+                    self.open = Some(open);
+                }
+            }
+        }
+        if self.held_back.is_empty() {
+            return;
+        }
+        match self.slots.write(&self.marks) {
+            Ok(()) => self.held_back.drain(..).for_each(|sealed| drop(self.sealed.send(sealed))),
+            Err(error) => tracing::error!(%error, "the log's marks cannot be written; segments wait"),
+        }
+    }
+}

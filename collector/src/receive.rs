@@ -1,0 +1,120 @@
+//! HTTP: which media types are read, and which status and sentence each refusal becomes.
+
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use bytes::Bytes;
+use contract::wire::{Ack, LABELS_PATH, OBSERVATIONS_PATH};
+use http_body_util::{BodyExt as _, LengthLimitError};
+
+use crate::decode::Form;
+use crate::pipeline::{Pipeline, Post, Refusal};
+
+/// The routes that take posts.
+pub(crate) fn routes(pipeline: Pipeline) -> Router {
+    Router::new().route(OBSERVATIONS_PATH, post(observations)).route(LABELS_PATH, post(labels)).with_state(pipeline)
+}
+
+async fn observations(State(pipeline): State<Pipeline>, request: Request) -> Response {
+    let arrived = Instant::now();
+    answer(match read(request, arrived).await {
+        Ok(post) => pipeline.observations(post).await,
+        Err(refusal) => {
+            let outcome = Err(refusal);
+            pipeline.count(arrived, &outcome);
+            outcome
+        }
+    })
+}
+
+async fn labels(State(pipeline): State<Pipeline>, request: Request) -> Response {
+    answer(match read(request, Instant::now()).await {
+        Ok(post) => pipeline.labels(post).await,
+        Err(refusal) => Err(refusal),
+    })
+}
+
+/// Reads the body and what the headers say of it.
+async fn read(request: Request, arrived: Instant) -> Result<Post, Refusal> {
+    let (parts, body) = request.into_parts();
+    let form = form(&parts.headers)?;
+    let compressed = compressed(&parts.headers)?;
+    let body = bytes(body).await?;
+    Ok(Post { body, form, compressed, arrived })
+}
+
+fn form(headers: &HeaderMap) -> Result<Form, Refusal> {
+    let given =
+        headers.get(CONTENT_TYPE).map_or(Ok("application/json"), |value| value.to_str()).unwrap_or("unreadable");
+    let media_type = given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match media_type.as_str() {
+        // the second is what curl says when nobody told it
+        "application/json" | "application/x-www-form-urlencoded" | "text/json" => Ok(Form::Json),
+        contract::headers::MSGPACK | "application/x-msgpack" | "application/vnd.msgpack" => Ok(Form::Msgpack),
+        other => Err(Refusal::Unsupported(format!(
+            "content-type '{other}' is not read; send application/json or application/msgpack"
+        ))),
+    }
+}
+
+fn compressed(headers: &HeaderMap) -> Result<bool, Refusal> {
+    match headers.get(CONTENT_ENCODING).map(|value| value.as_bytes()) {
+        None | Some(b"identity") => Ok(false),
+        Some(b"zstd") => Ok(true),
+        Some(other) => Err(Refusal::Unsupported(format!(
+            "content-encoding '{}' is not read; send zstd or none",
+            String::from_utf8_lossy(other)
+        ))),
+    }
+}
+
+async fn bytes(body: Body) -> Result<Bytes, Refusal> {
+    match body.collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(failure) if is_too_long(&failure) => {
+            Err(Refusal::TooLarge("the body is over collector.limits.max_body_bytes; send it in parts".to_owned()))
+        }
+        // whoever was sending is gone
+        Err(failure) => Err(Refusal::Malformed(format!("the body ended early: {failure}"))),
+    }
+}
+
+fn is_too_long(error: &axum::Error) -> bool {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(inner) = source {
+        if inner.is::<LengthLimitError>() {
+            return true;
+        }
+        source = inner.source();
+    }
+    false
+}
+
+fn answer(outcome: Result<Ack, Refusal>) -> Response {
+    let refusal = match outcome {
+        Ok(ack) => return Json(ack).into_response(),
+        Err(refusal) => refusal,
+    };
+    let sentence = refusal.to_string();
+    match refusal {
+        Refusal::Malformed(_) => error(StatusCode::BAD_REQUEST, &sentence),
+        Refusal::Invalid(_) => error(StatusCode::UNPROCESSABLE_ENTITY, &sentence),
+        Refusal::TooLarge(_) => error(StatusCode::PAYLOAD_TOO_LARGE, &sentence),
+        Refusal::Unsupported(_) => error(StatusCode::UNSUPPORTED_MEDIA_TYPE, &sentence),
+        Refusal::TooOld(_) => error(StatusCode::CONFLICT, &sentence),
+        Refusal::Later { after_seconds, .. } => {
+            let after = [(RETRY_AFTER, after_seconds.to_string())];
+            (after, error(StatusCode::SERVICE_UNAVAILABLE, &sentence)).into_response()
+        }
+    }
+}
+
+fn error(status: StatusCode, sentence: &str) -> Response {
+    (status, Json(serde_json::json!({ "error": sentence }))).into_response()
+}

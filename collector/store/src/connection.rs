@@ -1,0 +1,288 @@
+//! Where the database is, and one client for it.
+//!
+//! The choice: without a `url` the embedded engine is meant, which leaves its address and password in its data folder
+//! (mode 0600); so a role that is started by hand finds the engine that `driftline up` runs.
+
+use std::fmt;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use contract::faults::Faults;
+use serde::Deserialize;
+
+use crate::Error;
+
+/// The file in the engine's data folder that holds its URL while it runs.
+pub(crate) const ADDRESS_FILE: &str = "address";
+/// The file in the engine's data folder that holds the password of [`ENGINE_USER`].
+pub(crate) const PASSWORD_FILE: &str = "password";
+/// The user that the embedded engine knows.
+pub(crate) const ENGINE_USER: &str = "driftline";
+
+/// The `[store]` section, as typed.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawConfig {
+    /// A ClickHouse server's HTTP interface, as in `http://clickhouse:8123`; absent: the embedded engine.
+    pub url: Option<String>,
+    /// User name; absent: `default` for a server, the engine's own for the engine.
+    pub user: Option<String>,
+    /// Password.
+    pub password: Option<String>,
+    /// A file that holds the password, for those who keep it out of the configuration.
+    pub password_file: Option<PathBuf>,
+    /// Database; made if absent.
+    pub database: String,
+    /// `libchdb.so` or a `clickhouse` binary: what the embedded engine runs.
+    pub engine: Option<PathBuf>,
+    /// Where the embedded engine keeps its data; relative to the top-level `data_dir`.
+    pub data_dir: PathBuf,
+    /// Limit of one request to ClickHouse.
+    #[serde(with = "humantime_serde")]
+    pub request_timeout: Duration,
+}
+
+impl Default for RawConfig {
+    fn default() -> Self {
+        Self {
+            url: None,
+            user: None,
+            password: None,
+            password_file: None,
+            database: "driftline".to_owned(),
+            engine: None,
+            data_dir: PathBuf::from("clickhouse"),
+            request_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+/// The `[store]` section, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    endpoint: Endpoint,
+    database: String,
+    request_timeout: Duration,
+}
+
+#[derive(Clone)]
+enum Endpoint {
+    Server { url: String, user: String, password: Password },
+    Embedded { data_dir: PathBuf },
+}
+
+#[derive(Clone)]
+enum Password {
+    Given(String),
+    File(PathBuf),
+}
+
+impl fmt::Debug for Endpoint {
+    /// Without the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Server { url, user, .. } => write!(f, "{user}@{url}"),
+            Self::Embedded { data_dir } => write!(f, "embedded in {}", data_dir.display()),
+        }
+    }
+}
+
+impl Config {
+    /// Checks a section.
+    ///
+    /// # Errors
+    /// All faults, by key.
+    pub fn new(raw: RawConfig) -> Result<Self, Faults> {
+        let mut faults = Faults::default();
+        let sentence = format!("'{}' is no database name; use letters, digits and underscores", raw.database);
+        faults.check(is_identifier(&raw.database), "store.database", sentence);
+        let sentence = "is under a second, which large inserts cannot keep";
+        faults.check(raw.request_timeout >= Duration::from_secs(1), "store.request_timeout", sentence);
+        let sentence = "is given together with store.password; keep one of the two";
+        faults.check(raw.password.is_none() || raw.password_file.is_none(), "store.password_file", sentence);
+        if let Some(sentence) = raw.url.as_deref().and_then(url_fault) {
+            faults.push("store.url", sentence);
+        }
+        let RawConfig { url, user, password, password_file, database, data_dir, request_timeout, .. } = raw;
+        let password = password_file.map_or_else(|| Password::Given(password.unwrap_or_default()), Password::File);
+        let endpoint = match url {
+            Some(url) => Endpoint::Server { url, user: user.unwrap_or_else(|| "default".to_owned()), password },
+            None => Endpoint::Embedded { data_dir },
+        };
+        faults.result(Self { endpoint, database, request_timeout })
+    }
+}
+
+impl TryFrom<RawConfig> for Config {
+    type Error = Faults;
+
+    fn try_from(raw: RawConfig) -> Result<Self, Faults> {
+        Self::new(raw)
+    }
+}
+
+fn is_identifier(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
+        && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        && name.len() <= 64
+}
+
+fn url_fault(url: &str) -> Option<String> {
+    match reqwest::Url::parse(url) {
+        Err(error) => Some(format!("'{url}' is no URL ({error}); write http://host:8123")),
+        Ok(parsed) if parsed.scheme() == "https" => {
+            Some("https is not spoken to ClickHouse; put a local TLS proxy between, or use http".to_owned())
+        }
+        Ok(parsed) if parsed.scheme() != "http" => {
+            Some(format!("'{url}' is not the HTTP interface; write http://host:8123 (not the native port 9000)"))
+        }
+        Ok(parsed) if !parsed.username().is_empty() || parsed.password().is_some() => {
+            Some("holds a user or password, which would be logged; use store.user and store.password_file".to_owned())
+        }
+        Ok(_) => None,
+    }
+}
+
+/// A connection to one database. Clones share one pool of HTTP connections.
+#[derive(Clone)]
+pub struct Store {
+    client: clickhouse::Client,
+    url: String,
+    database: String,
+    request_timeout: Duration,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Store({}, {})", self.url, self.database)
+    }
+}
+
+impl Store {
+    /// Makes a client; nothing is asked of the server yet.
+    ///
+    /// # Errors
+    /// [`Error::NoEngine`] or [`Error::File`] where the address or the password cannot be read.
+    pub fn connect(config: &Config) -> Result<Self, Error> {
+        let (url, user, password) = match &config.endpoint {
+            Endpoint::Server { url, user, password: Password::Given(word) } => {
+                (url.clone(), user.clone(), word.clone())
+            }
+            Endpoint::Server { url, user, password: Password::File(path) } => {
+                (url.clone(), user.clone(), read_word(path)?)
+            }
+            Endpoint::Embedded { data_dir } => {
+                let address = data_dir.join(ADDRESS_FILE);
+                if !address.exists() {
+                    return Err(Error::NoEngine { path: address });
+                }
+                (read_word(&address)?, ENGINE_USER.to_owned(), read_word(&data_dir.join(PASSWORD_FILE))?)
+            }
+        };
+        let client = clickhouse::Client::default()
+            .with_url(&url)
+            .with_user(user)
+            .with_password(password)
+            .with_database(&config.database)
+            .with_product_info("driftline", env!("CARGO_PKG_VERSION"));
+        Ok(Self { client, url, database: config.database.clone(), request_timeout: config.request_timeout })
+    }
+
+    /// The database's name.
+    #[must_use]
+    pub fn database(&self) -> &str {
+        &self.database
+    }
+
+    /// Where the database is.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Asks the server to add one and one, with the user and the password but without the database, which may not exist yet.
+    ///
+    /// # Errors
+    /// What it or the network says.
+    pub async fn ping(&self) -> Result<(), Error> {
+        let query = self.client.clone().with_database("system").query("SELECT toUInt8(1 + 1)");
+        self.bounded("a ping", query.fetch_one::<u8>()).await.map(drop)
+    }
+
+    /// The client, pinned to the database.
+    pub(crate) const fn client(&self) -> &clickhouse::Client {
+        &self.client
+    }
+
+    /// The limit of one request.
+    pub(crate) const fn request_timeout(&self) -> Duration {
+        self.request_timeout
+    }
+
+    /// Waits for an answer within the request's limit and reads the client's errors; `asked` names the question.
+    pub(crate) async fn bounded<T>(
+        &self,
+        asked: &str,
+        answer: impl Future<Output = clickhouse::error::Result<T>>,
+    ) -> Result<T, Error> {
+        match tokio::time::timeout(self.request_timeout, answer).await {
+            Ok(answer) => answer.map_err(|error| Error::from_client(&error, &self.url, asked)),
+            Err(_) => Err(Error::Unavailable {
+                url: self.url.clone(),
+                reason: format!("no answer to {asked} within {:?} (store.request_timeout)", self.request_timeout),
+            }),
+        }
+    }
+}
+
+/// The first line of a file, trimmed.
+fn read_word(path: &Path) -> Result<String, Error> {
+    let file = |reason: String| Error::File { path: path.to_owned(), reason };
+    let text = std::fs::read_to_string(path).map_err(|error| file(error.to_string()))?;
+    let word = text.lines().next().unwrap_or_default().trim();
+    if word.is_empty() { Err(file("it is empty".to_owned())) } else { Ok(word.to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(raw: RawConfig) -> Vec<String> {
+        Config::new(raw).map_or_else(|faults| faults.iter().map(|fault| fault.key.clone()).collect(), |_| vec![])
+    }
+
+    #[test]
+    fn every_fault_is_listed() {
+        assert_eq!(keys(RawConfig::default()), Vec::<String>::new());
+        let raw = RawConfig {
+            url: Some("tcp://db:9000".into()),
+            database: "drop table".into(),
+            request_timeout: Duration::ZERO,
+            password: Some("a".into()),
+            password_file: Some("b".into()),
+            ..RawConfig::default()
+        };
+        assert_eq!(keys(raw), ["store.database", "store.request_timeout", "store.password_file", "store.url"]);
+    }
+
+    #[test]
+    fn a_password_is_never_shown() {
+        let raw =
+            RawConfig { url: Some("http://db:8123".into()), password: Some("s3cret".into()), ..RawConfig::default() };
+        let config = Config::new(raw).unwrap();
+        let store = Store::connect(&config).unwrap();
+        assert!(!format!("{config:?}{store:?}").contains("s3cret"));
+        let raw = RawConfig { url: Some("http://me:s3cret@db:8123".into()), ..RawConfig::default() };
+        assert_eq!(keys(raw), ["store.url"]);
+    }
+
+    #[test]
+    fn an_engine_that_does_not_run_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let raw = RawConfig { data_dir: dir.path().to_owned(), ..RawConfig::default() };
+        let error = Store::connect(&Config::new(raw).unwrap()).unwrap_err();
+        assert!(matches!(&error, Error::NoEngine { .. }), "{error}");
+    }
+}

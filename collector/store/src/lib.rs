@@ -1,0 +1,23 @@
+//! ClickHouse, embedded or by URL: migrations, typed writes, typed reads.
+//!
+//! Only this crate knows SQL text and the `clickhouse` crate. It speaks in domain types: a writer takes
+//! [`masking::MaskedSample`]s and nothing else, so storing an unmasked sample does not compile.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`connection`] | where the database is, and one client for it |
+//! | `migrate` | numbered SQL files, applied once, checked by hash |
+//! | [`engine`] | the embedded engine: libchdb in a child process that listens on loopback |
+//! | [`write`] | rows of a log segment, one block a table, inserted once |
+//! | `read` | what the analyzer asks |
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod connection;
+pub mod engine;
+pub mod error;
+mod migrate;
+pub mod read;
+pub mod write;
+
+pub use connection::{Config, RawConfig, Store};
+pub use error::Error;

@@ -1,0 +1,148 @@
+//! Numbered SQL files, applied once, checked by hash, forward only.
+//!
+//! The choice: statements are idempotent (`IF NOT EXISTS`, `OR REPLACE`) and a migration is noted after its last one, so
+//! that two roles starting at once, or one dying half-way, leave the same tables. What was applied is never edited:
+//! a differing hash stops the start with a sentence, since the database is then not what this program was tested with.
+
+use clickhouse::Row;
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+
+use crate::{Error, Store};
+
+/// One numbered file.
+struct Migration {
+    number: u32,
+    name: &'static str,
+    sql: &'static str,
+}
+
+const MIGRATIONS: &[Migration] = &[
+    Migration { number: 1, name: "tables", sql: include_str!("../migrations/0001_tables.sql") },
+    Migration { number: 2, name: "views", sql: include_str!("../migrations/0002_views.sql") },
+];
+
+/// One row a migration and start that applied it; duplicates of concurrent starts are equal and harmless.
+const NOTES: &str = "CREATE TABLE IF NOT EXISTS migrations (
+    number UInt32,
+    name String,
+    hash String,
+    applied_at DateTime64(3, 'UTC') DEFAULT now64(3)
+) ENGINE = MergeTree ORDER BY number
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1";
+
+#[derive(Row, Deserialize)]
+struct Note {
+    number: u32,
+    name: String,
+    hash: String,
+}
+
+impl Store {
+    /// Makes the database if absent and applies what has not been applied yet; returns how many that were.
+    ///
+    /// # Errors
+    /// [`Error::Migration`] where the database was migrated by other files or by a newer program.
+    pub async fn migrate(&self) -> Result<usize, Error> {
+        // the database cannot be the session's before it exists
+        let server = self.client().clone().with_database("system");
+        let create = format!("CREATE DATABASE IF NOT EXISTS {}", self.database());
+        self.bounded("making the database", server.query(&create).execute()).await?;
+        self.execute("making the table of migrations", NOTES).await?;
+        let notes = self.client().query("SELECT number, name, hash FROM migrations ORDER BY number");
+        let notes = self.bounded("the applied migrations", notes.fetch_all::<Note>()).await?;
+        check(&notes)?;
+        let mut applied = 0;
+        for migration in MIGRATIONS.iter().filter(|m| notes.iter().all(|n| n.number != m.number)) {
+            self.apply(migration).await?;
+            applied += 1;
+        }
+        if applied > 0 {
+            self.client().clear_cached_metadata().await;
+        }
+        Ok(applied)
+    }
+
+    async fn apply(&self, migration: &Migration) -> Result<(), Error> {
+        let Migration { number, name, sql } = migration;
+        for statement in statements(sql) {
+            self.execute(&format!("migration {number} ({name})"), &statement).await?;
+        }
+        let note = self.client().query("INSERT INTO migrations (number, name, hash) VALUES (?, ?, ?)");
+        let note = note.with_setting("async_insert", "0").bind(number).bind(*name).bind(hash(sql));
+        self.bounded("noting a migration", note.execute()).await?;
+        tracing::info!(number, name, database = self.database(), "migrated");
+        Ok(())
+    }
+
+    async fn execute(&self, asked: &str, sql: &str) -> Result<(), Error> {
+        self.bounded(asked, self.client().query_raw(sql).execute()).await
+    }
+}
+
+/// Refuses a database that other files, or a newer program, have migrated.
+fn check(notes: &[Note]) -> Result<(), Error> {
+    for Note { number, name, hash: noted } in notes {
+        let problem = match MIGRATIONS.iter().find(|m| m.number == *number) {
+            Some(ours) if hash(ours.sql) == *noted => continue,
+            Some(_) => "was applied with another text than this program's; use another store.database, or restore",
+            None => "was applied by a newer program; upgrade this one, since tables are never migrated back",
+        };
+        return Err(Error::Migration { number: *number, name: name.clone(), problem: problem.to_owned() });
+    }
+    Ok(())
+}
+
+fn hash(sql: &str) -> String {
+    hex::encode(Sha256::digest(sql.as_bytes()))
+}
+
+/// The statements of a file: each ends with a line whose last character is a semicolon, comments left out. A test
+/// holds our files to that.
+fn statements(sql: &str) -> Vec<String> {
+    let mut statements = Vec::new();
+    let mut open = String::new();
+    for line in sql.lines().map(code) {
+        if let Some(end) = line.strip_suffix(';') {
+            open.push_str(end);
+            statements.push(std::mem::take(&mut open));
+        } else if !line.is_empty() {
+            open.push_str(line);
+            open.push('\n');
+        }
+    }
+    statements
+}
+
+/// A line without its comment.
+fn code(line: &str) -> &str {
+    line.split_once("--").map_or(line, |(code, _)| code).trim_end()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_numbered_without_gaps_and_split_at_statement_ends() {
+        for (i, migration) in MIGRATIONS.iter().enumerate() {
+            assert_eq!(migration.number as usize, i + 1, "{}", migration.name);
+            let mut lines = migration.sql.lines().map(code);
+            let ends =
+                lines.clone().filter(|line| line.contains(';')).inspect(|line| assert!(line.ends_with(';'), "{line}"));
+            assert_eq!(ends.count(), statements(migration.sql).len());
+            assert!(lines.rfind(|line| !line.is_empty()).is_some_and(|line| line.ends_with(';')));
+            for statement in statements(migration.sql) {
+                assert!(statement.contains("IF NOT EXISTS") || statement.contains("OR REPLACE"), "{statement}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_changed_or_newer_migration_stops_the_start() {
+        let note = |number, hash: &str| Note { number, name: "x".into(), hash: hash.into() };
+        assert!(check(&[note(1, &hash(MIGRATIONS[0].sql))]).is_ok());
+        assert!(check(&[note(1, "0")]).unwrap_err().to_string().contains("another text"));
+        assert!(check(&[note(99, "0")]).unwrap_err().to_string().contains("newer program"));
+    }
+}

@@ -1,0 +1,63 @@
+//! What the analyzer asks, and what it writes down: all of its SQL, as typed methods.
+//!
+//! The choice: ClickHouse counts, the analyzer judges. [`Reader::count_window`] counts a window over the bins of a frozen
+//! reference in one `INSERT SELECT`, so kilobytes move whatever the traffic. Times are milliseconds since the Unix epoch.
+
+mod baselines;
+mod confidence;
+mod overview;
+mod shadows;
+mod sources;
+mod traffic;
+mod verdicts;
+mod windows;
+
+pub use baselines::{BaselineRow, BaselineSummary, CategoryCounts, FeatureSeen, NumberSample};
+pub use confidence::ConfidenceCounts;
+pub use overview::RowCounts;
+pub use shadows::{FlipCount, ShadowCounts};
+pub use sources::{ModelSeen, SourceSeen};
+pub use traffic::{EventCounts, TrafficCounts};
+pub use verdicts::{EventRow, VerdictRow};
+pub use windows::{BinCount, Window, WindowSeen};
+
+use crate::Store;
+
+/// Numbers of the bins that have no place among the ordered ones. The ordered bins of numbers are 0 (minus infinity), 1 (below
+/// the first edge) and so on: the count of edges at or below the value, [`LEAST`] and infinity being edges too. The bins of
+/// categories are the position of the name, from 0.
+pub mod bin {
+    /// Not a number.
+    pub const NAN: i32 = -1;
+    /// No value was given.
+    pub const MISSING: i32 = -2;
+    /// A number where categories are expected, or the reverse.
+    pub const OTHER: i32 = -3;
+    /// A category that the reference does not name.
+    pub const NEVER_SEEN: i32 = -4;
+    /// The least finite number: the edge before all others.
+    pub const LEAST: f64 = f64::MIN;
+}
+
+/// Asks one database.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    store: Store,
+}
+
+impl Store {
+    /// What the analyzer asks and writes.
+    #[must_use]
+    pub fn read(&self) -> Reader {
+        Reader { store: self.clone() }
+    }
+}
+
+/// A bound time, as SQL.
+const MS: &str = "fromUnixTimestamp64Milli(toInt64(?), 'UTC')";
+
+/// A list of words as SQL. Only for words of ours: nothing is escaped.
+fn words<'a>(words: impl Iterator<Item = &'a str>) -> String {
+    let quoted: Vec<String> = words.map(|word| format!("'{word}'")).collect();
+    format!("({})", quoted.join(", "))
+}

@@ -1,0 +1,85 @@
+//! Paired answers of primaries and shadows.
+
+use clickhouse::Row;
+use serde::{Deserialize, Serialize};
+
+use super::Reader;
+use crate::Error;
+
+/// Counts of one shadow against one primary, over all comparisons stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Row, Serialize, Deserialize)]
+pub struct ShadowCounts {
+    /// Model name.
+    pub model: String,
+    /// The primary's version.
+    pub version: String,
+    /// The shadow's version.
+    pub shadow: String,
+    /// Items that both labelled.
+    pub pairs: u64,
+    /// Those with the same label.
+    pub agreed: u64,
+    /// Requests that the shadow answered.
+    pub answered: u64,
+    /// Requests on which it failed.
+    pub errors: u64,
+    /// Requests that were shed before it saw them.
+    pub shed: u64,
+    /// The first comparison.
+    pub first_ms: i64,
+    /// The newest.
+    pub last_ms: i64,
+    /// The primary's run time over the answered requests, microseconds.
+    pub primary_us: u64,
+    /// The shadow's.
+    pub shadow_us: u64,
+}
+
+/// How often one label met another.
+#[derive(Clone, Debug, PartialEq, Eq, Row, Serialize, Deserialize)]
+pub struct FlipCount {
+    /// The primary's label.
+    pub primary: String,
+    /// The shadow's.
+    pub shadow: String,
+    /// Pairs.
+    pub pairs: u64,
+}
+
+impl Reader {
+    /// All shadows of a primary version, at most `limit`.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn shadows(&self, model: &str, version: &str, limit: u64) -> Result<Vec<ShadowCounts>, Error> {
+        // `answered` names a column, so the count of answered requests is renamed outside.
+        let sql = "SELECT model, version, shadow, pairs, agreed, requests AS answered, errors, shed, first_ms, last_ms, \
+               primary_us, shadow_us FROM ( \
+             SELECT toString(model) AS model, toString(version) AS version, toString(shadow) AS shadow, \
+               countIf(answered AND primary_label != '') AS pairs, \
+               countIf(answered AND primary_label != '' AND primary_label = shadow_label) AS agreed, \
+               countIf(answered AND item = 0) AS requests, \
+               countIf(NOT answered AND outcome != 'rejected') AS errors, \
+               countIf(NOT answered AND outcome = 'rejected') AS shed, \
+               toUnixTimestamp64Milli(min(at)) AS first_ms, toUnixTimestamp64Milli(max(at)) AS last_ms, \
+               sumIf(primary_infer_us, answered AND item = 0) AS primary_us, \
+               sumIf(shadow_infer_us, answered AND item = 0) AS shadow_us \
+             FROM comparisons WHERE model = ? AND version = ? GROUP BY model, version, shadow) \
+             ORDER BY last_ms DESC, shadow LIMIT ?";
+        let query = self.store.client().query(sql).bind(model).bind(version).bind(limit);
+        self.store.bounded("the shadows", query.fetch_all()).await
+    }
+
+    /// Disagreements by label pair, most frequent first.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn flips(&self, model: &str, version: &str, shadow: &str, limit: u64) -> Result<Vec<FlipCount>, Error> {
+        let sql = "SELECT toString(c.primary_label) AS primary, toString(c.shadow_label) AS shadow, count() AS pairs \
+             FROM comparisons AS c WHERE c.model = ? AND c.version = ? AND c.shadow = ? AND c.answered \
+               AND c.primary_label != '' AND c.primary_label != c.shadow_label \
+             GROUP BY c.primary_label, c.shadow_label ORDER BY pairs DESC, primary, shadow LIMIT ?";
+        let query = self.store.client().query(sql).bind(model).bind(version).bind(shadow).bind(limit);
+        self.store.bounded("the flips", query.fetch_all()).await
+    }
+}

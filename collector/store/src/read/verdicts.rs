@@ -1,0 +1,178 @@
+//! Judgements and events, written down and read back.
+
+use clickhouse::Row;
+use serde::{Deserialize, Serialize};
+
+use super::{MS, Reader};
+use crate::Error;
+
+/// A judgement of one feature in one window, with the evidence as JSON.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VerdictRow {
+    /// Model name.
+    pub model: String,
+    /// Version judged.
+    pub version: String,
+    /// Feature name.
+    pub feature: String,
+    /// Start of the judged span.
+    pub window_start_ms: i64,
+    /// Its end.
+    pub window_end_ms: i64,
+    /// The newest `received_at` that the judgement saw.
+    pub cut_ms: i64,
+    /// When it was judged.
+    pub judged_at_ms: i64,
+    /// The state's word.
+    pub state: String,
+    /// Values in the span.
+    pub n: u64,
+    /// Values in the reference.
+    pub m: u64,
+    /// Lower bound of the distance.
+    pub ks_lower: Option<f64>,
+    /// Upper bound of the distance.
+    pub ks_upper: Option<f64>,
+    /// Classical p-value.
+    pub p_value: Option<f64>,
+    /// Adjusted p-value.
+    pub q_value: Option<f64>,
+    /// Population stability index.
+    pub psi: Option<f64>,
+    /// Fingerprint of the reference.
+    pub fingerprint: String,
+    /// The verdict as the API gives it, as JSON.
+    pub evidence: String,
+}
+
+#[derive(Row, Serialize)]
+struct StoredVerdict<'a> {
+    model: &'a str,
+    version: &'a str,
+    feature: &'a str,
+    window_start: i64,
+    window_end: i64,
+    cut: i64,
+    judged_at: i64,
+    state: &'a str,
+    n: u64,
+    m: u64,
+    ks_lower: Option<f64>,
+    ks_upper: Option<f64>,
+    p_value: Option<f64>,
+    q_value: Option<f64>,
+    psi: Option<f64>,
+    fingerprint: &'a str,
+    evidence: &'a str,
+}
+
+/// A change worth drawing on a time line.
+#[derive(Clone, Debug, PartialEq, Eq, Row, Serialize, Deserialize)]
+pub struct EventRow {
+    /// When, milliseconds.
+    pub at: i64,
+    /// `drift`, `shadow`, `deployment`, `baseline`, …
+    pub kind: String,
+    /// Model name; empty when it concerns none.
+    pub model: String,
+    /// Version; empty when it concerns none.
+    pub version: String,
+    /// One sentence.
+    pub text: String,
+}
+
+impl Reader {
+    /// Writes judgements; one of the same feature and window replaces the older.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn insert_verdicts(&self, rows: &[VerdictRow]) -> Result<(), Error> {
+        let insert = async {
+            let mut insert = self.store.client().insert::<StoredVerdict<'_>>("verdicts").await?;
+            for row in rows {
+                insert.write(&stored(row)).await?;
+            }
+            insert.end().await
+        };
+        self.store.bounded("writing verdicts", insert).await
+    }
+
+    /// End of the newest judged window of a model.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn last_judged(&self, model: &str) -> Result<Option<i64>, Error> {
+        let sql = "SELECT toUnixTimestamp64Milli(max(window_end)) AS end_ms FROM verdicts WHERE model = ?";
+        let end: i64 =
+            self.store.bounded("the last judgement", self.store.client().query(sql).bind(model).fetch_one()).await?;
+        Ok((end > 0).then_some(end))
+    }
+
+    /// Evidence of a model's judgements of the window that ends at a time.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn verdicts_at(&self, model: &str, end_ms: i64) -> Result<Vec<String>, Error> {
+        let sql = format!("SELECT evidence FROM verdicts FINAL WHERE model = ? AND window_end = {MS}");
+        let query = self.store.client().query(&sql).bind(model).bind(end_ms);
+        self.store.bounded("the last verdicts", query.fetch_all()).await
+    }
+
+    /// Evidence of judgements, newest first; an empty model or feature means all.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn verdicts(&self, model: &str, feature: &str, limit: u64) -> Result<Vec<String>, Error> {
+        let sql = "SELECT evidence FROM verdicts FINAL WHERE (? = '' OR model = ?) AND (? = '' OR feature = ?) \
+                   ORDER BY window_end DESC, model, feature LIMIT ?";
+        let query = self.store.client().query(sql).bind(model).bind(model).bind(feature).bind(feature).bind(limit);
+        self.store.bounded("verdicts", query.fetch_all()).await
+    }
+
+    /// Writes events.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn insert_events(&self, rows: &[EventRow]) -> Result<(), Error> {
+        let insert = async {
+            let mut insert = self.store.client().insert::<EventRow>("events").await?;
+            for row in rows {
+                insert.write(row).await?;
+            }
+            insert.end().await
+        };
+        self.store.bounded("writing events", insert).await
+    }
+
+    /// The newest events.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn events(&self, limit: u64) -> Result<Vec<EventRow>, Error> {
+        let sql = "SELECT toUnixTimestamp64Milli(e.at) AS at, toString(e.kind) AS kind, toString(e.model) AS model, \
+                   toString(e.version) AS version, e.text AS text FROM events AS e ORDER BY e.at DESC, e.text LIMIT ?";
+        self.store.bounded("events", self.store.client().query(sql).bind(limit).fetch_all()).await
+    }
+}
+
+fn stored(row: &VerdictRow) -> StoredVerdict<'_> {
+    StoredVerdict {
+        model: &row.model,
+        version: &row.version,
+        feature: &row.feature,
+        window_start: row.window_start_ms,
+        window_end: row.window_end_ms,
+        cut: row.cut_ms,
+        judged_at: row.judged_at_ms,
+        state: &row.state,
+        n: row.n,
+        m: row.m,
+        ks_lower: row.ks_lower,
+        ks_upper: row.ks_upper,
+        p_value: row.p_value,
+        q_value: row.q_value,
+        psi: row.psi,
+        fingerprint: &row.fingerprint,
+        evidence: &row.evidence,
+    }
+}

@@ -1,0 +1,165 @@
+//! From masked samples, labels and heartbeats to the rows of each table.
+
+use contract::wire::{FeatureValue, Label, Ledger, Outcome, Payload, Prediction, ShadowAnswer};
+use masking::MaskedSample;
+use uuid::Uuid;
+
+use super::block::{Block, Rows, Table};
+
+/// One batch of a source, as it arrived.
+#[derive(Clone, Debug)]
+pub struct Heartbeat {
+    /// Who sent it.
+    pub source: String,
+    /// The sender's start.
+    pub epoch: u64,
+    /// Its number.
+    pub seq: u64,
+    /// When it was closed, milliseconds since the Unix epoch.
+    pub sent_at_ms: i64,
+    /// When we made it durable, milliseconds since the Unix epoch.
+    pub received_at_ms: i64,
+    /// The sender's account.
+    pub ledger: Ledger,
+}
+
+/// A segment's blocks, at most one a table.
+#[derive(Clone, Debug)]
+pub struct EncodedSegment {
+    blocks: Vec<Block>,
+}
+
+impl EncodedSegment {
+    /// The blocks in the order in which they are inserted.
+    #[must_use]
+    pub fn blocks(&self) -> &[Block] {
+        &self.blocks
+    }
+
+    /// Without the blocks of all tables but one, by its name.
+    #[must_use]
+    pub fn only(mut self, table: &str) -> Self {
+        self.blocks.retain(|block| block.table().name() == table);
+        self
+    }
+}
+
+/// Collects a segment's rows.
+pub struct SegmentBuilder {
+    observations: Rows,
+    features: Rows,
+    categories: Rows,
+    payloads: Rows,
+    comparisons: Rows,
+    labels: Rows,
+    heartbeats: Rows,
+}
+
+impl SegmentBuilder {
+    /// An empty segment; its id is never used again.
+    #[must_use]
+    pub const fn new(segment: Uuid) -> Self {
+        Self {
+            observations: Rows::new(Table::Observations, segment),
+            features: Rows::new(Table::Features, segment),
+            categories: Rows::new(Table::Categories, segment),
+            payloads: Rows::new(Table::Payloads, segment),
+            comparisons: Rows::new(Table::Comparisons, segment),
+            labels: Rows::new(Table::Labels, segment),
+            heartbeats: Rows::new(Table::Heartbeats, segment),
+        }
+    }
+
+    /// Adds an observation with its features, comparisons and payload.
+    pub fn observation(&mut self, sample: &MaskedSample, source: &str, received_at_ms: i64) {
+        self.request(sample, source, received_at_ms);
+        self.features(sample, received_at_ms);
+        for shadow in &sample.shadows {
+            self.comparison(sample, shadow, received_at_ms);
+        }
+        if let Payload::Kept(content) = &sample.payload {
+            let rows = self.payloads.row();
+            rows.uuid(sample.id).millis(received_at_ms).millis(sample.at_ms).str(&sample.model).str(&sample.version);
+            rows.str(&content.input.to_string()).str(&content.output.to_string()).f64(content.inclusion_probability);
+        }
+    }
+
+    /// Adds a label. Whoever calls has masked its class.
+    pub fn label(&mut self, label: &Label, received_at_ms: i64) {
+        let rows = self.labels.row();
+        rows.uuid(label.id).u32(label.item).millis(received_at_ms);
+        rows.millis(label.at_ms.unwrap_or(received_at_ms)).str(&label.label);
+    }
+
+    /// Adds a batch's clock and ledger.
+    pub fn heartbeat(&mut self, beat: &Heartbeat) {
+        let rows = self.heartbeats.row();
+        rows.str(&beat.source).millis(beat.received_at_ms).u64(beat.epoch).u64(beat.seq).millis(beat.sent_at_ms);
+        let Ledger { observed, delivered, dropped, in_flight } = beat.ledger;
+        rows.u64(observed).u64(delivered).u64(dropped).u64(in_flight);
+    }
+
+    /// The blocks of all tables that got a row.
+    #[must_use]
+    pub fn finish(self) -> EncodedSegment {
+        let tables = [
+            self.features,
+            self.categories,
+            self.payloads,
+            self.comparisons,
+            self.labels,
+            self.observations,
+            self.heartbeats,
+        ];
+        let mut blocks: Vec<Block> = tables.into_iter().filter_map(Rows::finish).collect();
+        blocks.sort_by_key(|block| Table::ALL.iter().position(|table| *table == block.table()));
+        EncodedSegment { blocks }
+    }
+
+    fn request(&mut self, sample: &MaskedSample, source: &str, received_at_ms: i64) {
+        let rows = self.observations.row();
+        rows.uuid(sample.id).millis(received_at_ms).millis(sample.at_ms).str(source);
+        rows.str(sample.trace_id.as_deref().unwrap_or_default()).str(&sample.model).str(&sample.version);
+        rows.str(&sample.route).str(sample.outcome.as_str()).u16(sample.code);
+        rows.str(sample.reason.as_deref().unwrap_or_default()).str(sample.client.as_deref().unwrap_or_default());
+        let t = sample.timings;
+        rows.u64(t.total_us).u64(t.tokenize_us).u64(t.queue_us).u64(t.infer_us).u32(t.batch_size).u32(sample.items);
+        let first = sample.predictions.first();
+        rows.str(first.map_or("", |p| &p.label));
+        rows.f64_or_null(first.map(|p| p.confidence));
+        rows.f64_or_null(first.map(|p| p.margin)).f64_or_null(first.map(|p| p.entropy));
+    }
+
+    fn features(&mut self, sample: &MaskedSample, received_at_ms: i64) {
+        for feature in &sample.features {
+            let rows = match &feature.value {
+                FeatureValue::Category(_) => self.categories.row(),
+                FeatureValue::Number(_) | FeatureValue::Missing => self.features.row(),
+            };
+            rows.uuid(sample.id).u32(feature.item).millis(received_at_ms).millis(sample.at_ms);
+            rows.str(&sample.model).str(&sample.version).str(&feature.name);
+            match &feature.value {
+                FeatureValue::Category(value) => rows.str(value),
+                FeatureValue::Number(x) => rows.f64(*x).bool(false),
+                FeatureValue::Missing => rows.f64(0.0).bool(true),
+            };
+        }
+    }
+
+    /// One row an item that both answered; one row with item 0 where the shadow failed; none where there is nothing to
+    /// compare, because the primary or the task gives no classes.
+    fn comparison(&mut self, sample: &MaskedSample, shadow: &ShadowAnswer, received_at_ms: i64) {
+        let none = Prediction { label: String::new(), confidence: 0.0, margin: 0.0, entropy: 0.0 };
+        let answered = shadow.outcome == Outcome::Ok;
+        let pairs: Vec<(&Prediction, &Prediction)> =
+            if answered { sample.predictions.iter().zip(&shadow.predictions).collect() } else { vec![(&none, &none)] };
+        for (item, (primary, second)) in (0_u32..).zip(pairs) {
+            let rows = self.comparisons.row();
+            rows.uuid(sample.id).u32(item).millis(received_at_ms).millis(sample.at_ms);
+            rows.str(&sample.model).str(&sample.version).str(&shadow.version);
+            rows.bool(answered).str(shadow.outcome.as_str()).str(shadow.reason.as_deref().unwrap_or_default());
+            rows.str(&primary.label).str(&second.label).f64(primary.confidence).f64(second.confidence);
+            rows.u64(sample.timings.infer_us).u64(shadow.timings.infer_us);
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! The collector against the real engine: what it answers, and that nothing is lost or doubled however it is killed.
+#![allow(clippy::unwrap_used)]
+
+mod answers;
+mod house;
+mod kills;
+mod quarantine;

@@ -1,0 +1,282 @@
+//! The overview: is it served, is it within its objectives, is it still the same data, is the shadow any good.
+
+use contract::api::{DriftState, ShadowVerdict};
+use contract::metrics::analyzer as a;
+use contract::metrics::proxy as p;
+use contract::slo::BURN_WINDOWS;
+use contract::wire::Outcome;
+use serde_json::Value;
+
+use super::layout::{Row, row};
+use super::panel::Panel;
+use super::query::{gauge, gauge_where, quantile, rate, rate_where};
+use super::{dashboard, sql};
+
+/// Period that the lines of the burn panels are drawn for; the page draws them for the file's own.
+const PERIOD_DAYS: u32 = 30;
+
+/// The overview dashboard.
+#[must_use]
+pub fn overview() -> Value {
+    dashboard(
+        "driftline-overview",
+        "Driftline overview",
+        "Traffic, objectives, drift, confidence and shadows of every model.",
+        ("Pipeline", "driftline-pipeline"),
+        vec![traffic(), errors(), objectives(), drift(), confidence(), shadows(), rows()],
+    )
+}
+
+/// Outcomes that spend budget, as a pattern.
+fn bad() -> String {
+    Outcome::ALL.into_iter().filter(|o| o.is_bad()).map(Outcome::as_str).collect::<Vec<_>>().join("|")
+}
+
+/// Outcomes that count at all, as a pattern.
+fn counted() -> String {
+    Outcome::ALL.into_iter().filter(|o| o.is_valid_event()).map(Outcome::as_str).collect::<Vec<_>>().join("|")
+}
+
+fn traffic() -> Row {
+    let q = |q| quantile(q, &p::REQUEST_SECONDS, &["model", "version"]);
+    let latency = |title: &str, quantile: String| {
+        Panel::lines(title, "From a request's arrival to its answer, estimated from the histogram's buckets.", "s")
+            .series(quantile, "{{model}} {{version}}")
+    };
+    row(
+        "Traffic and latency",
+        vec![
+            Panel::lines("Requests", "Requests started a second, by model and version.", "reqps")
+                .series(rate(&p::REQUESTS, &["model", "version"]), "{{model}} {{version}}"),
+            latency("p50 latency", q(0.5)),
+            latency("p95 latency", q(0.95)),
+            latency("p99 latency", q(0.99)),
+            Panel::lines(
+                "Time by stage, p95",
+                "Where the time goes: tokenizing, waiting for a session, running, the rest.",
+                "s",
+            )
+            .series(quantile(0.95, &p::STAGE_SECONDS, &["model", "role", "stage"]), "{{model}} {{role}} {{stage}}"),
+            Panel::lines("Answers by status", "Answers given to clients a second, by route and HTTP status.", "reqps")
+                .series(rate(&p::RESPONSES, &["route", "code"]), "{{route}} {{code}}")
+                .stacked(),
+        ],
+    )
+}
+
+fn errors() -> Row {
+    let share = format!(
+        "{} / {}",
+        rate_where(&p::REQUESTS, &[("outcome", &bad())], &["model"]),
+        rate_where(&p::REQUESTS, &[("outcome", &counted())], &["model"]),
+    );
+    row(
+        "Errors",
+        vec![
+            Panel::lines(
+                "Bad share",
+                "Errors, timeouts and refusals over all requests that count. A client's mistake or departure does not.",
+                "percentunit",
+            )
+            .series(share, "{{model}}")
+            .sized(12, 8),
+            Panel::lines("Requests by outcome", "How requests ended, a second.", "reqps")
+                .series(rate(&p::REQUESTS, &["outcome"]), "{{outcome}}")
+                .stacked()
+                .sized(12, 8),
+        ],
+    )
+}
+
+fn objectives() -> Row {
+    let budget = Panel::bars(
+        "Error budget left",
+        "Share of the period's error budget that is left, by objective; below 0 it is overspent.",
+        "percentunit",
+    )
+    .series(gauge("min", &a::SLO_BUDGET, &["slo"]), "{{slo}}")
+    .better_from(&[(0.0, "orange"), (0.25, "green")])
+    .sized(12, 8);
+    let events = Panel::lines(
+        "Counted events",
+        "Events that count for an objective, and those that spent its budget, a second.",
+        "reqps",
+    )
+    .series(rate(&p::SLI_EVENTS, &["slo"]), "{{slo}} counted")
+    .series(rate(&p::SLI_BAD_EVENTS, &["slo"]), "{{slo}} bad")
+    .sized(12, 8);
+    let burns = BURN_WINDOWS.iter().map(|w| {
+        let factor = w.factor(PERIOD_DAYS);
+        let windows = format!("{}|{}", w.long_name, w.short_name);
+        Panel::lines(
+            &format!("Burn over {} and {} ({})", w.long_name, w.short_name, w.severity.as_str()),
+            &format!(
+                "Burn rate of the error budget; 1 spends it exactly in the period. A {} follows when both windows are above the \
+                 dashed line at {factor} (for {PERIOD_DAYS} days).",
+                w.severity.as_str()
+            ),
+            "none",
+        )
+        .series(gauge_where("max", &a::SLO_BURN, &[("window", &windows)], &["slo", "window"]), "{{slo}} {{window}}")
+        .from(&[(factor, "red")])
+        .with_lines()
+        .sized(6, 8)
+    });
+    row("Objectives", [budget, events].into_iter().chain(burns).collect())
+}
+
+fn drift() -> Row {
+    // A number a state, so that one line a feature shows which holds; a louder state is a larger number.
+    let code = |state: DriftState| DriftState::ALL.iter().position(|s| *s == state).unwrap_or(0);
+    let expr: Vec<String> = DriftState::ALL
+        .into_iter()
+        .map(|state| {
+            let holds = gauge_where("max", &a::DRIFT_STATE, &[("state", state.as_str())], &["model", "feature"]);
+            format!("({holds} == 1) * 0 + {}", code(state))
+        })
+        .collect();
+    let colours = ["green", "blue", "text", "orange", "red"];
+    let numbers: Vec<String> = DriftState::ALL.iter().map(|s| code(*s).to_string()).collect();
+    let words: Vec<(&str, &str, &str)> = DriftState::ALL
+        .iter()
+        .zip(&numbers)
+        .map(|(state, number)| (number.as_str(), state.as_str(), colours[code(*state)]))
+        .collect();
+    let lines =
+        |title: &str, text: &str, expr: String| Panel::lines(title, text, "none").series(expr, "{{model}} {{feature}}");
+    let of = |metric| format!("topk(12, {})", gauge("max", metric, &["model", "feature"]));
+    row(
+        "Drift",
+        vec![
+            Panel::states("State by feature", "The verdict of each feature, window by window.")
+                .series(expr.join(" or "), "{{model}} {{feature}}")
+                .named(&words)
+                .sized(24, 10),
+            lines(
+                "KS distance, at least",
+                "Lower bound of the KS distance: the twelve largest. Drift verdicts rest on it.",
+                of(&a::DRIFT_KS_LOWER),
+            ),
+            lines(
+                "KS distance, at most",
+                "Upper bound of the KS distance: the twelve largest.",
+                of(&a::DRIFT_KS_UPPER),
+            ),
+            lines("Population stability index", "Over merged bins: the twelve largest.", of(&a::DRIFT_PSI)),
+            lines(
+                "p-value",
+                "Classical p of the last window: the twelve smallest. Not corrected for looking often.",
+                format!("bottomk(12, {})", gauge("min", &a::DRIFT_P_VALUE, &["model", "feature"])),
+            ),
+            lines(
+                "q-value",
+                "p adjusted over the model's features: the twelve smallest.",
+                format!("bottomk(12, {})", gauge("min", &a::DRIFT_Q_VALUE, &["model", "feature"])),
+            ),
+            Panel::lines(
+                "Values in the window",
+                "Values that the last verdict rests on, and the smallest shift the reference can show at all.",
+                "none",
+            )
+            .series(gauge("min", &a::DRIFT_WINDOW, &["model"]), "{{model}} values, least")
+            .series(gauge("max", &a::DRIFT_VISIBLE, &["model"]), "{{model}} smallest visible shift"),
+        ],
+    )
+}
+
+fn confidence() -> Row {
+    row(
+        "Confidence",
+        vec![
+            Panel::lines("Mean confidence", "Mean confidence of the winning class in the last window.", "percentunit")
+                .series(gauge("min", &a::CONFIDENCE, &["model", "version"]), "{{model}} {{version}}")
+                .a_share()
+                .sized(12, 8),
+            Panel::lines(
+                "Unsure answers",
+                "Share of the last window's answers below the configured floor.",
+                "percentunit",
+            )
+            .series(gauge("max", &a::LOW_CONFIDENCE, &["model", "version"]), "{{model}} {{version}}")
+            .a_share()
+            .sized(12, 8),
+        ],
+    )
+}
+
+fn shadows() -> Row {
+    let of = |metric| gauge("max", metric, &["model", "version"]);
+    let verdict: Vec<String> = ShadowVerdict::ALL
+        .into_iter()
+        .enumerate()
+        .map(|(code, verdict)| {
+            let holds = gauge_where("max", &a::SHADOW_VERDICT, &[("state", verdict.as_str())], &["model", "version"]);
+            format!("({holds} == 1) * 0 + {code}")
+        })
+        .collect();
+    row(
+        "Shadows",
+        vec![
+            Panel::lines(
+                "Agreement and its bounds",
+                "Share of pairs that agree, between bounds that hold at every look.",
+                "percentunit",
+            )
+            .series(of(&a::SHADOW_AGREEMENT_UPPER), "{{model}} {{version}} at most")
+            .series(of(&a::SHADOW_AGREEMENT), "{{model}} {{version}}")
+            .series(of(&a::SHADOW_AGREEMENT_LOWER), "{{model}} {{version}} at least")
+            .sized(9, 8),
+            Panel::states("Verdict", "Promote, hold or reject. Nothing happens by itself.")
+                .series(verdict.join(" or "), "{{model}} {{version}}")
+                .named(&[("0", "promote", "green"), ("1", "hold", "blue"), ("2", "reject", "red")])
+                .sized(9, 8),
+            Panel::number("Pairs", "Answer pairs compared so far.", "short")
+                .series(of(&a::SHADOW_PAIRS), "{{model}} {{version}}")
+                .sized(6, 8),
+            Panel::lines(
+                "Shadow runs",
+                "Requests offered to a shadow a second, by how they ended; it is shed first.",
+                "reqps",
+            )
+            .series(rate(&p::SHADOW_RUNS, &["model", "version", "outcome"]), "{{model}} {{version}} {{outcome}}")
+            .sized(12, 8),
+            Panel::lines_of_rows(
+                "Agreement by minute",
+                "From the stored pairs, minute by minute.",
+                "percentunit",
+                &sql::agreement(),
+            )
+            .a_share()
+            .sized(12, 8),
+        ],
+    )
+}
+
+fn rows() -> Row {
+    row(
+        "Rows",
+        vec![
+            Panel::rows("Recent failures", "The newest requests that spent budget.", "short", &sql::failures()),
+            Panel::rows(
+                "Recent drift",
+                "The newest verdicts that are not stable, with their evidence.",
+                "short",
+                &sql::drifts(),
+            ),
+            Panel::rows(
+                "Traffic by outcome",
+                "Stored requests; latencies are the worst minute's.",
+                "short",
+                &sql::traffic(),
+            )
+            .sized(12, 9),
+            Panel::rows(
+                "Confidence by class",
+                "Stored answers by class; p05 is the worst minute's.",
+                "short",
+                &sql::confidence(),
+            )
+            .sized(12, 9),
+        ],
+    )
+}

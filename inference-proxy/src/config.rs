@@ -1,0 +1,415 @@
+//! The proxy's configuration: what was typed ([`RawConfig`], the only place with defaults), and what is meant.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use host::config::{ByteSize, Faults};
+use serde::{Deserialize, Serialize};
+
+use crate::mirror;
+use crate::model::{ModelsConfig, RawModelsConfig};
+use crate::observe::sampling::Sampling;
+
+/// The `[proxy]` section as typed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawConfig {
+    /// Address to listen on; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// A request that has no answer by then gets 504.
+    #[serde(with = "humantime_serde")]
+    pub request_timeout: Duration,
+    /// A larger request body gets 413.
+    pub max_body_bytes: ByteSize,
+    /// Requests beyond this number at one time get 429.
+    pub max_concurrent_requests: usize,
+    /// How long open requests may go on after the signal to stop.
+    #[serde(with = "humantime_serde")]
+    pub drain: Duration,
+    /// Key of client pseudonyms; without it nothing about clients is kept.
+    pub client_key: Option<String>,
+    /// Models and how they run.
+    pub models: RawModelsConfig,
+    /// How shadows run.
+    pub shadow: RawShadowing,
+    /// Which content is kept.
+    pub sampling: RawSampling,
+    /// Where observations go.
+    pub mirror: RawMirror,
+}
+
+impl Default for RawConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
+            request_timeout: Duration::from_secs(10),
+            max_body_bytes: ByteSize::mib(16),
+            max_concurrent_requests: 1_024,
+            drain: Duration::from_secs(15),
+            client_key: None,
+            models: RawModelsConfig::default(),
+            shadow: RawShadowing::default(),
+            sampling: RawSampling::default(),
+            mirror: RawMirror::default(),
+        }
+    }
+}
+
+/// How shadows run, as typed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawShadowing {
+    /// A shadow that has not answered by then counts as timed out.
+    #[serde(with = "humantime_serde")]
+    pub timeout: Duration,
+    /// Requests that may wait for one shadow; one more is shed.
+    pub max_waiting: usize,
+    /// Share of `max_concurrent_requests` in use, 0 to 1, from which every shadow run is shed.
+    pub shed_above: f64,
+}
+
+impl Default for RawShadowing {
+    fn default() -> Self {
+        Self { timeout: Duration::from_secs(5), max_waiting: 256, shed_above: 0.5 }
+    }
+}
+
+/// Which content is kept, as typed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawSampling {
+    /// Share of ordinary requests whose content is kept, 0 to 100.
+    pub percent: f64,
+    /// Keep the content of every request that ended badly.
+    pub keep_errors: bool,
+    /// Keep where some item's confidence is below this; 0 for never.
+    pub keep_confidence_below: f64,
+    /// Keep where a shadow gave another label.
+    pub keep_disagreements: bool,
+    /// Keep where the request took longer than this.
+    #[serde(with = "humantime_serde")]
+    pub keep_slower_than: Option<Duration>,
+    /// Content larger than this is withheld.
+    pub max_content_bytes: ByteSize,
+}
+
+impl Default for RawSampling {
+    fn default() -> Self {
+        Self {
+            percent: 100.0,
+            keep_errors: true,
+            keep_confidence_below: 0.5,
+            keep_disagreements: true,
+            keep_slower_than: None,
+            max_content_bytes: ByteSize::mib(1),
+        }
+    }
+}
+
+/// Where observations go, as typed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawMirror {
+    /// Base URL of the collector; without it requests are answered and counted, and nothing is mirrored.
+    pub collector_url: Option<String>,
+    /// Who sends, stable over restarts; default: this host's name.
+    pub source: Option<String>,
+    /// Bytes that waiting observations may hold; past it new ones are dropped and counted.
+    pub max_bytes: ByteSize,
+    /// Bytes one observation may hold.
+    pub max_observation_bytes: ByteSize,
+    /// Most observations in a post.
+    pub batch_max_observations: usize,
+    /// Most bytes in a post, before compression.
+    pub batch_max_bytes: ByteSize,
+    /// How long an observation waits for company.
+    #[serde(with = "humantime_serde")]
+    pub batch_max_delay: Duration,
+    /// An idle mirror posts an empty batch this often.
+    #[serde(with = "humantime_serde")]
+    pub heartbeat: Duration,
+    /// How long one post may take before its outcome is called unknown.
+    #[serde(with = "humantime_serde")]
+    pub post_timeout: Duration,
+    /// First wait between posts of one batch; doubles.
+    #[serde(with = "humantime_serde")]
+    pub retry_min: Duration,
+    /// Longest wait between posts of one batch.
+    #[serde(with = "humantime_serde")]
+    pub retry_max: Duration,
+    /// How long the mirror may go on delivering after the last request; what is then left is dropped and counted.
+    #[serde(with = "humantime_serde")]
+    pub drain: Duration,
+}
+
+impl Default for RawMirror {
+    fn default() -> Self {
+        Self {
+            collector_url: None,
+            source: None,
+            max_bytes: ByteSize::mib(64),
+            max_observation_bytes: ByteSize::mib(4),
+            batch_max_observations: 500,
+            batch_max_bytes: ByteSize::mib(4),
+            batch_max_delay: Duration::from_millis(200),
+            heartbeat: Duration::from_secs(1),
+            post_timeout: Duration::from_secs(10),
+            retry_min: Duration::from_millis(100),
+            retry_max: Duration::from_secs(5),
+            drain: Duration::from_secs(10),
+        }
+    }
+}
+
+/// The proxy's configuration, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub(crate) listen: SocketAddr,
+    pub(crate) limits: Limits,
+    pub(crate) drain: Duration,
+    pub(crate) client_key: Option<Vec<u8>>,
+    pub(crate) models: ModelsConfig,
+    pub(crate) shadow: Shadowing,
+    pub(crate) sampling: Sampling,
+    pub(crate) mirror: Option<mirror::Config>,
+    pub(crate) mirror_drain: Duration,
+}
+
+/// Limits of the edge.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub(crate) request_timeout: Duration,
+    pub(crate) max_body_bytes: usize,
+    pub(crate) max_concurrent_requests: usize,
+}
+
+/// How shadows run.
+#[derive(Clone, Copy, Debug)]
+pub struct Shadowing {
+    pub(crate) timeout: Duration,
+    pub(crate) max_waiting: usize,
+    /// From so many open requests on, shadows are shed.
+    pub(crate) shed_from: usize,
+}
+
+/// A semaphore of tokio holds no more permits than this.
+const MAX_CONCURRENT: usize = 1 << 20;
+/// A shorter key can be guessed.
+const MIN_KEY_BYTES: usize = 16;
+
+impl RawConfig {
+    /// What is meant.
+    ///
+    /// # Errors
+    /// All faults, each under the name of its key in the file.
+    pub fn check(self) -> Result<Config, Faults> {
+        let mut faults = Faults::default();
+        let Self { max_concurrent_requests, request_timeout, .. } = self;
+        faults.check(!request_timeout.is_zero(), "proxy.request_timeout", "must be longer than 0s");
+        faults.check(self.max_body_bytes.bytes() > 0, "proxy.max_body_bytes", "must be at least 1");
+        faults.check(
+            (1..=MAX_CONCURRENT).contains(&max_concurrent_requests),
+            "proxy.max_concurrent_requests",
+            format!("must be from 1 to {MAX_CONCURRENT}"),
+        );
+        let short = self.client_key.as_ref().is_some_and(|key| key.len() < MIN_KEY_BYTES);
+        faults.check(!short, "proxy.client_key", format!("must have at least {MIN_KEY_BYTES} bytes"));
+        let mirror_drain = self.mirror.drain;
+        let config = Config {
+            listen: self.listen,
+            limits: Limits {
+                request_timeout,
+                max_body_bytes: self.max_body_bytes.bytes(),
+                max_concurrent_requests: max_concurrent_requests.clamp(1, MAX_CONCURRENT),
+            },
+            drain: self.drain,
+            client_key: self.client_key.map(String::into_bytes),
+            models: self.models.check("proxy.models", &mut faults),
+            shadow: self.shadow.check(max_concurrent_requests, &mut faults),
+            sampling: self.sampling.check(&mut faults),
+            mirror: self.mirror.check(&mut faults),
+            mirror_drain,
+        };
+        faults.result(config)
+    }
+}
+
+impl RawShadowing {
+    fn check(&self, max_concurrent: usize, faults: &mut Faults) -> Shadowing {
+        let key = "proxy.shadow.max_waiting";
+        faults.check((1..=MAX_CONCURRENT).contains(&self.max_waiting), key, format!("must be 1 to {MAX_CONCURRENT}"));
+        faults.check(!self.timeout.is_zero(), "proxy.shadow.timeout", "must be longer than 0s");
+        faults.check((0.0..=1.0).contains(&self.shed_above), "proxy.shadow.shed_above", "must be from 0 to 1");
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a share of a small number"
+        )]
+        let shed_from = (max_concurrent as f64 * self.shed_above).ceil().max(1.0) as usize;
+        Shadowing { timeout: self.timeout, max_waiting: self.max_waiting.clamp(1, MAX_CONCURRENT), shed_from }
+    }
+}
+
+impl RawSampling {
+    fn check(&self, faults: &mut Faults) -> Sampling {
+        faults.check((0.0..=100.0).contains(&self.percent), "proxy.sampling.percent", "must be from 0 to 100");
+        let below = self.keep_confidence_below;
+        faults.check((0.0..=1.0).contains(&below), "proxy.sampling.keep_confidence_below", "must be from 0 to 1");
+        Sampling {
+            share: self.percent / 100.0,
+            errors: self.keep_errors,
+            confidence_below: below,
+            disagreements: self.keep_disagreements,
+            slower_than: self.keep_slower_than,
+            max_content_bytes: self.max_content_bytes.bytes(),
+        }
+    }
+}
+
+impl RawMirror {
+    fn check(self, faults: &mut Faults) -> Option<mirror::Config> {
+        for (bytes, key) in [
+            (self.max_bytes, "proxy.mirror.max_bytes"),
+            (self.max_observation_bytes, "proxy.mirror.max_observation_bytes"),
+            (self.batch_max_bytes, "proxy.mirror.batch_max_bytes"),
+        ] {
+            faults.check(bytes.bytes() > 0, key, "must be at least 1");
+        }
+        let count = self.batch_max_observations;
+        faults.check((1..=100_000).contains(&count), "proxy.mirror.batch_max_observations", "must be 1 to 100000");
+        for (time, key) in [
+            (self.heartbeat, "proxy.mirror.heartbeat"),
+            (self.post_timeout, "proxy.mirror.post_timeout"),
+            (self.retry_min, "proxy.mirror.retry_min"),
+        ] {
+            faults.check(!time.is_zero(), key, "must be longer than 0s");
+        }
+        faults.check(self.retry_min <= self.retry_max, "proxy.mirror.retry_max", "must not be below retry_min");
+        let source = self.source.unwrap_or_else(host_name);
+        faults.check(is_source(&source), "proxy.mirror.source", SOURCE_RULE);
+        let collector_url = self.collector_url?.trim_end_matches('/').to_owned();
+        let url = reqwest::Url::parse(&collector_url).ok().filter(|url| url.scheme() == "http" && url.has_host());
+        faults.check(
+            url.is_some(),
+            "proxy.mirror.collector_url",
+            "must be an http:// URL, as in http://127.0.0.1:8100",
+        );
+        Some(mirror::Config {
+            collector_url,
+            source,
+            max_bytes: self.max_bytes.bytes(),
+            max_observation_bytes: self.max_observation_bytes.bytes(),
+            batch_max_observations: count.max(1),
+            batch_max_bytes: self.batch_max_bytes.bytes(),
+            batch_max_delay: self.batch_max_delay,
+            heartbeat: self.heartbeat,
+            post_timeout: self.post_timeout,
+            retry_min: self.retry_min,
+            retry_max: self.retry_max.max(self.retry_min),
+        })
+    }
+}
+
+/// The rule of [`is_source`], as a sentence.
+const SOURCE_RULE: &str = "must be 1 to 128 letters, digits and . _ : - /, and not 'http', or the collector refuses it";
+
+/// Whether the collector takes batches under this name.
+fn is_source(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b':' | b'-' | b'/');
+    (1..=128).contains(&name.len()) && name.bytes().all(plain) && name != "http"
+}
+
+/// This host's name, or `proxy` where the system does not tell.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    if name.trim().is_empty() { "proxy".into() } else { name.trim().to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_have_no_fault_and_mirror_nothing() {
+        let config = RawConfig::default().check().unwrap();
+        assert!(config.mirror.is_none());
+        assert_eq!(config.shadow.shed_from, 512);
+    }
+
+    #[test]
+    fn a_file_reads_as_people_write_it() {
+        let raw: RawConfig = toml::from_str(
+            r#"
+            listen = "0.0.0.0:0"
+            request_timeout = "250ms"
+            max_body_bytes = "1MiB"
+            [models]
+            models_dir = "models"
+            [mirror]
+            collector_url = "http://127.0.0.1:8100/"
+            source = "proxy-1"
+            [sampling]
+            keep_slower_than = "1s"
+            "#,
+        )
+        .unwrap();
+        let config = raw.check().unwrap();
+        let mirror = config.mirror.unwrap();
+        assert_eq!((mirror.collector_url.as_str(), mirror.source.as_str()), ("http://127.0.0.1:8100", "proxy-1"));
+        assert_eq!(config.limits.max_body_bytes, 1 << 20);
+        assert_eq!(config.sampling.slower_than, Some(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn every_fault_is_listed() {
+        let raw: RawConfig = toml::from_str(
+            r#"
+            request_timeout = "0s"
+            max_concurrent_requests = 0
+            client_key = "short"
+            [shadow]
+            shed_above = 2
+            [sampling]
+            percent = 101
+            [mirror]
+            collector_url = "https://collector"
+            source = "two words"
+            batch_max_observations = 0
+            retry_min = "9s"
+            "#,
+        )
+        .unwrap();
+        let text = raw.check().unwrap_err().to_string();
+        for key in [
+            "proxy.request_timeout:",
+            "proxy.max_concurrent_requests:",
+            "proxy.client_key:",
+            "proxy.shadow.shed_above:",
+            "proxy.sampling.percent:",
+            "proxy.mirror.collector_url:",
+            "proxy.mirror.source:",
+            "proxy.mirror.batch_max_observations:",
+            "proxy.mirror.retry_max:",
+        ] {
+            assert!(text.contains(key), "{key} is not in:\n{text}");
+        }
+        assert_eq!(text.lines().count(), 9, "{text}");
+    }
+
+    #[test]
+    fn a_source_that_the_collector_would_refuse_is_a_fault() {
+        for (source, good) in [("pod-7.eu:8/a_b", true), ("", false), ("a@b", false), ("http", false)] {
+            let mut raw = RawConfig::default();
+            raw.mirror.source = Some(source.into());
+            assert_eq!(raw.check().is_ok(), good, "{source}");
+        }
+        assert!(!is_source(&"a".repeat(129)));
+    }
+
+    #[test]
+    fn a_mistyped_key_is_refused() {
+        let error = toml::from_str::<RawConfig>("[mirror]\ncolector_url = 'x'").unwrap_err().to_string();
+        assert!(error.contains("colector_url"), "{error}");
+    }
+}

@@ -1,0 +1,118 @@
+//! What the handlers of both protocols share: names to a version, a body within its limit, a run with its notes.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::Bytes;
+use axum::extract::Request;
+use axum::http::header;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde_json::{Map, Value};
+use tokio::sync::Semaphore;
+
+use crate::error::ApiError;
+use crate::model::{Answer, Catalog, Input, Version};
+use crate::observe::{Notes, Observer};
+
+/// What the edge holds; one for all requests.
+#[derive(Debug)]
+pub struct Edge {
+    /// The models.
+    pub catalog: Catalog,
+    /// Who watches.
+    pub observer: Arc<Observer>,
+    /// Places for open requests.
+    pub admission: Arc<Semaphore>,
+    /// Number of those places.
+    pub max_concurrent_requests: usize,
+    /// Largest body.
+    pub max_body_bytes: usize,
+    /// Longest time a request may take.
+    pub request_timeout: Duration,
+}
+
+/// A model and perhaps a version, as named in a path.
+#[derive(Clone, Debug)]
+pub struct Named {
+    /// The model.
+    pub model: String,
+    /// The version; without one the primary is meant.
+    pub version: Option<String>,
+}
+
+/// When a request must be answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline(pub Instant);
+
+/// A request that has been read.
+pub struct Asked<'a> {
+    /// Whom.
+    pub version: &'a Version,
+    /// What.
+    pub input: Input,
+    /// What the client says about it; kept with the content, and never read.
+    pub parameters: Map<String, Value>,
+    /// Until when.
+    pub deadline: Deadline,
+}
+
+/// The version that a path names; noted, be it found or not.
+pub fn find(edge: &Edge, notes: &Notes, named: &Named) -> Result<Arc<Version>, ApiError> {
+    let found = lookup(&edge.catalog, named);
+    match &found {
+        Ok(version) => notes.found(version),
+        Err(error) => notes.not_found(error),
+    }
+    Ok(found?)
+}
+
+/// The version that a path names.
+pub fn lookup(catalog: &Catalog, named: &Named) -> Result<Arc<Version>, crate::model::LookupError> {
+    match &named.version {
+        Some(version) => catalog.version(&named.model, version),
+        None => catalog.primary(&named.model),
+    }
+}
+
+/// Reads the body, as far as it may go.
+pub async fn body(request: Request, limit: usize) -> Result<Bytes, ApiError> {
+    let headers = request.headers();
+    let encoding = headers.get(header::CONTENT_ENCODING).and_then(|value| value.to_str().ok());
+    if let Some(encoding) = encoding.filter(|encoding| !encoding.eq_ignore_ascii_case("identity")) {
+        return Err(ApiError::compressed(encoding));
+    }
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > limit) {
+        return Err(ApiError::body_too_large(limit));
+    }
+    match Limited::new(request.into_body(), limit).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(ApiError::body_too_large(limit)),
+        Err(_) => Err(ApiError::invalid("broken_body", "the body broke off before its end")),
+    }
+}
+
+/// Bodies larger than this are decoded on a thread for blocking work, so that they hold up nobody else's request.
+const LARGE: usize = 64 << 10;
+
+/// Runs work whose time grows with `bytes` where it does no harm.
+pub async fn off_thread<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> T {
+    if bytes <= LARGE {
+        return work();
+    }
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        // a panic goes on in the request that caused it; the task is never cancelled
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+/// Runs a request; what was asked and answered is noted.
+pub async fn run(notes: &Notes, asked: Asked<'_>) -> Result<Arc<Answer>, ApiError> {
+    let Asked { version, input, parameters, deadline } = asked;
+    let input = Arc::new(input);
+    notes.asked(&input, parameters);
+    let answer = Arc::new(version.run(input.as_ref().clone(), deadline.0).await?);
+    notes.answered(&answer);
+    Ok(answer)
+}

@@ -1,0 +1,24 @@
+//! Serves ONNX models over the Open Inference Protocol and mirrors every request.
+//!
+//! Read `stack.rs` first: the way of a request, one layer a line. Then `model/`: from a folder on disk to a
+//! session that answers. Then `mirror/`: from an answer to a batch that the collector has acknowledged.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod config;
+pub mod error;
+pub mod features;
+pub mod handle;
+pub mod mirror;
+pub mod model;
+pub mod observe;
+pub mod oip;
+pub mod predict;
+pub mod pseudonym;
+pub mod service;
+pub mod shadow;
+pub mod stack;
+pub mod tensor;
+pub mod trace;
+
+pub use config::{Config, RawConfig};
+pub use service::{BuildError, Deps, Service, build};

@@ -1,0 +1,222 @@
+//! From an ended request to a batch that the collector has acknowledged, beside the serving path.
+//!
+//! The way of a record, one stage a file:
+//!
+//! 1. [`Mirror::offer`]: counted and, within the bound on bytes, let in; never blocks, never fails ([`ledger`]);
+//! 2. waits for its shadow answers, a bounded time;
+//! 3. features, masking and packing, on a thread of the mirror's own ([`queue`]);
+//! 4. batched, compressed and posted until the outcome is known, one batch at a time ([`sender`]).
+//!
+//! The serving path pays for one lock and one push to a channel. The channels have no bound of their own: the
+//! ledger's bound on bytes is the bound, and everything in them holds a ticket.
+
+pub mod batch;
+pub mod ledger;
+pub mod queue;
+pub mod sender;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use contract::wire::Observation;
+use host::metrics::Registry;
+use masking::Masker;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use ledger::{Bounds, Counts, DropReason, Ledger, Published, Stage};
+use queue::Work;
+
+/// Something that becomes an observation once the request is over.
+pub trait Record: Send + 'static {
+    /// Bytes that it keeps in memory until it is packed.
+    fn held_bytes(&self) -> usize;
+    /// Whether there is content that could be kept.
+    fn has_content(&self) -> bool;
+    /// Whether [`Self::settle`] has something to wait for.
+    fn waits(&self) -> bool;
+    /// Waits, a bounded time, for what is still to come.
+    fn settle(&mut self) -> impl Future<Output = ()> + Send;
+    /// Builds the observation; called on the mirror's thread.
+    ///
+    /// # Errors
+    /// [`TooLarge`] where it would be larger than one may be.
+    fn observation(self, max_bytes: usize) -> Result<Observation, TooLarge>;
+}
+
+/// The observation would be larger than one may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooLarge;
+
+/// A checked configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Base URL of the collector, without a trailing slash.
+    pub collector_url: String,
+    /// Who sends.
+    pub source: String,
+    /// Bound on bytes of all observations together.
+    pub max_bytes: usize,
+    /// Bound on bytes of one observation.
+    pub max_observation_bytes: usize,
+    /// Most observations in a batch.
+    pub batch_max_observations: usize,
+    /// Most bytes in a batch, before compression.
+    pub batch_max_bytes: usize,
+    /// A batch waits no longer than this for company.
+    pub batch_max_delay: Duration,
+    /// An idle mirror sends an empty batch this often.
+    pub heartbeat: Duration,
+    /// One post may take this long before its outcome is called unknown.
+    pub post_timeout: Duration,
+    /// First wait between posts of one batch; doubles.
+    pub retry_min: Duration,
+    /// Longest wait between posts of one batch.
+    pub retry_max: Duration,
+}
+
+/// The mirror. Clones offer to the same one.
+pub struct Mirror<R: Record> {
+    intake: mpsc::UnboundedSender<Work<R>>,
+    shared: Arc<Shared>,
+}
+
+impl<R: Record> Clone for Mirror<R> {
+    fn clone(&self) -> Self {
+        Self { intake: self.intake.clone(), shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<R: Record> std::fmt::Debug for Mirror<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Mirror").field("shared", &self.shared).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    ledger: Arc<Ledger>,
+    published: Published,
+    waiting: TaskTracker,
+    abort: CancellationToken,
+    runtime: tokio::runtime::Handle,
+}
+
+/// The mirror's own thread and task; whoever holds it can drain.
+#[derive(Debug)]
+pub struct Workers {
+    masking: JoinHandle<()>,
+    sending: tokio::task::JoinHandle<()>,
+}
+
+/// Starts a mirror on the current runtime.
+///
+/// # Errors
+/// Where the masking thread or the HTTP client cannot be made.
+pub fn start<R: Record>(
+    config: Config,
+    masker: Masker,
+    registry: &Registry,
+    epoch_ms: u64,
+) -> Result<(Mirror<R>, Workers), StartError> {
+    let bounds = Bounds { max_bytes: config.max_bytes, max_observation_bytes: config.max_observation_bytes };
+    let ledger = Ledger::new(bounds);
+    let (abort, published) = (CancellationToken::new(), Published::new(registry));
+    let (intake, work) = mpsc::unbounded_channel();
+    let (packed, to_send) = mpsc::unbounded_channel();
+    let masking = queue::Masking::new(masker, registry, Arc::clone(&ledger), abort.clone());
+    let masking = std::thread::Builder::new()
+        .name("mirror-masking".into())
+        .spawn(move || masking.run(work, &packed))
+        .map_err(StartError::Thread)?;
+    let sender = sender::Sender::new(config, registry, Arc::clone(&ledger), epoch_ms, to_send, abort.clone())?;
+    let sending = tokio::spawn(sender.run());
+    let runtime = tokio::runtime::Handle::current();
+    let shared = Arc::new(Shared { ledger, published, waiting: TaskTracker::new(), abort, runtime });
+    Ok((Mirror { intake, shared }, Workers { masking, sending }))
+}
+
+/// Why a mirror does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// No thread.
+    #[error("the mirror's masking thread cannot be started: {0}")]
+    Thread(#[source] std::io::Error),
+    /// No client.
+    #[error("the mirror's HTTP client cannot be made: {0}")]
+    Client(#[source] reqwest::Error),
+}
+
+impl<R: Record> Mirror<R> {
+    /// Takes a record, or counts why it does not. Never blocks and never fails.
+    pub fn offer(&self, record: R) {
+        let stage = if record.waits() { Stage::Shadows } else { Stage::Queued };
+        let Some(ticket) = self.shared.ledger.admit(record.held_bytes(), stage, record.has_content()) else { return };
+        if stage == Stage::Queued {
+            // a closed channel drops the work, and its ticket counts that
+            let _ = self.intake.send(Work::Record(ticket, record));
+            return;
+        }
+        let (intake, abort) = (self.intake.clone(), self.shared.abort.clone());
+        let (mut ticket, mut record) = (ticket, record);
+        let settled = async move {
+            tokio::select! {
+                () = record.settle() => {
+                    ticket.advance(Stage::Queued);
+                    let _ = intake.send(Work::Record(ticket, record));
+                }
+                () = abort.cancelled() => ticket.dropped(DropReason::Shutdown),
+            }
+        };
+        self.shared.waiting.spawn_on(settled, &self.shared.runtime);
+    }
+
+    /// The account at this moment.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.shared.ledger.counts()
+    }
+
+    /// Brings the metric families up to the account; called before each scrape.
+    pub fn publish(&self) {
+        self.shared.published.refresh(&self.shared.ledger);
+    }
+
+    /// Lets nothing more in, and delivers what is there until `limit` has passed; the rest is counted as dropped.
+    /// Afterwards nothing is in flight.
+    pub async fn drain(&self, workers: Workers, limit: Duration) {
+        let shared = &self.shared;
+        shared.ledger.close();
+        shared.waiting.close();
+        let mut sending = workers.sending;
+        let orderly = async {
+            shared.waiting.wait().await;
+            let _ = self.intake.send(Work::Close);
+            (&mut sending).await
+        };
+        if tokio::time::timeout(limit, orderly).await.is_err() {
+            shared.abort.cancel();
+            shared.waiting.wait().await;
+            let _ = self.intake.send(Work::Close);
+            let _ = sending.await;
+        }
+        // the thread ends soon after its last record; joining it must not hold a worker of the runtime
+        let _ = tokio::task::spawn_blocking(move || workers.masking.join()).await;
+        let left = shared.ledger.counts();
+        let ledger = left.wire();
+        tracing::info!(
+            observed = ledger.observed,
+            delivered = ledger.delivered,
+            dropped = ledger.dropped,
+            in_flight = ledger.in_flight,
+            "mirror drained"
+        );
+        self.publish();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,145 @@
+//! What goes into a model and what comes out of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use contract::wire::{Prediction, Timings};
+
+use crate::tensor::Tensor;
+
+/// What a request asks about: texts for a model with a tokenizer, named tensors for any other.
+///
+/// A text model also takes its texts as one `BYTES` tensor of shape `[n]` or `[n, 1]` under the input's name.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// One item a text.
+    Texts(Vec<String>),
+    /// Tensors by name; items along the first axis where the model has a dynamic one.
+    Tensors(Vec<Tensor>),
+}
+
+/// What a model answered to one request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// The graph's outputs, in the order of [`super::Metadata::outputs`], checked for shape and finiteness.
+    pub outputs: Vec<Tensor>,
+    /// One an item; empty if the task is not a classification.
+    pub classes: Vec<Classes>,
+    /// One a text; empty for tensors.
+    pub texts: Vec<TextStats>,
+    /// Where the time went; `total_us` is left 0, the edge knows it. Of a request whose items ran in several
+    /// batches, the longest wait, the longest run and the largest batch.
+    pub timings: Timings,
+}
+
+/// The class probabilities of one item.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Classes {
+    /// All labels of the model, shared by its answers.
+    pub labels: Arc<[String]>,
+    /// Probabilities in the order of the labels; they sum to 1.
+    pub scores: Vec<f32>,
+}
+
+impl Classes {
+    /// The winning class with its probability, its lead over the runner-up, and the entropy in nats.
+    ///
+    /// Of equal scores the first wins.
+    #[must_use]
+    pub fn prediction(&self) -> Prediction {
+        let mut best = (0, f32::NEG_INFINITY);
+        let mut second = f32::NEG_INFINITY;
+        for (i, &score) in self.scores.iter().enumerate() {
+            if score > best.1 {
+                second = best.1;
+                best = (i, score);
+            } else if score > second {
+                second = score;
+            }
+        }
+        let runner_up = if second.is_finite() { f64::from(second) } else { 0.0 };
+        let entropy: f64 = self.scores.iter().map(|&p| f64::from(p)).filter(|&p| p > 0.0).map(|p| -p * p.ln()).sum();
+        Prediction {
+            label: self.labels.get(best.0).cloned().unwrap_or_default(),
+            confidence: f64::from(best.1),
+            margin: f64::from(best.1) - runner_up,
+            entropy: entropy.max(0.0),
+        }
+    }
+}
+
+/// What the tokenizer saw of one text.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TextStats {
+    /// Tokens after truncation, special tokens included.
+    pub tokens: u32,
+    /// Share of those tokens, special ones aside, that the vocabulary does not know, 0 to 1.
+    pub unknown_rate: f64,
+    /// Whether the text was cut to the model's length.
+    pub truncated: bool,
+}
+
+/// Why a request got no answer; a variant for each thing a caller can do next.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RunError {
+    /// The request is wrong: correct it (400).
+    #[error("{0}")]
+    Invalid(String),
+    /// The queue is at its bound: come again later (429).
+    #[error("the queue of this model is full; try again in {} ms", .retry_after.as_millis())]
+    QueueFull {
+        /// Estimated time until the queue has drained.
+        retry_after: Duration,
+    },
+    /// The deadline passed before there was an answer (504).
+    #[error("the deadline passed before the model answered")]
+    Deadline,
+    /// The version is not serving (503).
+    #[error("{0}")]
+    Unavailable(String),
+    /// The session failed on this request (500); it is tried, and restarted if it is broken.
+    #[error("{0}")]
+    Failed(String),
+    /// The model answered what cannot be an answer: not finite or of the wrong shape (500).
+    #[error("{0}")]
+    BadOutput(String),
+}
+
+impl RunError {
+    /// A word for metrics and observations.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Invalid(_) => "invalid_input",
+            Self::QueueFull { .. } => "queue_full",
+            Self::Deadline => "deadline",
+            Self::Unavailable(_) => "unavailable",
+            Self::Failed(_) => "session_failed",
+            Self::BadOutput(_) => "bad_output",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(scores: &[f32], label: &str, confidence: f64, margin: f64, entropy: f64) {
+        let labels = ["a", "b", "c"].iter().take(scores.len()).map(|&s| s.to_owned()).collect();
+        let prediction = Classes { labels, scores: scores.to_vec() }.prediction();
+        assert_eq!(prediction.label, label);
+        for (found, expected) in
+            [(prediction.confidence, confidence), (prediction.margin, margin), (prediction.entropy, entropy)]
+        {
+            assert!((found - expected).abs() < 1e-6, "{prediction:?}");
+        }
+    }
+
+    #[test]
+    fn the_winner_its_lead_and_the_entropy() {
+        check(&[0.25, 0.5, 0.25], "b", 0.5, 0.25, 1.5 * std::f64::consts::LN_2);
+        check(&[0.5, 0.5], "a", 0.5, 0.0, std::f64::consts::LN_2);
+        check(&[0.0, 0.0, 1.0], "c", 1.0, 1.0, 0.0);
+        check(&[1.0], "a", 1.0, 1.0, 0.0);
+    }
+}

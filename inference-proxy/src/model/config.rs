@@ -1,0 +1,330 @@
+//! The configuration of models: what was typed, and what is meant.
+//!
+//! Everything has a default except what only the operator can know. Settings of one model override the general ones;
+//! a model folder's `driftline.toml` stands between the two (see `docs/model-folder.md`).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use host::config::{ByteSize, Faults};
+use serde::{Deserialize, Serialize};
+
+/// The models section as typed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawModelsConfig {
+    /// Folder of models: `models_dir/<name>/<version>/`.
+    pub models_dir: PathBuf,
+    /// The ONNX Runtime library, `libonnxruntime.so`.
+    pub onnxruntime: PathBuf,
+    /// What differs for single models. A folder without an entry here is served with the defaults.
+    pub models: BTreeMap<String, RawModel>,
+    /// How requests are put together.
+    pub batching: RawBatching,
+    /// Bounds of each version's queue.
+    pub queue: RawQueue,
+    /// Characters past which a text is refused.
+    pub max_chars: usize,
+    /// Threads inside a session; default: the model folder's wish, or 1. More sessions give more than more threads do.
+    pub intra_threads: Option<usize>,
+    /// How long a replaced version stays in memory for a rollback.
+    #[serde(with = "humantime_serde")]
+    pub standby_for: Duration,
+}
+
+impl Default for RawModelsConfig {
+    fn default() -> Self {
+        Self {
+            models_dir: "models".into(),
+            onnxruntime: ".deps/onnxruntime/libonnxruntime.so".into(),
+            models: BTreeMap::new(),
+            batching: RawBatching::default(),
+            queue: RawQueue::default(),
+            max_chars: 10_000,
+            intra_threads: None,
+            standby_for: Duration::from_secs(600),
+        }
+    }
+}
+
+/// One model as typed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawModel {
+    /// The version that answers; without it the highest-numbered version that is no shadow and passes its checks.
+    pub primary: Option<String>,
+    /// Versions that run beside it.
+    pub shadows: Vec<RawShadow>,
+    /// Sessions of the primary; default: the model folder's wish, or one a core, at most 4.
+    pub instances: Option<usize>,
+    /// Threads inside a session.
+    pub intra_threads: Option<usize>,
+}
+
+/// One shadow as typed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawShadow {
+    /// The version.
+    pub version: String,
+    /// Share of the requests it sees, 0 to 100.
+    #[serde(default = "all")]
+    pub percent: f64,
+    /// Sessions.
+    #[serde(default = "one")]
+    pub instances: usize,
+}
+
+fn all() -> f64 {
+    100.0
+}
+
+fn one() -> usize {
+    1
+}
+
+/// How requests are put together, as typed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawBatching {
+    /// Tokens a batch, padding included. 512 in length-sorted batches measured best on CPUs.
+    pub max_batch_tokens: usize,
+    /// Elements a batch of tensors.
+    pub max_batch_elements: usize,
+    /// Items a batch.
+    pub max_batch_items: usize,
+    /// Share of a batch that may be padding, 0 to 1.
+    pub max_padding: f64,
+    /// How long a free session waits for company; with none it takes what is there.
+    #[serde(with = "humantime_serde")]
+    pub max_delay: Duration,
+}
+
+impl Default for RawBatching {
+    fn default() -> Self {
+        Self {
+            max_batch_tokens: 512,
+            max_batch_elements: 1 << 20,
+            max_batch_items: 64,
+            max_padding: 0.2,
+            max_delay: Duration::ZERO,
+        }
+    }
+}
+
+/// Bounds of a queue, as typed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawQueue {
+    /// Items (texts, rows) that may wait.
+    pub max_items: usize,
+    /// Tokens (or tensor elements) that may wait.
+    pub max_tokens: usize,
+    /// Bytes that may wait.
+    pub max_bytes: ByteSize,
+}
+
+impl Default for RawQueue {
+    fn default() -> Self {
+        Self { max_items: 1_024, max_tokens: 4 << 20, max_bytes: ByteSize::mib(64) }
+    }
+}
+
+/// The models section, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelsConfig {
+    pub(crate) models_dir: PathBuf,
+    pub(crate) onnxruntime: PathBuf,
+    pub(crate) models: BTreeMap<String, ModelConfig>,
+    pub(crate) defaults: ModelConfig,
+    pub(crate) batching: Batching,
+    pub(crate) queue: QueueLimits,
+    pub(crate) max_chars: usize,
+    pub(crate) standby_for: Duration,
+}
+
+/// One model, checked.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct ModelConfig {
+    pub(crate) primary: Option<String>,
+    pub(crate) shadows: Vec<Shadow>,
+    pub(crate) instances: Option<NonZeroUsize>,
+    pub(crate) intra_threads: Option<NonZeroUsize>,
+}
+
+/// One shadow, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Shadow {
+    pub(crate) version: String,
+    pub(crate) percent: f64,
+    pub(crate) instances: NonZeroUsize,
+}
+
+/// How requests are put together.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Batching {
+    pub(crate) max_batch_tokens: usize,
+    pub(crate) max_batch_elements: usize,
+    pub(crate) max_batch_items: usize,
+    pub(crate) max_padding: f64,
+    pub(crate) max_delay: Duration,
+}
+
+/// Bounds of a queue; all of them above zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct QueueLimits {
+    pub(crate) max_items: usize,
+    pub(crate) max_tokens: usize,
+    pub(crate) max_bytes: usize,
+}
+
+impl RawModelsConfig {
+    /// What is meant. Faults are pushed under dotted names that start with `key` (`proxy.models`, say); the result
+    /// may be used only if there are none.
+    #[must_use]
+    pub fn check(self, key: &str, faults: &mut Faults) -> ModelsConfig {
+        let at = |name: &str| format!("{key}.{name}");
+        let mut positive = |value: usize, name: &str| {
+            faults.check(value > 0, at(name), "must be at least 1");
+        };
+        positive(self.batching.max_batch_tokens, "batching.max_batch_tokens");
+        positive(self.batching.max_batch_elements, "batching.max_batch_elements");
+        positive(self.batching.max_batch_items, "batching.max_batch_items");
+        positive(self.queue.max_items, "queue.max_items");
+        positive(self.queue.max_tokens, "queue.max_tokens");
+        positive(self.queue.max_bytes.bytes(), "queue.max_bytes");
+        positive(self.max_chars, "max_chars");
+        positive(self.intra_threads.unwrap_or(1), "intra_threads");
+        let padding = self.batching.max_padding;
+        faults.check((0.0..1.0).contains(&padding), at("batching.max_padding"), "must be at least 0 and below 1");
+        let slow = self.batching.max_delay > Duration::from_secs(1);
+        faults.check(!slow, at("batching.max_delay"), "must be at most 1s: every request waits for it");
+        let threads = self.intra_threads.and_then(NonZeroUsize::new);
+        let models = self.models.into_iter().map(|(name, model)| {
+            let key = format!("{key}.models.{name}");
+            faults.check(is_name(&name), &key, NAME_RULE);
+            (name, model.check(&key, threads, faults))
+        });
+        ModelsConfig {
+            models: models.collect(),
+            models_dir: self.models_dir,
+            onnxruntime: self.onnxruntime,
+            defaults: ModelConfig { intra_threads: threads, ..ModelConfig::default() },
+            batching: self.batching.into(),
+            queue: self.queue.into(),
+            max_chars: self.max_chars,
+            standby_for: self.standby_for,
+        }
+    }
+}
+
+impl RawModel {
+    fn check(self, key: &str, threads: Option<NonZeroUsize>, faults: &mut Faults) -> ModelConfig {
+        for (value, name) in [(self.instances, "instances"), (self.intra_threads, "intra_threads")] {
+            faults.check(value != Some(0), format!("{key}.{name}"), "must be at least 1");
+        }
+        if let Some(primary) = &self.primary {
+            faults.check(is_name(primary), format!("{key}.primary"), NAME_RULE);
+        }
+        let mut seen = BTreeSet::new();
+        for (i, shadow) in self.shadows.iter().enumerate() {
+            let at = |name: &str| format!("{key}.shadows[{i}].{name}");
+            faults.check(is_name(&shadow.version), at("version"), NAME_RULE);
+            let twice = !seen.insert(shadow.version.clone()) || self.primary.as_ref() == Some(&shadow.version);
+            faults.check(!twice, at("version"), "is the primary or another shadow already");
+            faults.check((0.0..=100.0).contains(&shadow.percent), at("percent"), "must be from 0 to 100");
+            faults.check(shadow.instances > 0, at("instances"), "must be at least 1");
+        }
+        ModelConfig {
+            primary: self.primary,
+            shadows: self.shadows.into_iter().map(Shadow::from).collect(),
+            instances: self.instances.and_then(NonZeroUsize::new),
+            intra_threads: self.intra_threads.and_then(NonZeroUsize::new).or(threads),
+        }
+    }
+}
+
+impl From<RawShadow> for Shadow {
+    fn from(raw: RawShadow) -> Self {
+        let instances = NonZeroUsize::new(raw.instances).unwrap_or(NonZeroUsize::MIN);
+        Self { version: raw.version, percent: raw.percent, instances }
+    }
+}
+
+impl From<RawBatching> for Batching {
+    fn from(raw: RawBatching) -> Self {
+        let RawBatching { max_batch_tokens, max_batch_elements, max_batch_items, max_padding, max_delay } = raw;
+        Self { max_batch_tokens, max_batch_elements, max_batch_items, max_padding, max_delay }
+    }
+}
+
+impl From<RawQueue> for QueueLimits {
+    fn from(raw: RawQueue) -> Self {
+        Self { max_items: raw.max_items, max_tokens: raw.max_tokens, max_bytes: raw.max_bytes.bytes() }
+    }
+}
+
+/// The rule of [`is_name`], as a sentence.
+pub(crate) const NAME_RULE: &str =
+    "must be 1 to 128 letters, digits, '-', '_' or '.', and must not start with '.', because it names a folder";
+
+/// Whether a model's or version's name can be a folder's, and nothing but one folder's.
+pub(crate) fn is_name(name: &str) -> bool {
+    (1..=128).contains(&name.len())
+        && !name.starts_with('.')
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_have_no_fault() {
+        let mut faults = Faults::default();
+        let config = RawModelsConfig::default().check("proxy.models", &mut faults);
+        assert!(faults.is_empty(), "{faults}");
+        assert_eq!(config.batching.max_batch_tokens, 512);
+    }
+
+    #[test]
+    fn every_fault_is_listed() {
+        let raw: RawModelsConfig = toml::from_str(
+            r#"
+            max_chars = 0
+            batching.max_padding = 1.5
+            [models."../secrets"]
+            instances = 0
+            primary = "1"
+            shadows = [{ version = "1" }, { version = "2", percent = 101 }]
+            "#,
+        )
+        .unwrap();
+        let mut faults = Faults::default();
+        let _config = raw.check("m", &mut faults);
+        let text = faults.to_string();
+        for key in [
+            "m.max_chars:",
+            "m.batching.max_padding:",
+            "m.models.../secrets:",
+            "m.models.../secrets.instances:",
+            "m.models.../secrets.shadows[0].version:",
+            "m.models.../secrets.shadows[1].percent:",
+        ] {
+            assert!(text.contains(key), "{key} is not in:\n{text}");
+        }
+        assert_eq!(faults.len(), 6, "{text}");
+    }
+
+    #[test]
+    fn a_name_is_one_folder() {
+        for name in ["1", "support-router", "v1.2_b"] {
+            assert!(is_name(name), "{name}");
+        }
+        for name in ["", ".", "..", "a/b", "a\\b", "a b", "é", ".git"] {
+            assert!(!is_name(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Golden samples: inputs whose token ids and scores are known from where the model was made.
+//!
+//! They are what catches a conversion that changed the model, and a tokenizer that fits the vocabulary's size but not its order.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::tensor::{Data, Tensor};
+
+use super::plan::{Feed, Plan, Work};
+use super::session::Engine;
+use super::text::{EncodeError, Encoded, TextEncoder};
+use super::validate;
+
+/// Largest difference of a score, where nothing else is said: 32-bit floats summed in another order stay below it.
+pub(crate) const TOLERANCE: f64 = 1e-4;
+
+/// One golden sample; its form is described in `docs/model-folder.md`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct GoldenSample {
+    name: Option<String>,
+    text: Option<String>,
+    tensors: Option<Vec<GoldenTensor>>,
+    expected_ids: Option<Vec<u32>>,
+    #[serde(default)]
+    expected_scores: Vec<f64>,
+    tolerance: Option<f64>,
+}
+
+/// A tensor in JSON, as the protocol writes it, with flat data.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GoldenTensor {
+    name: String,
+    datatype: String,
+    shape: Vec<usize>,
+    data: Vec<Value>,
+}
+
+/// Makes every sample's run and compares it.
+///
+/// # Errors
+/// One sentence naming the sample, what was expected and what was found.
+pub(crate) fn check(
+    samples: &[GoldenSample],
+    engine: &mut Engine,
+    encoder: Option<&TextEncoder>,
+    tolerance: f64,
+) -> Result<(), String> {
+    for (i, sample) in samples.iter().enumerate() {
+        let name = sample.name.clone().unwrap_or_else(|| i.to_string());
+        sample.check(engine, encoder, tolerance).map_err(|why| format!("golden sample '{name}' {why}"))?;
+    }
+    Ok(())
+}
+
+impl GoldenSample {
+    /// The work of the sample.
+    ///
+    /// # Errors
+    /// The end of a sentence that begins with the sample's name.
+    pub(crate) fn work(&self, plan: &Plan, encoder: Option<&TextEncoder>) -> Result<Work, String> {
+        match (&self.text, &self.tensors, encoder, &plan.feed) {
+            (Some(text), None, Some(encoder), Feed::Tokens(_)) => {
+                let encoded = encoder.encode(0, text).map_err(|error| match error {
+                    EncodeError::Invalid(why) | EncodeError::Failed(why) => format!("cannot be encoded: {why}"),
+                })?;
+                Ok(Work::Tokens(encoded))
+            }
+            (None, Some(tensors), None, Feed::Tensors(specs)) => {
+                let tensors: Result<Vec<Tensor>, String> = tensors.iter().map(GoldenTensor::read).collect();
+                let tensors = validate::tensors(specs, tensors?, plan.splits, plan.allow_non_finite);
+                Ok(Work::Tensors(tensors.map_err(|why| format!("is not what the model takes: {why}"))?))
+            }
+            (Some(_), Some(_), ..) | (None, None, ..) => Err("must have either a text or tensors".to_owned()),
+            (Some(_), ..) => Err("is a text, and the model takes tensors".to_owned()),
+            (None, ..) => Err("has tensors, and the model takes text".to_owned()),
+        }
+    }
+
+    fn check(&self, engine: &mut Engine, encoder: Option<&TextEncoder>, tolerance: f64) -> Result<(), String> {
+        let work = self.work(engine.plan(), encoder)?;
+        if let (Work::Tokens(encoded), Some(expected)) = (&work, &self.expected_ids) {
+            check_ids(expected, encoded)?;
+        }
+        let outputs = engine.run(&[&work]).and_then(|mut all| all.pop().unwrap_or(Err("gave nothing".to_owned())));
+        let outputs = outputs.map_err(|why| format!("cannot be run: {why}"))?;
+        let (found, labels) = scores(engine.plan(), &outputs)?;
+        self.check_scores(&found, &labels, self.tolerance.unwrap_or(tolerance))
+    }
+
+    fn check_scores(&self, found: &[f64], labels: &[String], tolerance: f64) -> Result<(), String> {
+        let expected = &self.expected_scores;
+        if expected.is_empty() {
+            return Ok(());
+        }
+        if expected.len() != found.len() {
+            return Err(format!("expects {} scores, and the model gives {}", expected.len(), found.len()));
+        }
+        let far = |(expected, found): (&f64, &f64)| {
+            (expected - found).abs().partial_cmp(&tolerance).is_none_or(|o| o.is_gt())
+        };
+        match expected.iter().zip(found).position(far) {
+            None => Ok(()),
+            Some(at) => {
+                let label = labels.get(at).map_or_else(|| format!("score {at}"), |label| format!("'{label}'"));
+                let (expected, found) = (expected[at], found[at]);
+                Err(format!("expects {expected} for {label}, and the model gives {found:.6} (tolerance {tolerance})"))
+            }
+        }
+    }
+}
+
+fn check_ids(expected: &[u32], encoded: &Encoded) -> Result<(), String> {
+    let found = &encoded.ids;
+    if let Some(at) = expected.iter().zip(found).position(|(a, b)| a != b) {
+        let (expected, found) = (expected[at], found[at]);
+        return Err(format!("expects token {expected} at position {at}, and tokenizer.json gives {found}"));
+    }
+    if expected.len() == found.len() {
+        return Ok(());
+    }
+    Err(format!("expects {} tokens, and tokenizer.json gives {}", expected.len(), found.len()))
+}
+
+/// The class probabilities of a classifier, or the first float output of any other model.
+fn scores(plan: &Plan, outputs: &[Tensor]) -> Result<(Vec<f64>, Vec<String>), String> {
+    if let Some(classes) = plan.classes(outputs)?.first() {
+        let scores = classes.scores.iter().map(|&p| f64::from(p)).collect();
+        return Ok((scores, classes.labels.to_vec()));
+    }
+    let floats = outputs.iter().find_map(|output| match output.data() {
+        Data::Fp32(values) => Some(values.iter().map(|&x| f64::from(x)).collect()),
+        Data::Fp64(values) => Some(values.clone()),
+        _ => None,
+    });
+    Ok((floats.unwrap_or_default(), Vec::new()))
+}
+
+impl GoldenTensor {
+    fn read(&self) -> Result<Tensor, String> {
+        let name = &self.name;
+        let unfit = |value: &Value| format!("has {value} in '{name}', which is no {}", self.datatype);
+        macro_rules! numbers {
+            ($variant:ident, $as:ident, $kind:ty) => {{
+                let read = |v: &Value| v.$as().and_then(|x| <$kind>::try_from(x).ok()).ok_or_else(|| unfit(v));
+                Data::$variant(self.data.iter().map(read).collect::<Result<_, String>>()?)
+            }};
+        }
+        let float = |v: &Value| v.as_f64().ok_or_else(|| unfit(v));
+        let data = match self.datatype.as_str() {
+            "BOOL" => numbers!(Bool, as_bool, bool),
+            "UINT8" => numbers!(Uint8, as_u64, u8),
+            "UINT16" => numbers!(Uint16, as_u64, u16),
+            "UINT32" => numbers!(Uint32, as_u64, u32),
+            "UINT64" => numbers!(Uint64, as_u64, u64),
+            "INT8" => numbers!(Int8, as_i64, i8),
+            "INT16" => numbers!(Int16, as_i64, i16),
+            "INT32" => numbers!(Int32, as_i64, i32),
+            "INT64" => numbers!(Int64, as_i64, i64),
+            "FP32" => Data::Fp32(self.data.iter().map(|v| float(v).map(|x| x as f32)).collect::<Result<_, _>>()?),
+            "FP64" => Data::Fp64(self.data.iter().map(float).collect::<Result<_, _>>()?),
+            "BYTES" => numbers!(Bytes, as_str, String),
+            other => return Err(format!("has the datatype {other} in '{name}', which is not served")),
+        };
+        Tensor::new(name, self.shape.clone(), data).map_err(|error| format!("is wrong: {error}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::answer::TextStats;
+    use super::*;
+
+    #[test]
+    fn the_first_difference_is_named() {
+        let stats = TextStats { tokens: 3, unknown_rate: 0.0, truncated: false };
+        let encoded = Encoded { ids: vec![1, 2, 3], type_ids: vec![0; 3], stats };
+        assert_eq!(check_ids(&[1, 2, 3], &encoded), Ok(()));
+        let error = check_ids(&[1, 5, 3], &encoded).unwrap_err();
+        assert_eq!(error, "expects token 5 at position 1, and tokenizer.json gives 2");
+        assert_eq!(check_ids(&[1, 2], &encoded).unwrap_err(), "expects 2 tokens, and tokenizer.json gives 3");
+    }
+
+    #[test]
+    fn scores_may_differ_by_the_tolerance_and_no_more() {
+        let sample: GoldenSample = serde_json::from_str(r#"{"text": "x", "expected_scores": [0.5, 0.5]}"#).unwrap();
+        let labels = ["a".to_owned(), "b".to_owned()];
+        assert_eq!(sample.check_scores(&[0.5001, 0.4999], &labels, 0.001), Ok(()));
+        let error = sample.check_scores(&[0.5, 0.49], &labels, 0.001).unwrap_err();
+        assert_eq!(error, "expects 0.5 for 'b', and the model gives 0.490000 (tolerance 0.001)");
+        assert!(sample.check_scores(&[0.5, f64::NAN], &labels, 0.001).is_err(), "NaN is never near");
+        assert!(sample.check_scores(&[0.5], &labels, 0.001).unwrap_err().contains("expects 2 scores"));
+    }
+
+    #[test]
+    fn a_tensor_must_be_what_it_says() {
+        let read = |json: &str| serde_json::from_str::<GoldenTensor>(json).unwrap().read();
+        let good = read(r#"{"name": "x", "datatype": "UINT8", "shape": [2], "data": [0, 255]}"#).unwrap();
+        assert_eq!(good.data(), &Data::Uint8(vec![0, 255]));
+        let error = read(r#"{"name": "x", "datatype": "UINT8", "shape": [1], "data": [256]}"#).unwrap_err();
+        assert_eq!(error, "has 256 in 'x', which is no UINT8");
+        assert!(read(r#"{"name": "x", "datatype": "FP16", "shape": [1], "data": [1]}"#).is_err());
+    }
+}

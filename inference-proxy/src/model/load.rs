@@ -1,0 +1,120 @@
+//! From a folder to a version that serves: the pairing checks, then the sessions one at a time.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::batch::Policy;
+use super::config::ModelsConfig;
+use super::metadata::{Metadata, Task};
+use super::metrics::{Metrics, VersionMetrics};
+use super::pairing::{self, Paired, Terms};
+use super::plan::Feed;
+use super::pool::Pool;
+use super::queue::Queue;
+use super::runtime::{PROVIDER, Runtime};
+use super::status::Status;
+use super::version::{Parts, Version};
+
+/// What to load, and how.
+#[derive(Clone, Debug)]
+pub(crate) struct Order {
+    pub(crate) model: Arc<str>,
+    pub(crate) version: Arc<str>,
+    pub(crate) dir: PathBuf,
+    pub(crate) status: Arc<Status>,
+    /// Sessions, where the server's configuration says it.
+    pub(crate) instances: Option<usize>,
+    pub(crate) intra_threads: Option<usize>,
+    pub(crate) config: Arc<ModelsConfig>,
+    pub(crate) runtime: Runtime,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+/// Why a version does not serve.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// Name of the check, or `sessions`.
+    pub(crate) reason: &'static str,
+    /// One sentence.
+    pub(crate) why: String,
+}
+
+/// Checks, opens and warms up; blocks for as long as that takes.
+///
+/// # Errors
+/// [`Refusal`].
+pub(crate) fn load(order: &Order) -> Result<Version, Refusal> {
+    let started = Instant::now();
+    let Order { model, version, metrics, config, .. } = order;
+    let terms = Terms {
+        max_chars: config.max_chars,
+        intra_threads: order.intra_threads,
+        batching: config.batching,
+        thorough: false,
+    };
+    let (report, paired) = pairing::examine(&order.dir, &order.runtime, terms);
+    metrics.checks(model, version, &report);
+    let Some(paired) = paired else {
+        let (reason, why) = report.failure().unwrap_or(("files", "it cannot be read"));
+        return Err(Refusal { reason, why: why.to_owned() });
+    };
+    let checks_passed = report.count_passed();
+    let made = serve(order, paired, started, checks_passed);
+    made.map_err(|why| Refusal { reason: "sessions", why })
+}
+
+fn serve(order: &Order, paired: Paired, started: Instant, checks_passed: usize) -> Result<Version, String> {
+    let Paired { folder, graph, encoder, factory, engine } = paired;
+    let instances = order.instances.or(folder.settings.instances).unwrap_or_else(default_instances);
+    let mut engines = vec![engine];
+    while engines.len() < instances {
+        engines.push(factory.make()?);
+    }
+    let together = factory.plan.splits && folder.settings.batch.unwrap_or(true);
+    let metadata = Metadata {
+        task: folder.task(),
+        inputs: graph.client_inputs(),
+        outputs: graph.outputs.clone(),
+        labels: Arc::clone(&graph.labels),
+        max_tokens: encoder.as_ref().map(|encoder| encoder.max_tokens()),
+        takes_text: folder.task() == Task::TextClassification,
+        provider: PROVIDER,
+        instances,
+        intra_threads: factory.options.intra_threads,
+        bytes: folder.bytes,
+        files: folder.hashes,
+        load_seconds: started.elapsed().as_secs_f64(),
+        checks_passed,
+        batches: together,
+    };
+    let metrics = VersionMetrics {
+        families: Arc::clone(&order.metrics),
+        model: Arc::clone(&order.model),
+        version: Arc::clone(&order.version),
+        status: Arc::clone(&order.status),
+    };
+    let policy = policy(&order.config, &factory.plan.feed, together);
+    let queue = Queue::new(policy, order.config.queue, instances, metrics);
+    let factory = Arc::new(factory);
+    let pool = Pool::start(engines, &factory, &queue).map_err(|error| format!("cannot start a thread: {error}"))?;
+    order.metrics.loaded(&order.model, &order.version, metadata.load_seconds);
+    let plan = Arc::clone(&factory.plan);
+    Ok(Version::new(Parts { status: Arc::clone(&order.status), metadata, encoder, plan, queue, pool }))
+}
+
+/// More sessions than cores only wait for each other, and each holds the weights.
+fn default_instances() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).min(4)
+}
+
+fn policy(config: &ModelsConfig, feed: &Feed, together: bool) -> Policy {
+    let batching = &config.batching;
+    let (budget, max_padding) = match feed {
+        // Without a mask the graph cannot tell padding from text.
+        Feed::Tokens(feed) if !feed.mask => (batching.max_batch_tokens, 0.0),
+        Feed::Tokens(_) => (batching.max_batch_tokens, batching.max_padding),
+        Feed::Tensors(_) => (batching.max_batch_elements, batching.max_padding),
+    };
+    Policy { budget, max_padding, max_rows: batching.max_batch_items, max_delay: batching.max_delay, together }
+}

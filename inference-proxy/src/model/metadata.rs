@@ -1,0 +1,73 @@
+//! What a loaded version says of itself.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+/// What a model does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Task {
+    /// Text in, one class out.
+    TextClassification,
+    /// Tensors in, tensors out; with labels also a classification.
+    Tensor,
+}
+
+impl Task {
+    /// The word in `driftline.toml`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TextClassification => "text-classification",
+            Self::Tensor => "tensor",
+        }
+    }
+}
+
+/// A model's input or output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TensorSpec {
+    /// Name in the graph; `text` for the text input of a model with a tokenizer.
+    pub name: String,
+    /// The protocol's name of the datatype.
+    pub datatype: &'static str,
+    /// Sizes, outermost first; -1 where any size will do.
+    pub shape: Vec<i64>,
+    /// Names of the columns along the last axis, from `driftline.toml`; empty where none are given.
+    pub columns: Vec<String>,
+}
+
+/// What a loaded version says of itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Metadata {
+    /// What it does.
+    pub task: Task,
+    /// What it takes.
+    pub inputs: Vec<TensorSpec>,
+    /// What it gives.
+    pub outputs: Vec<TensorSpec>,
+    /// Labels of the classes, in order; empty if the task is not a classification.
+    pub labels: Arc<[String]>,
+    /// Tokens past which a text is truncated; absent for tensors.
+    pub max_tokens: Option<usize>,
+    /// Whether it takes [`super::Input::Texts`].
+    pub takes_text: bool,
+    /// The execution provider that really runs.
+    pub provider: &'static str,
+    /// Sessions, each with a thread of its own.
+    pub instances: usize,
+    /// Threads inside a session.
+    pub intra_threads: usize,
+    /// SHA-256 of each file, hexadecimal, by path inside the version's folder.
+    pub files: BTreeMap<String, String>,
+    /// Bytes of those files.
+    pub bytes: u64,
+    /// Seconds the load took, checks and warm-up included.
+    pub load_seconds: f64,
+    /// Checks made at load that passed.
+    pub checks_passed: usize,
+    /// Whether requests are run together.
+    pub batches: bool,
+}

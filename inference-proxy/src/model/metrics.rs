@@ -1,0 +1,139 @@
+//! The metrics of models, each registered once; their names and meanings are in `contract::metrics::proxy`.
+
+use std::sync::Arc;
+
+use contract::metrics::proxy;
+use host::metrics::Registry;
+use prometheus::{CounterVec, GaugeVec, HistogramVec, IntCounterVec, IntGaugeVec};
+
+use super::batch::Load;
+use super::pairing::{CheckResult, Report};
+use super::runtime::PROVIDER;
+use super::status::{Snapshot, State, Status};
+
+/// The metric families of models.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    stage: HistogramVec,
+    queue_items: IntGaugeVec,
+    queue_tokens: IntGaugeVec,
+    batch_items: HistogramVec,
+    batch_padding: HistogramVec,
+    truncated: IntCounterVec,
+    tokenize_errors: IntCounterVec,
+    state: IntGaugeVec,
+    info: IntGaugeVec,
+    load_seconds: GaugeVec,
+    load_failures: IntCounterVec,
+    checks: IntCounterVec,
+    busy: CounterVec,
+}
+
+impl Metrics {
+    pub(crate) fn register(registry: &Registry) -> Self {
+        Self {
+            stage: registry.histogram(&proxy::STAGE_SECONDS),
+            queue_items: registry.int_gauge(&proxy::QUEUE_ITEMS),
+            queue_tokens: registry.int_gauge(&proxy::QUEUE_TOKENS),
+            batch_items: registry.histogram(&proxy::BATCH_ITEMS),
+            batch_padding: registry.histogram(&proxy::BATCH_PADDING),
+            truncated: registry.counter(&proxy::TRUNCATED),
+            tokenize_errors: registry.counter(&proxy::TOKENIZE_ERRORS),
+            state: registry.int_gauge(&proxy::VERSION_STATE),
+            info: registry.int_gauge(&proxy::VERSION_INFO),
+            load_seconds: registry.gauge(&proxy::LOAD_SECONDS),
+            load_failures: registry.counter(&proxy::LOAD_FAILURES),
+            checks: registry.counter(&proxy::CONVERSION_CHECKS),
+            busy: registry.counter_f64(&proxy::BUSY_SECONDS),
+        }
+    }
+
+    /// Shows a version's new state, and takes back what stood under its old role.
+    pub(crate) fn state(&self, model: &str, version: &str, before: &Snapshot, now: &Snapshot) {
+        let loaded = |state: &State| matches!(state, State::Ready | State::Draining | State::Standby);
+        let old = [model, version, before.role.as_str(), PROVIDER];
+        if before.role != now.role {
+            for word in State::WORDS {
+                // It was never set where the version is new.
+                let _absent = self.state.remove_label_values(&[model, version, before.role.as_str(), word]);
+            }
+            let _absent = self.queue_items.remove_label_values(&old[..3]);
+            let _absent = self.queue_tokens.remove_label_values(&old[..3]);
+        }
+        if before.role != now.role || !loaded(&now.state) {
+            let _absent = self.info.remove_label_values(&old);
+        }
+        let role = now.role.as_str();
+        for word in State::WORDS {
+            let is = i64::from(word == now.state.as_str());
+            self.state.with_label_values(&[model, version, role, word]).set(is);
+        }
+        if loaded(&now.state) {
+            self.info.with_label_values(&[model, version, role, PROVIDER]).set(1);
+        }
+    }
+
+    /// Counts the checks that were made.
+    pub(crate) fn checks(&self, model: &str, version: &str, report: &Report) {
+        for check in &report.checks {
+            let outcome = match check.result {
+                CheckResult::Passed(_) => proxy::CHECK_PASSED,
+                CheckResult::Failed(_) => proxy::CHECK_FAILED,
+                CheckResult::Skipped(_) => continue,
+            };
+            self.checks.with_label_values(&[model, version, outcome]).inc();
+        }
+    }
+
+    pub(crate) fn loaded(&self, model: &str, version: &str, seconds: f64) {
+        self.load_seconds.with_label_values(&[model, version]).set(seconds);
+    }
+
+    pub(crate) fn load_failed(&self, model: &str, version: &str, reason: &str) {
+        self.load_failures.with_label_values(&[model, version, reason]).inc();
+    }
+}
+
+/// The metrics of one version; its role may change while it runs.
+#[derive(Clone, Debug)]
+pub(crate) struct VersionMetrics {
+    pub(crate) families: Arc<Metrics>,
+    pub(crate) model: Arc<str>,
+    pub(crate) version: Arc<str>,
+    pub(crate) status: Arc<Status>,
+}
+
+impl VersionMetrics {
+    fn labels(&self) -> [&str; 3] {
+        [&self.model, &self.version, self.status.role().as_str()]
+    }
+
+    pub(crate) fn stage(&self, stage: &str, seconds: f64) {
+        let [model, version, role] = self.labels();
+        self.families.stage.with_label_values(&[model, version, role, stage]).observe(seconds);
+    }
+
+    pub(crate) fn waiting(&self, load: Load) {
+        let labels = self.labels();
+        self.families.queue_items.with_label_values(&labels).set(load.items as i64);
+        self.families.queue_tokens.with_label_values(&labels).set(load.tokens as i64);
+    }
+
+    pub(crate) fn batch(&self, items: usize, padding: f64) {
+        let labels = self.labels();
+        self.families.batch_items.with_label_values(&labels).observe(items as f64);
+        self.families.batch_padding.with_label_values(&labels).observe(padding);
+    }
+
+    pub(crate) fn busy(&self, seconds: f64) {
+        self.families.busy.with_label_values(&self.labels()).inc_by(seconds);
+    }
+
+    pub(crate) fn truncated(&self, texts: usize) {
+        self.families.truncated.with_label_values(&[&self.model, &self.version]).inc_by(texts as u64);
+    }
+
+    pub(crate) fn tokenize_error(&self) {
+        self.families.tokenize_errors.with_label_values(&[&self.model, &self.version]).inc();
+    }
+}

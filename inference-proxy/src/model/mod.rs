@@ -1,0 +1,43 @@
+//! From a folder on disk to a session that answers.
+//!
+//! This is what the edge sees of models: a [`Catalog`] by name, a [`Version`] that runs, [`Input`] in, [`Answer`] or
+//! [`RunError`] out. A [`Version`] exists only for a folder that passed its pairing checks, so whoever holds one
+//! can ask it for its metadata and run it; what is loading, failed or unloaded is known to the catalog alone.
+
+mod answer;
+mod batch;
+mod catalog;
+pub mod config;
+mod folder;
+mod golden;
+mod graph;
+mod load;
+mod metadata;
+mod metrics;
+mod onnx;
+mod pairing;
+mod plan;
+mod pool;
+mod queue;
+mod retire;
+mod rows;
+mod runtime;
+mod session;
+mod shelf;
+mod status;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+mod text;
+mod validate;
+mod values;
+mod version;
+
+pub use answer::{Answer, Classes, Input, RunError, TextStats};
+pub use catalog::{Catalog, IndexEntry, LoadError, LookupError, OpenError};
+pub use config::{ModelsConfig, RawModelsConfig};
+pub use metadata::{Metadata, Task, TensorSpec};
+pub use pairing::{Check, CheckResult, Report, verify};
+pub use status::{Role, State};
+pub use version::Version;

@@ -1,0 +1,388 @@
+//! The checks that a folder passes before it serves: files, hashes, graph, vocabulary, labels, golden samples, warm-up.
+//!
+//! [`Paired`] is the proof: it is made here only, and a [`super::Version`] is made from nothing else.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::config::{Batching, RawBatching};
+use super::folder::Folder;
+use super::graph::{self, Graph};
+use super::onnx;
+use super::plan::{ClassOutput, Feed, IDS, Plan, Work};
+use super::runtime::{Runtime, SessionOptions};
+use super::session::{Engine, EngineFactory};
+use super::text::TextEncoder;
+use super::{golden, rows};
+use crate::tensor::Tensor;
+
+/// What the checks of a folder found; displayed as one line a check.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// The checks, in the order in which they were made.
+    pub checks: Vec<Check>,
+}
+
+/// One check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// Its name in `docs/model-folder.md`.
+    pub name: &'static str,
+    /// How it went.
+    #[serde(flatten)]
+    pub result: CheckResult,
+}
+
+/// How a check went, with one sentence.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "result", content = "detail", rename_all = "snake_case")]
+pub enum CheckResult {
+    /// It holds: what was compared.
+    Passed(String),
+    /// It does not: file or sample, expected, found.
+    Failed(String),
+    /// There was nothing to compare, or a check before it failed.
+    Skipped(String),
+}
+
+impl Report {
+    /// Whether nothing failed.
+    #[must_use]
+    pub fn passed(&self) -> bool {
+        self.failure().is_none()
+    }
+
+    /// The first check that failed, with its sentence.
+    #[must_use]
+    pub fn failure(&self) -> Option<(&'static str, &str)> {
+        self.checks.iter().find_map(|check| match &check.result {
+            CheckResult::Failed(why) => Some((check.name, why.as_str())),
+            _ => None,
+        })
+    }
+
+    /// Checks that were made and hold.
+    #[must_use]
+    pub fn count_passed(&self) -> usize {
+        self.checks.iter().filter(|check| matches!(check.result, CheckResult::Passed(_))).count()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for Check { name, result } in &self.checks {
+            let (word, detail) = match result {
+                CheckResult::Passed(detail) => ("passed", detail),
+                CheckResult::Failed(detail) => ("FAILED", detail),
+                CheckResult::Skipped(detail) => ("skipped", detail),
+            };
+            writeln!(f, "{name:<10}  {word:<7}  {detail}")?;
+        }
+        Ok(())
+    }
+}
+
+/// How a folder is examined.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    pub(crate) max_chars: usize,
+    pub(crate) intra_threads: Option<usize>,
+    pub(crate) batching: Batching,
+    /// Whether to go on after a mismatch, to find all of them. A graph that is not what it should be is then opened.
+    pub(crate) thorough: bool,
+}
+
+/// A folder that passed every check, with its first session.
+#[derive(Debug)]
+pub(crate) struct Paired {
+    pub(crate) folder: Folder,
+    pub(crate) graph: Graph,
+    pub(crate) encoder: Option<Arc<TextEncoder>>,
+    pub(crate) factory: EngineFactory,
+    pub(crate) engine: Engine,
+}
+
+/// Makes every check of the folder `dir` with the ONNX Runtime library at `onnxruntime`.
+///
+/// # Errors
+/// Where the library cannot be loaded; everything else is in the report.
+pub fn verify(dir: &Path, onnxruntime: &Path) -> Result<Report, super::OpenError> {
+    let runtime = Runtime::load(onnxruntime).map_err(|error| super::OpenError(error.to_string()))?;
+    let terms =
+        Terms { max_chars: 10_000, intra_threads: None, batching: RawBatching::default().into(), thorough: true };
+    Ok(examine(dir, &runtime, terms).0)
+}
+
+/// Makes the checks; the proof is there if and only if none failed.
+pub(crate) fn examine(dir: &Path, runtime: &Runtime, terms: Terms) -> (Report, Option<Paired>) {
+    let mut examiner = Examiner { report: Report::default(), terms, runtime };
+    let paired = examiner.all(dir);
+    let report = examiner.report;
+    let proof = paired.filter(|_| report.passed());
+    (report, proof)
+}
+
+struct Examiner<'a> {
+    report: Report,
+    terms: Terms,
+    runtime: &'a Runtime,
+}
+
+/// What a check gives when it holds.
+enum Finding {
+    Equal(String),
+    Nothing(String),
+}
+
+impl Examiner<'_> {
+    /// `None` as soon as a check failed that the next ones stand on.
+    fn all(&mut self, dir: &Path) -> Option<Paired> {
+        let folder = Folder::read(dir);
+        let bytes = folder.as_ref().map_or(0, |folder| folder.bytes);
+        let folder = self.value("files", folder, |folder| format!("{} files, {bytes} bytes", folder.hashes.len()))?;
+        self.finding("hashes", check_hashes(&folder))?;
+        let opened = self.open(&folder);
+        let (mut graph, encoder, engine) = self.value("graph", opened, |(graph, ..)| graph.describe())?;
+        let found = check_vocabulary(&folder, encoder.as_deref());
+        self.finding("vocabulary", found)?;
+        let (engine, probe) = self.label(&folder, &mut graph, encoder.as_deref(), engine)?;
+        let mut engine = engine;
+        let tolerance = folder.settings.tolerance.unwrap_or(golden::TOLERANCE);
+        let compared = golden::check(&folder.golden, &mut engine, encoder.as_deref(), tolerance);
+        self.finding("golden", compared.map(|()| count_golden(folder.golden.len())))?;
+        let factory = EngineFactory {
+            runtime: self.runtime.clone(),
+            model: folder.model.clone(),
+            options: self.options(&folder, encoder.is_some()),
+            plan: Arc::new(engine.plan().clone()),
+            warm_up: warm_up(probe, engine.plan(), &self.terms),
+        };
+        let warmed = factory.try_out(&mut engine).map(|()| describe_warm_up(&factory.warm_up));
+        self.finding("warm-up", warmed)?;
+        Some(Paired { folder, graph, encoder, factory, engine })
+    }
+
+    fn options(&self, folder: &Folder, text: bool) -> SessionOptions {
+        let threads = self.terms.intra_threads.or(folder.settings.intra_threads).unwrap_or(1);
+        // Lengths of texts vary with every batch; a memory plan a shape would grow without bound.
+        SessionOptions { intra_threads: threads, memory_pattern: !text }
+    }
+
+    fn open(&self, folder: &Folder) -> Result<(Graph, Option<Arc<TextEncoder>>, Engine), String> {
+        let encoder = match (&folder.tokenizer, folder.task()) {
+            (Some(path), super::Task::TextClassification) => {
+                let (tokens, chars) = (folder.max_tokens(), self.terms.max_chars);
+                Some(Arc::new(TextEncoder::read(path, tokens, chars, folder.padding_id())?))
+            }
+            (None, super::Task::TextClassification) => {
+                return Err("the task is text-classification, and there is no tokenizer.json".to_owned());
+            }
+            (_, super::Task::Tensor) => None,
+        };
+        let name = relative(&folder.model);
+        let session = self.runtime.session(&folder.model, self.options(folder, encoder.is_some()));
+        let session = session.map_err(|why| format!("ONNX Runtime cannot load {name}: {why}"))?;
+        let graph = graph::read(&session, folder, encoder.as_deref()).map_err(|why| format!("{name}: {why}"))?;
+        let plan = Arc::new(graph.trial_plan());
+        Ok((graph, encoder, Engine::new(session, plan)))
+    }
+
+    /// Finds the width of the class output and pairs it with the labels; gives the engine that knows its classes.
+    fn label(
+        &mut self,
+        folder: &Folder,
+        graph: &mut Graph,
+        encoder: Option<&TextEncoder>,
+        mut engine: Engine,
+    ) -> Option<(Engine, Option<Work>)> {
+        let probe = probe(folder, engine.plan(), encoder);
+        let labelled = labels(folder, graph, &mut engine, probe.as_ref());
+        // Scores mean nothing without their labels, so nothing after this check can be made once it fails.
+        let (classes, finding) = match labelled {
+            Ok((classes, finding)) => (classes, Ok(finding)),
+            Err(why) => (None, Err(why)),
+        };
+        let failed = finding.is_err();
+        self.finding("labels", finding)?;
+        if failed {
+            return None;
+        }
+        graph.settle(runs_together(&mut engine, probe.as_ref()));
+        graph.labels = classes.as_ref().map(|classes| Arc::clone(&classes.labels)).unwrap_or_default();
+        let plan = Arc::new(graph.plan(classes));
+        Some((Engine::new(engine.into_session(), plan), probe))
+    }
+
+    fn value<T>(&mut self, name: &'static str, value: Result<T, String>, say: impl Fn(&T) -> String) -> Option<T> {
+        let result = match &value {
+            Ok(value) => CheckResult::Passed(say(value)),
+            Err(why) => CheckResult::Failed(why.clone()),
+        };
+        self.report.checks.push(Check { name, result });
+        value.ok()
+    }
+
+    /// `Some` if the next check may be made.
+    fn finding(&mut self, name: &'static str, finding: Result<Finding, String>) -> Option<()> {
+        let (result, go_on) = match finding {
+            Ok(Finding::Equal(what)) => (CheckResult::Passed(what), true),
+            Ok(Finding::Nothing(why)) => (CheckResult::Skipped(why), true),
+            Err(why) => (CheckResult::Failed(why), self.terms.thorough),
+        };
+        self.report.checks.push(Check { name, result });
+        go_on.then_some(())
+    }
+}
+
+fn check_hashes(folder: &Folder) -> Result<Finding, String> {
+    Ok(match folder.check_hashes()? {
+        Some(files) => Finding::Equal(format!("{files} files are those of the manifest")),
+        None => Finding::Nothing("there is no driftline.manifest.json".to_owned()),
+    })
+}
+
+/// Ids past the last row would fail in the session, on some unlucky text, instead of here.
+fn check_vocabulary(folder: &Folder, encoder: Option<&TextEncoder>) -> Result<Finding, String> {
+    let Some(encoder) = encoder else { return Ok(Finding::Nothing("the model takes no text".to_owned())) };
+    let name = relative(&folder.model);
+    let found = onnx::word_embedding(&folder.model, IDS).map_err(|error| format!("{name}: {error}"))?;
+    let vocabulary = encoder.vocabulary();
+    let Some(embedding) = found else {
+        return Ok(Finding::Nothing(format!("{name} looks its tokens up in no way known here")));
+    };
+    let (rows, table) = (embedding.rows, &embedding.name);
+    if let Some(size) = folder.hub.vocab_size.filter(|&size| size != rows) {
+        return Err(format!(
+            "config.json says vocab_size {size}, and the embedding '{table}' of {name} has {rows} rows"
+        ));
+    }
+    if vocabulary.max_id >= rows {
+        let max = vocabulary.max_id;
+        return Err(format!(
+            "tokenizer.json gives ids up to {max}, and the embedding '{table}' of {name} has {rows} rows"
+        ));
+    }
+    let unused = rows.saturating_sub(vocabulary.tokens) as f64 / rows as f64;
+    let gap = folder.settings.vocabulary_gap.unwrap_or(VOCABULARY_GAP);
+    if unused > gap {
+        let tokens = vocabulary.tokens;
+        return Err(format!(
+            "tokenizer.json has {tokens} tokens, and the embedding '{table}' of {name} has {rows} rows: they belong to \
+             different models (if not, set vocabulary_gap in driftline.toml)"
+        ));
+    }
+    Ok(Finding::Equal(format!("{} tokens, {rows} rows of '{table}'", vocabulary.tokens)))
+}
+
+/// Exports pad the rows to a multiple of up to 128, a few percent of any real vocabulary.
+const VOCABULARY_GAP: f64 = 0.1;
+
+fn labels(
+    folder: &Folder,
+    graph: &Graph,
+    engine: &mut Engine,
+    probe: Option<&Work>,
+) -> Result<(Option<ClassOutput>, Finding), String> {
+    let named = folder.labels()?;
+    let Some((index, kind)) = graph.class_output else {
+        let finding = Finding::Nothing("the model is no classifier".to_owned());
+        return if named.is_some() && folder.settings.labels.is_some() {
+            Err("driftline.toml has labels, and neither logits nor probabilities say which output holds them"
+                .to_owned())
+        } else {
+            Ok((None, finding))
+        };
+    };
+    let output = &graph.outputs[index];
+    let width = match output.shape.last().copied().and_then(|width| usize::try_from(width).ok()) {
+        Some(width) => width,
+        None => probed_width(engine, index, probe)?,
+    };
+    let (labels, finding) = match named {
+        Some(labels) if labels.len() != width => {
+            return Err(format!("there are {} labels, and output '{}' has {width} classes", labels.len(), output.name));
+        }
+        Some(labels) => (labels, Finding::Equal(format!("{width} labels, {width} classes of '{}'", output.name))),
+        // What transformers calls classes that nobody named.
+        None => {
+            let labels = (0..width).map(|i| format!("LABEL_{i}")).collect();
+            (labels, Finding::Nothing("nothing names the classes".to_owned()))
+        }
+    };
+    Ok((Some(ClassOutput { index, kind, labels: labels.into() }), finding))
+}
+
+fn probed_width(engine: &mut Engine, index: usize, probe: Option<&Work>) -> Result<usize, String> {
+    let probe = probe.ok_or("the width of the class output is not in the graph: add a golden sample to find it by")?;
+    let mut found = engine.run(&[probe])?;
+    let outputs = found.pop().ok_or("the session gave nothing")??;
+    let width = outputs.get(index).and_then(|output: &Tensor| output.shape().last().copied());
+    width.ok_or_else(|| "the class output has no classes".to_owned())
+}
+
+/// Something that the model can run: a golden sample, a text, or zeros where the shape is known.
+fn probe(folder: &Folder, plan: &Plan, encoder: Option<&TextEncoder>) -> Option<Work> {
+    if let Some(work) = folder.golden.iter().find_map(|sample| sample.work(plan, encoder).ok()) {
+        return Some(work);
+    }
+    match (&plan.feed, encoder) {
+        (Feed::Tokens(_), Some(encoder)) => encoder.encode(0, "Is anybody there?").ok().map(Work::Tokens),
+        (Feed::Tensors(specs), _) => {
+            let zeros = specs.iter().map(|spec| {
+                let inner = spec.shape.iter().skip(usize::from(plan.splits)).map(|&n| usize::try_from(n).ok());
+                let first = plan.splits.then_some(Some(1));
+                let shape: Vec<usize> = first.into_iter().chain(inner).collect::<Option<_>>()?;
+                // Empty strings are no category of anything.
+                let data = rows::zeros(spec.datatype, shape.iter().product()).filter(|_| spec.datatype != "BYTES")?;
+                Tensor::new(&spec.name, shape, data).ok()
+            });
+            zeros.collect::<Option<Vec<_>>>().map(Work::Tensors)
+        }
+        (Feed::Tokens(_), None) => None,
+    }
+}
+
+/// A first axis of any size need not be the item, and some exports work for one item only: two must give two rows of every
+/// output, or requests are not put together.
+fn runs_together(engine: &mut Engine, probe: Option<&Work>) -> bool {
+    let Some(probe) = probe else { return true };
+    engine.run(&[probe, probe]).is_ok_and(|shares| shares.iter().all(Result::is_ok))
+}
+
+/// A single item, and a full batch of it where the model batches.
+fn warm_up(probe: Option<Work>, plan: &Plan, terms: &Terms) -> Vec<Vec<Work>> {
+    let Some(probe) = probe else { return Vec::new() };
+    let batching = &terms.batching;
+    let (length, budget) = match &probe {
+        Work::Tokens(encoded) => (encoded.ids.len(), batching.max_batch_tokens),
+        Work::Tensors(tensors) => (tensors.iter().map(|tensor| tensor.data().len()).sum(), batching.max_batch_elements),
+    };
+    let full = (budget / length.max(1)).clamp(1, batching.max_batch_items.max(1));
+    let batch = if plan.splits { full } else { 1 };
+    let single = vec![probe.clone()];
+    if batch > 1 { vec![single, vec![probe; batch]] } else { vec![single] }
+}
+
+fn describe_warm_up(batches: &[Vec<Work>]) -> Finding {
+    match batches.iter().map(Vec::len).max() {
+        Some(most) => Finding::Equal(format!("ran batches of up to {most}")),
+        None => Finding::Nothing("the input has no shape to warm up with; a golden sample would give one".to_owned()),
+    }
+}
+
+fn count_golden(samples: usize) -> Finding {
+    if samples == 0 {
+        Finding::Nothing("there are no golden samples".to_owned())
+    } else {
+        Finding::Equal(format!("{samples} samples"))
+    }
+}
+
+fn relative(model: &Path) -> String {
+    let inner = model.parent().and_then(Path::file_name).is_some_and(|dir| dir == "onnx");
+    let name: PathBuf = if inner { "onnx/model.onnx".into() } else { "model.onnx".into() };
+    name.display().to_string()
+}

@@ -1,0 +1,274 @@
+//! The models and their versions as the catalog keeps them: who is primary, who is shadow, what is in memory.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::catalog::{IndexEntry, LookupError};
+use super::config::{ModelConfig, ModelsConfig, Shadow, is_name};
+use super::metrics::Metrics;
+use super::status::{Role, State, Status};
+use super::version::Version;
+
+/// All models.
+#[derive(Debug)]
+pub(crate) struct Shelf {
+    config: Arc<ModelsConfig>,
+    metrics: Arc<Metrics>,
+    models: BTreeMap<String, Entry>,
+}
+
+/// One model.
+#[derive(Debug, Default)]
+struct Entry {
+    config: ModelConfig,
+    /// The version that answers; it may be out of memory.
+    primary: Option<String>,
+    slots: BTreeMap<String, Slot>,
+}
+
+/// One version.
+#[derive(Debug)]
+struct Slot {
+    status: Arc<Status>,
+    version: Option<Arc<Version>>,
+}
+
+impl Slot {
+    fn new() -> Self {
+        Self { status: Arc::new(Status::new(Role::Spare, State::Unloaded)), version: None }
+    }
+
+    /// Whether it was served and nobody wants that any more.
+    fn is_let_go(&self) -> bool {
+        matches!(self.status.get().state, State::Draining | State::Unloaded)
+    }
+
+    fn describe(&self, version: &str) -> String {
+        match self.status.get().state {
+            State::Failed { why } => format!("version '{version}' was refused: {why}"),
+            state => format!("version '{version}' is {}", state.as_str()),
+        }
+    }
+}
+
+impl Shelf {
+    /// Looks at the folders of all models.
+    ///
+    /// # Errors
+    /// Where the folder of models cannot be read.
+    pub(crate) fn scan(config: Arc<ModelsConfig>, metrics: Arc<Metrics>) -> io::Result<Self> {
+        let mut names = folders(&config.models_dir)?;
+        names.extend(config.models.keys().cloned());
+        let mut shelf = Self { config, metrics, models: BTreeMap::new() };
+        for name in names {
+            let config = shelf.config.models.get(&name).unwrap_or(&shelf.config.defaults).clone();
+            shelf.models.insert(name.clone(), Entry { config, ..Entry::default() });
+            let found = on_disk(&shelf.config.models_dir, &name);
+            shelf.rescan(&name, found);
+        }
+        Ok(shelf)
+    }
+
+    /// Takes up what [`on_disk`] found of a model, also one that is new there.
+    pub(crate) fn rescan(&mut self, model: &str, found: BTreeSet<String>) {
+        if !found.is_empty() && !self.models.contains_key(model) {
+            let config = self.config.defaults.clone();
+            self.models.insert(model.to_owned(), Entry { config, ..Entry::default() });
+        }
+        let Some(entry) = self.models.get_mut(model) else { return };
+        let wanted = entry.config.primary.iter().chain(entry.config.shadows.iter().map(|shadow| &shadow.version));
+        let listed: BTreeSet<String> = found.into_iter().chain(wanted.cloned()).collect();
+        let primary = entry.primary.clone();
+        entry.slots.retain(|version, slot| {
+            slot.version.is_some() || primary.as_ref() == Some(version) || listed.contains(version)
+        });
+        for version in listed {
+            entry.slots.entry(version).or_insert_with(Slot::new);
+        }
+    }
+
+    pub(crate) fn models(&self) -> Vec<String> {
+        self.models.keys().cloned().collect()
+    }
+
+    /// Whether every model's primary is in memory, but for those that were unloaded on request.
+    pub(crate) fn ready(&self) -> bool {
+        self.models.values().all(|entry| {
+            let primary = entry.primary.as_ref().and_then(|primary| entry.slots.get(primary));
+            primary.is_some_and(|slot| slot.version.is_some() || slot.is_let_go())
+        })
+    }
+
+    pub(crate) fn versions(&self, model: &str) -> Result<Vec<String>, LookupError> {
+        let mut versions: Vec<String> = self.entry(model)?.slots.keys().cloned().collect();
+        versions.sort_by_key(|version| order(version));
+        Ok(versions)
+    }
+
+    pub(crate) fn primary(&self, model: &str) -> Result<Arc<Version>, LookupError> {
+        let entry = self.entry(model)?;
+        if let Some(primary) = &entry.primary {
+            return self.version(model, primary);
+        }
+        let why: Vec<String> = entry
+            .slots
+            .iter()
+            .filter(|(_, slot)| slot.status.role() != Role::Shadow && slot.status.get().state != State::Unloaded)
+            .map(|(version, slot)| slot.describe(version))
+            .collect();
+        let why = if why.is_empty() { "none of its versions is loaded".to_owned() } else { why.join("; ") };
+        Err(LookupError::NotReady { model: model.to_owned(), version: entry.config.primary.clone(), why })
+    }
+
+    pub(crate) fn version(&self, model: &str, version: &str) -> Result<Arc<Version>, LookupError> {
+        let slot = self.slot(model, version)?;
+        slot.version.clone().ok_or_else(|| LookupError::NotReady {
+            model: model.to_owned(),
+            version: Some(version.to_owned()),
+            why: slot.describe(version),
+        })
+    }
+
+    pub(crate) fn shadows(&self, model: &str) -> Vec<(Arc<Version>, f64)> {
+        let Ok(entry) = self.entry(model) else { return Vec::new() };
+        let loaded = |shadow: &Shadow| Some((entry.slots.get(&shadow.version)?.version.clone()?, shadow.percent));
+        entry.config.shadows.iter().filter_map(loaded).collect()
+    }
+
+    pub(crate) fn states(&self) -> Vec<IndexEntry> {
+        let mut index = Vec::new();
+        for (model, entry) in &self.models {
+            let mut slots: Vec<_> = entry.slots.iter().collect();
+            slots.sort_by_key(|(version, _)| order(version));
+            index.extend(slots.into_iter().map(|(version, slot)| {
+                let status = slot.status.get();
+                let (model, version) = (model.clone(), version.clone());
+                IndexEntry { model, version, role: status.role, state: status.state, since_ms: status.since_ms }
+            }));
+        }
+        index
+    }
+
+    /// The configuration of a model.
+    pub(crate) fn config(&self, model: &str) -> Result<&ModelConfig, LookupError> {
+        Ok(&self.entry(model)?.config)
+    }
+
+    /// Versions that may become primary, the most wanted first: the configured one, or those with a number from the highest
+    /// down, or where none has a number the last by name.
+    pub(crate) fn candidates(&self, model: &str) -> Result<Vec<String>, LookupError> {
+        let entry = self.entry(model)?;
+        if let Some(primary) = &entry.config.primary {
+            return Ok(vec![primary.clone()]);
+        }
+        let is_shadow = |version: &String| entry.config.shadows.iter().any(|shadow| shadow.version == *version);
+        let mut versions: Vec<String> = entry.slots.keys().filter(|version| !is_shadow(version)).cloned().collect();
+        versions.sort_by_key(|version| std::cmp::Reverse(order(version)));
+        if versions.iter().any(|version| version.parse::<u64>().is_ok()) {
+            versions.retain(|version| version.parse::<u64>().is_ok());
+        }
+        Ok(versions)
+    }
+
+    /// What a version would be, once loaded.
+    pub(crate) fn role(&self, model: &str, version: &str) -> Result<Role, LookupError> {
+        let entry = self.entry(model)?;
+        let is_shadow = entry.config.shadows.iter().any(|shadow| shadow.version == version);
+        Ok(if is_shadow { Role::Shadow } else { Role::Primary })
+    }
+
+    pub(crate) fn status(&self, model: &str, version: &str) -> Result<Arc<Status>, LookupError> {
+        Ok(Arc::clone(&self.slot(model, version)?.status))
+    }
+
+    /// Changes a version's role and state.
+    pub(crate) fn set(&self, model: &str, version: &str, role: Role, state: State) {
+        let Ok(slot) = self.slot(model, version) else { return };
+        let before = slot.status.set(role, state);
+        self.metrics.state(model, version, &before, &slot.status.get());
+    }
+
+    /// Marks a load that failed, unless an older copy goes on serving.
+    pub(crate) fn fail(&self, model: &str, version: &str, why: &str) {
+        if let Ok(slot) = self.slot(model, version)
+            && slot.version.is_none()
+        {
+            self.set(model, version, slot.status.role(), State::Failed { why: why.to_owned() });
+        }
+    }
+
+    /// Puts a loaded version in its place. Returns what it displaced: an older copy of itself.
+    pub(crate) fn put(&mut self, model: &str, version: &Arc<Version>, role: Role) -> Option<Arc<Version>> {
+        let name = version.version().to_owned();
+        let slot = self.models.get_mut(model)?.slots.get_mut(&name)?;
+        let displaced = slot.version.replace(Arc::clone(version)).filter(|old| !Arc::ptr_eq(old, version));
+        self.set(model, &name, role, State::Ready);
+        displaced
+    }
+
+    /// Lets a loaded version answer. Returns the one that answered before, now draining.
+    pub(crate) fn promote(&mut self, model: &str, version: &str) -> Option<Arc<Version>> {
+        let before = self.models.get_mut(model)?.primary.replace(version.to_owned());
+        let before = before.filter(|before| before != version)?;
+        let old = self.slot(model, &before).ok()?.version.clone();
+        let state = if old.is_some() { State::Draining } else { State::Unloaded };
+        self.set(model, &before, Role::Spare, state);
+        old
+    }
+
+    /// Takes a version out of memory, if it is there; its state becomes draining until [`Self::set`] says otherwise.
+    pub(crate) fn remove(&mut self, model: &str, version: &str) -> Option<Arc<Version>> {
+        let removed = self.models.get_mut(model)?.slots.get_mut(version)?.version.take()?;
+        self.set(model, version, removed.role(), State::Draining);
+        Some(removed)
+    }
+
+    /// Every version in memory.
+    pub(crate) fn loaded(&self) -> Vec<(String, String)> {
+        let entries = self.models.iter().flat_map(|(model, entry)| entry.slots.iter().map(move |slot| (model, slot)));
+        entries
+            .filter(|(_, (_, slot))| slot.version.is_some())
+            .map(|(model, (version, _))| (model.clone(), version.clone()))
+            .collect()
+    }
+
+    fn entry(&self, model: &str) -> Result<&Entry, LookupError> {
+        self.models.get(model).ok_or_else(|| LookupError::UnknownModel { model: model.to_owned() })
+    }
+
+    fn slot(&self, model: &str, version: &str) -> Result<&Slot, LookupError> {
+        let unknown = || LookupError::UnknownVersion { model: model.to_owned(), version: version.to_owned() };
+        self.entry(model)?.slots.get(version).ok_or_else(unknown)
+    }
+}
+
+/// Numbers in their order, then names in theirs.
+fn order(version: &str) -> (bool, u64, String) {
+    match version.parse::<u64>() {
+        Ok(number) => (false, number, version.to_owned()),
+        Err(_) => (true, 0, version.to_owned()),
+    }
+}
+
+/// The versions of a model on disk; what cannot be read has none, and loading one says why. Blocks as long as the disk
+/// does, so nobody holds the shelf meanwhile: every request looks there.
+pub(crate) fn on_disk(models_dir: &Path, model: &str) -> BTreeSet<String> {
+    if is_name(model) { folders(&models_dir.join(model)).unwrap_or_default() } else { BTreeSet::new() }
+}
+
+/// Names of the folders in a folder that can be a model's or a version's.
+fn folders(dir: &Path) -> io::Result<BTreeSet<String>> {
+    let mut names = BTreeSet::new();
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        if let Ok(name) = entry.file_name().into_string()
+            && is_name(&name)
+            && entry.path().is_dir()
+        {
+            names.insert(name);
+        }
+    }
+    Ok(names)
+}

@@ -1,0 +1,104 @@
+//! What a version is for and whether it serves.
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+/// What a version is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Answers clients.
+    Primary,
+    /// Runs beside the primary on a share of the requests; its answers are compared, never given.
+    Shadow,
+    /// Neither: on disk, or kept for a rollback.
+    Spare,
+}
+
+impl Role {
+    /// The word in labels, tables and metadata.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Primary => "primary",
+            Self::Shadow => "shadow",
+            Self::Spare => "spare",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Whether a version serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// On disk, not in memory.
+    Unloaded,
+    /// Being checked and warmed up.
+    Loading,
+    /// Serving.
+    Ready,
+    /// Finishing what it had accepted.
+    Draining,
+    /// Drained and still in memory, so that a rollback is quick.
+    Standby,
+    /// Refused.
+    Failed {
+        /// One sentence: file or sample, expected, found.
+        why: String,
+    },
+}
+
+impl State {
+    /// The words of all states.
+    pub const WORDS: [&'static str; 6] = ["unloaded", "loading", "ready", "draining", "standby", "failed"];
+
+    /// The word in labels and tables.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Unloaded => "unloaded",
+            Self::Loading => "loading",
+            Self::Ready => "ready",
+            Self::Draining => "draining",
+            Self::Standby => "standby",
+            Self::Failed { .. } => "failed",
+        }
+    }
+}
+
+/// Role and state of one version, with the time of the last change; shared by the catalog and the loaded version.
+#[derive(Debug)]
+pub(crate) struct Status(Mutex<Snapshot>);
+
+/// A [`Status`] at one moment.
+#[derive(Clone, Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) role: Role,
+    pub(crate) state: State,
+    /// Milliseconds since the Unix epoch.
+    pub(crate) since_ms: i64,
+}
+
+impl Status {
+    pub(crate) fn new(role: Role, state: State) -> Self {
+        Self(Mutex::new(Snapshot { role, state, since_ms: host::clock::now_ms() }))
+    }
+
+    pub(crate) fn get(&self) -> Snapshot {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn role(&self) -> Role {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).role
+    }
+
+    /// Changes role and state and returns what was before.
+    pub(crate) fn set(&self, role: Role, state: State) -> Snapshot {
+        let now = Snapshot { role, state, since_ms: host::clock::now_ms() };
+        std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), now)
+    }
+}

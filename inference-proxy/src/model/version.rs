@@ -1,0 +1,257 @@
+//! A loaded version: what passed its checks and runs.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use contract::wire::Timings;
+use tokio::sync::oneshot;
+
+use super::answer::{Answer, Input, RunError, TextStats};
+use super::batch::Job;
+use super::graph::TEXT;
+use super::metadata::Metadata;
+use super::plan::{Feed, Plan, Work};
+use super::pool::Pool;
+use super::queue::{Done, Queue, Reply};
+use super::status::{Role, State, Status};
+use super::text::{EncodeError, Encoded, TextEncoder};
+use super::{rows, validate};
+use crate::tensor::{Data, Tensor};
+
+/// A loaded version. It can be run as long as it is held and not unloaded, also while it drains.
+#[derive(Debug)]
+pub struct Version {
+    parts: Parts,
+}
+
+/// What a version is made of; only `load` makes it, from a folder that passed its checks.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) status: Arc<Status>,
+    pub(crate) metadata: Metadata,
+    pub(crate) encoder: Option<Arc<TextEncoder>>,
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) pool: Pool,
+}
+
+/// A request that is ready to queue.
+struct Prepared {
+    works: Vec<Job<Work>>,
+    texts: Vec<TextStats>,
+    tokenize: Duration,
+}
+
+impl Version {
+    /// Characters past which a request is tokenized on a thread of its own, so that it holds up no other.
+    const INLINE_BYTES_MAX: usize = 4_096;
+
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self { parts }
+    }
+
+    /// The model's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.parts.queue.metrics.model
+    }
+
+    /// The version, as its folder is called.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.parts.queue.metrics.version
+    }
+
+    /// What it is for at this moment.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        self.parts.status.role()
+    }
+
+    /// Whether it serves at this moment.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.parts.status.get().state
+    }
+
+    /// What it says of itself.
+    #[must_use]
+    pub fn metadata(&self) -> &Metadata {
+        &self.parts.metadata
+    }
+
+    /// Runs one request and waits for its answer, at the latest until `deadline`. Dropping the future cancels what
+    /// is still queued.
+    ///
+    /// # Errors
+    /// [`RunError`], with a sentence for the client.
+    pub async fn run(&self, input: Input, deadline: Instant) -> Result<Answer, RunError> {
+        if Instant::now() >= deadline {
+            return Err(RunError::Deadline);
+        }
+        let Prepared { works, texts, tokenize } = self.prepare(input, deadline).await?;
+        // The ticket takes out of the queue what still waits when this future ends, however it ends.
+        let (_ticket, replies) = self.parts.queue.submit(works)?;
+        let answers = tokio::time::timeout_at(deadline.into(), gather(replies));
+        let done = answers.await.map_err(|_| RunError::Deadline)??;
+        self.answer(&done, texts, tokenize)
+    }
+
+    /// When its state last changed, milliseconds since the Unix epoch.
+    pub(crate) fn since_ms(&self) -> i64 {
+        self.parts.status.get().since_ms
+    }
+
+    /// Takes no more work, finishes what is queued, and ends its threads; blocks.
+    pub(crate) fn finish(&self) {
+        self.parts.pool.finish();
+    }
+
+    /// Whether nothing waits and nothing runs.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.parts.queue.is_idle()
+    }
+
+    async fn prepare(&self, input: Input, deadline: Instant) -> Result<Prepared, RunError> {
+        match (input, &self.parts.encoder, &self.parts.plan.feed) {
+            (Input::Texts(texts), Some(encoder), _) => self.prepare_texts(texts, encoder, deadline).await,
+            (Input::Tensors(tensors), Some(encoder), _) => {
+                let texts = texts_of(tensors).map_err(RunError::Invalid)?;
+                self.prepare_texts(texts, encoder, deadline).await
+            }
+            (Input::Tensors(tensors), None, Feed::Tensors(specs)) => {
+                let plan = &self.parts.plan;
+                let tensors = validate::tensors(specs, tensors, plan.splits, plan.allow_non_finite);
+                let works = vec![tensor_job(tensors.map_err(RunError::Invalid)?, plan.splits, deadline)];
+                Ok(Prepared { works, texts: Vec::new(), tokenize: Duration::ZERO })
+            }
+            (Input::Texts(_), None, _) | (_, None, Feed::Tokens(_)) => {
+                Err(RunError::Invalid(format!("model '{}' takes tensors, not text", self.name())))
+            }
+        }
+    }
+
+    async fn prepare_texts(
+        &self,
+        texts: Vec<String>,
+        encoder: &Arc<TextEncoder>,
+        deadline: Instant,
+    ) -> Result<Prepared, RunError> {
+        if texts.is_empty() {
+            return Err(RunError::Invalid("there is no text".to_owned()));
+        }
+        self.parts.queue.check_items(texts.len())?;
+        let started = Instant::now();
+        let encoded = if texts.iter().map(String::len).sum::<usize>() <= Self::INLINE_BYTES_MAX {
+            encode_all(encoder, &texts, deadline)
+        } else {
+            let encoder = Arc::clone(encoder);
+            let task = tokio::task::spawn_blocking(move || encode_all(&encoder, &texts, deadline));
+            task.await.unwrap_or_else(|_| Err(EncodeError::Failed("the tokenizer was interrupted".to_owned())))
+        };
+        let tokenize = started.elapsed();
+        let metrics = &self.parts.queue.metrics;
+        metrics.stage("tokenize", tokenize.as_secs_f64());
+        let encoded = encoded.map_err(|error| match error {
+            EncodeError::Invalid(why) => RunError::Invalid(why),
+            EncodeError::Failed(why) => {
+                metrics.tokenize_error();
+                RunError::Failed(why)
+            }
+        })?;
+        let encoded = encoded.ok_or(RunError::Deadline)?;
+        let texts: Vec<TextStats> = encoded.iter().map(|text| text.stats).collect();
+        metrics.truncated(texts.iter().filter(|text| text.truncated).count());
+        let works = encoded.into_iter().map(|text| text_job(text, deadline)).collect();
+        Ok(Prepared { works, texts, tokenize })
+    }
+
+    fn answer(&self, done: &[Done], texts: Vec<TextStats>, tokenize: Duration) -> Result<Answer, RunError> {
+        let started = Instant::now();
+        let longest = |of: fn(&Done) -> Duration| done.iter().map(of).max().unwrap_or_default();
+        let (queue, infer) = (longest(|d| d.queue), longest(|d| d.infer));
+        let outputs = self.parts.plan.outputs.iter().enumerate().map(|(i, spec)| {
+            let parts: Vec<&Tensor> = done.iter().filter_map(|d| d.outputs.get(i)).collect();
+            match parts.as_slice() {
+                [only] => Ok((*only).clone()),
+                parts => rows::stack(parts).ok_or_else(|| {
+                    RunError::BadOutput(format!("output '{}' differs in shape from item to item", spec.name))
+                }),
+            }
+        });
+        let outputs: Vec<Tensor> = outputs.collect::<Result<_, _>>()?;
+        let classes = self.parts.plan.classes(&outputs).map_err(RunError::BadOutput)?;
+        let metrics = &self.parts.queue.metrics;
+        for (stage, took) in [("queue", queue), ("infer", infer), ("postprocess", started.elapsed())] {
+            metrics.stage(stage, took.as_secs_f64());
+        }
+        let timings = Timings {
+            total_us: 0,
+            tokenize_us: micros(tokenize),
+            queue_us: micros(queue),
+            infer_us: micros(infer),
+            batch_size: done.iter().map(|d| d.batch).max().and_then(|n| u32::try_from(n).ok()).unwrap_or_default(),
+        };
+        Ok(Answer { outputs, classes, texts, timings })
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+async fn gather(replies: Vec<oneshot::Receiver<Reply>>) -> Result<Vec<Done>, RunError> {
+    let mut done = Vec::with_capacity(replies.len());
+    for reply in replies {
+        // A session that panics drops the channel.
+        let lost = |_| Err(RunError::Failed("the session was lost while it ran this request".to_owned()));
+        done.push(reply.await.unwrap_or_else(lost)?);
+    }
+    Ok(done)
+}
+
+/// `None` where the deadline comes first: on a thread of its own this cannot be cancelled, and nobody waits any more.
+fn encode_all(encoder: &TextEncoder, texts: &[String], deadline: Instant) -> Result<Option<Vec<Encoded>>, EncodeError> {
+    let mut all = Vec::with_capacity(texts.len());
+    for (i, text) in texts.iter().enumerate() {
+        if Instant::now() >= deadline {
+            return Ok(None);
+        }
+        all.push(encoder.encode(i, text)?);
+    }
+    Ok(Some(all))
+}
+
+fn text_job(text: Encoded, deadline: Instant) -> Job<Work> {
+    let length = text.ids.len();
+    Job { length, rows: 1, bytes: 2 * length * size_of::<u32>(), kind: 0, deadline, load: Work::Tokens(text) }
+}
+
+/// Where the first axis is not the item, the request is one item however long that axis is.
+fn tensor_job(tensors: Vec<Tensor>, splits: bool, deadline: Instant) -> Job<Work> {
+    let kind = validate::kind(&tensors);
+    let bytes = tensors.iter().map(|tensor| rows::bytes(tensor.data())).sum();
+    let elements: usize = tensors.iter().map(|tensor| tensor.data().len()).sum();
+    let work = Work::Tensors(tensors);
+    let rows = if splits { work.rows().max(1) } else { 1 };
+    Job { length: elements.div_ceil(rows).max(1), rows, bytes, kind, deadline, load: work }
+}
+
+/// The texts of one `BYTES` tensor of shape `[n]` or `[n, 1]`.
+fn texts_of(tensors: Vec<Tensor>) -> Result<Vec<String>, String> {
+    let mut tensors = tensors.into_iter();
+    let (Some(tensor), None) = (tensors.next(), tensors.next()) else {
+        return Err(format!("the model takes one input, '{TEXT}' (BYTES)"));
+    };
+    let (name, shape, data) = tensor.into_parts();
+    if name != TEXT {
+        return Err(format!("there is no input '{name}'; the model takes '{TEXT}' (BYTES)"));
+    }
+    let Data::Bytes(texts) = data else {
+        return Err(format!("input '{TEXT}' must be BYTES, not {}", data.datatype()));
+    };
+    match shape.as_slice() {
+        [_] | [_, 1] => Ok(texts),
+        _ => Err(format!("input '{TEXT}' must have shape [-1] or [-1, 1] (-1 is any size), not {shape:?}")),
+    }
+}

@@ -1,0 +1,276 @@
+//! One observation a started request, however it ends.
+//!
+//! The layer [`watch`] is the outermost around a request: it gives it an id, a trace and a time, lets the layers
+//! and the handler write what they learn into [`Notes`], and reads from the response how it ended. Where there is no
+//! response because the client went away, the guard is dropped instead, and that is the outcome `cancelled`.
+
+pub mod meter;
+pub mod record;
+pub mod sampling;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::middleware::Next;
+use axum::response::Response;
+use contract::headers;
+use contract::wire::{Outcome, Timings};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use crate::error::{Reason, outcome_of_status};
+use crate::mirror::Mirror;
+use crate::model::{Answer, Catalog, Input, LookupError, Role, Version};
+use crate::pseudonym::Pseudonyms;
+use crate::shadow::Shadows;
+use crate::trace::Trace;
+use meter::Meter;
+use record::{Ended, Rules};
+
+/// Stands where a name is not known: a label must not hold what a client made up.
+pub const UNKNOWN: &str = "unknown";
+
+/// How a request came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// Open Inference Protocol.
+    Infer,
+    /// Text for people with curl.
+    Predict,
+}
+
+impl Route {
+    /// The word in labels and tables.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Infer => "infer",
+            Self::Predict => "predict",
+        }
+    }
+}
+
+/// What watching needs; one for all requests.
+#[derive(Debug)]
+pub struct Observer {
+    /// Counters and histograms of the edge.
+    pub meter: Meter,
+    /// Where observations go; nowhere if mirroring is off.
+    pub mirror: Option<Mirror<Ended>>,
+    /// Who runs beside the primary.
+    pub shadows: Arc<Shadows>,
+    /// Rules of what an observation holds.
+    pub rules: Arc<Rules>,
+    /// Pseudonyms of clients; without it nothing about clients is kept.
+    pub pseudonyms: Option<Pseudonyms>,
+}
+
+impl Observer {
+    /// Makes the series of what is loaded, at 0.
+    pub fn expect(&self, catalog: &Catalog) {
+        self.meter.expect(catalog);
+        self.shadows.expect();
+    }
+}
+
+/// What is known of a request so far. Clones write to the same page.
+#[derive(Clone, Debug)]
+pub struct Notes(Arc<Mutex<Facts>>);
+
+/// What the handler learnt.
+#[derive(Debug)]
+pub struct Facts {
+    /// The model, or [`UNKNOWN`].
+    pub model: String,
+    /// Its version, or [`UNKNOWN`].
+    pub version: String,
+    /// What the version is for.
+    pub role: Role,
+    /// The version itself, once it was found.
+    pub running: Option<Arc<Version>>,
+    /// What was asked, once it could be read.
+    pub input: Option<Arc<Input>>,
+    /// What the client said about it.
+    pub parameters: Map<String, Value>,
+    /// What was answered.
+    pub answer: Option<Arc<Answer>>,
+}
+
+impl Default for Facts {
+    fn default() -> Self {
+        let (model, version) = (UNKNOWN.to_owned(), UNKNOWN.to_owned());
+        Self { model, version, role: Role::Primary, running: None, input: None, parameters: Map::new(), answer: None }
+    }
+}
+
+impl Notes {
+    fn new() -> Self {
+        Self(Arc::default())
+    }
+
+    /// The version was found.
+    pub fn found(&self, version: &Arc<Version>) {
+        let mut facts = self.lock();
+        facts.model = version.name().to_owned();
+        facts.version = version.version().to_owned();
+        facts.role = version.role();
+        facts.running = Some(Arc::clone(version));
+    }
+
+    /// It was not, and this is as far as the name led.
+    pub fn not_found(&self, error: &LookupError) {
+        let mut facts = self.lock();
+        match error {
+            LookupError::UnknownModel { .. } => {}
+            LookupError::UnknownVersion { model, .. } => facts.model.clone_from(model),
+            LookupError::NotReady { model, version, .. } => {
+                facts.model.clone_from(model);
+                facts.version = version.clone().unwrap_or_else(|| UNKNOWN.to_owned());
+            }
+        }
+    }
+
+    /// The request could be read.
+    pub fn asked(&self, input: &Arc<Input>, parameters: Map<String, Value>) {
+        let mut facts = self.lock();
+        facts.input = Some(Arc::clone(input));
+        facts.parameters = parameters;
+    }
+
+    /// Whether the request has been read.
+    #[must_use]
+    pub fn is_read(&self) -> bool {
+        self.lock().input.is_some()
+    }
+
+    /// The model answered.
+    pub fn answered(&self, answer: &Arc<Answer>) {
+        self.lock().answer = Some(Arc::clone(answer));
+    }
+
+    fn take(&self) -> Facts {
+        std::mem::take(&mut self.lock())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Facts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// When the request arrived, for deadlines and for what answers say about time.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrived(pub Instant);
+
+/// The id under which a request is observed.
+#[derive(Clone, Copy, Debug)]
+pub struct ObservationId(pub Uuid);
+
+/// The layer: watches one request from its arrival to its answer.
+pub async fn watch(
+    State((observer, route)): State<(Arc<Observer>, Route)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let guard = Guard::begin(observer, route, request.headers());
+    request.extensions_mut().insert(guard.notes.clone());
+    request.extensions_mut().insert(Arrived(guard.arrived));
+    request.extensions_mut().insert(ObservationId(guard.id));
+    let response = next.run(request).await;
+    guard.end(response)
+}
+
+/// A request that is being watched. Dropped without an end, it was cancelled.
+struct Guard {
+    observer: Arc<Observer>,
+    notes: Notes,
+    route: Route,
+    id: Uuid,
+    trace: Trace,
+    client: Option<String>,
+    arrived: Instant,
+    at_ms: i64,
+    ended: bool,
+}
+
+impl Guard {
+    fn begin(observer: Arc<Observer>, route: Route, headers: &HeaderMap) -> Self {
+        let id = Uuid::now_v7();
+        let trace = Trace::of(headers.get(headers::TRACEPARENT).and_then(|value| value.to_str().ok()), id);
+        let client = observer
+            .pseudonyms
+            .as_ref()
+            .and_then(|pseudonyms| Some(pseudonyms.of(headers.get(headers::CLIENT)?.as_bytes())));
+        let (arrived, at_ms) = (Instant::now(), host::clock::now_ms());
+        Self { observer, notes: Notes::new(), route, id, trace, client, arrived, at_ms, ended: false }
+    }
+
+    fn end(mut self, mut response: Response) -> Response {
+        let status = response.status();
+        let reason = response.extensions().get::<Reason>().map(|reason| reason.0);
+        let facts = self.notes.take();
+        let trace = self.trace.header(self.id);
+        for (name, value) in [
+            (headers::OBSERVATION_ID, self.id.to_string()),
+            (headers::MODEL_VERSION, facts.version.clone()),
+            (headers::TRACEPARENT, trace),
+        ] {
+            // names of versions are folder names of a narrow alphabet; one that is no header value is left out
+            if let Ok(value) = HeaderValue::try_from(value) {
+                response.headers_mut().insert(HeaderName::from_static(name), value);
+            }
+        }
+        self.finish(facts, outcome_of_status(status), status.as_u16(), reason);
+        response
+    }
+
+    fn finish(&mut self, facts: Facts, outcome: Outcome, code: u16, reason: Option<&'static str>) {
+        self.ended = true;
+        let took = self.arrived.elapsed();
+        let mut timings = facts.answer.as_ref().map_or_else(Timings::default, |answer| answer.timings);
+        timings.total_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let ended = Ended {
+            id: self.id,
+            trace_id: std::mem::take(&mut self.trace.id),
+            at_ms: self.at_ms,
+            route: self.route,
+            client: self.client.take(),
+            outcome,
+            code,
+            reason,
+            took,
+            timings,
+            facts,
+            shadows: vec![],
+            asks: None,
+            rules: Arc::clone(&self.observer.rules),
+        };
+        log(&ended);
+        self.observer.meter.count(&ended);
+        if let Some(mirror) = &self.observer.mirror {
+            mirror.offer(ended.beside(&self.observer.shadows));
+        }
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if !self.ended {
+            let facts = self.notes.take();
+            self.finish(facts, Outcome::Cancelled, 0, Some("client_gone"));
+        }
+    }
+}
+
+/// One line a request: ids and how it ended, never content. At `info` where we are at fault, else at `debug`.
+fn log(ended: &Ended) {
+    let Ended { id, trace_id, outcome, code, facts, .. } = ended;
+    let (model, version, route) = (&facts.model, &facts.version, ended.route.as_str());
+    let (reason, total_us) = (ended.reason.unwrap_or_default(), ended.timings.total_us);
+    if outcome.is_bad() {
+        tracing::info!(%id, trace_id, model, version, route, %outcome, code, reason, total_us, "request");
+    } else {
+        tracing::debug!(%id, trace_id, model, version, route, %outcome, code, reason, total_us, "request");
+    }
+}

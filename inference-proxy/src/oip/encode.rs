@@ -1,0 +1,128 @@
+//! From tensors to the protocol's JSON: flat data in row-major order.
+
+use serde::ser::{SerializeSeq, SerializeStruct};
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+
+use crate::error::ApiError;
+use crate::model::{Answer, Metadata, Task, TensorSpec};
+use crate::tensor::{Data, Tensor};
+
+/// Name of the probabilities among the outputs of a text classifier.
+pub const SCORES: &str = "scores";
+/// Name of the winning labels among the outputs of a text classifier.
+pub const LABEL: &str = "label";
+
+/// A tensor as the protocol writes it.
+pub struct OnWire<'a>(pub &'a Tensor);
+
+impl Serialize for OnWire<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut tensor = serializer.serialize_struct("Tensor", 4)?;
+        tensor.serialize_field("name", self.0.name())?;
+        tensor.serialize_field("shape", self.0.shape())?;
+        tensor.serialize_field("datatype", self.0.data().datatype())?;
+        tensor.serialize_field("data", &Values(self.0.data()))?;
+        tensor.end()
+    }
+}
+
+struct Values<'a>(&'a Data);
+
+impl Serialize for Values<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        fn all<S: Serializer, T: Serialize>(values: &[T], serializer: S) -> Result<S::Ok, S::Error> {
+            let mut seq = serializer.serialize_seq(Some(values.len()))?;
+            values.iter().try_for_each(|value| seq.serialize_element(value))?;
+            seq.end()
+        }
+        match self.0 {
+            Data::Bool(v) => all(v, serializer),
+            Data::Uint8(v) => all(v, serializer),
+            Data::Uint16(v) => all(v, serializer),
+            Data::Uint32(v) => all(v, serializer),
+            Data::Uint64(v) => all(v, serializer),
+            Data::Int8(v) => all(v, serializer),
+            Data::Int16(v) => all(v, serializer),
+            Data::Int32(v) => all(v, serializer),
+            Data::Int64(v) => all(v, serializer),
+            Data::Fp32(v) => all(v, serializer),
+            Data::Fp64(v) => all(v, serializer),
+            Data::Bytes(v) => all(v, serializer),
+        }
+    }
+}
+
+/// A tensor as a JSON value, for stored content.
+#[must_use]
+pub fn tensor_json(tensor: &Tensor) -> Value {
+    serde_json::to_value(OnWire(tensor)).unwrap_or(Value::Null)
+}
+
+/// What a version says it gives: the graph's outputs and, of a text classifier, probabilities and labels.
+#[must_use]
+pub fn output_specs(metadata: &Metadata) -> Vec<TensorSpec> {
+    let mut specs = metadata.outputs.clone();
+    if metadata.task == Task::TextClassification {
+        let classes = i64::try_from(metadata.labels.len()).unwrap_or(-1);
+        for (name, datatype, shape) in [(SCORES, "FP32", vec![-1, classes]), (LABEL, "BYTES", vec![-1])] {
+            if specs.iter().all(|spec| spec.name != name) {
+                specs.push(TensorSpec { name: name.into(), datatype, shape, columns: vec![] });
+            }
+        }
+    }
+    specs
+}
+
+/// The outputs to answer with: all of them, or the wanted ones in the wanted order.
+///
+/// # Errors
+/// A wanted output that the model has not, or an output that JSON cannot carry.
+pub fn outputs(answer: &Answer, metadata: &Metadata, wanted: &[String]) -> Result<Vec<Tensor>, ApiError> {
+    let mut available = answer.outputs.clone();
+    if metadata.task == Task::TextClassification {
+        add_classes(answer, metadata, &mut available)?;
+    }
+    if let Some(bad) = available.iter().find(|tensor| !is_finite(tensor.data())) {
+        return Err(ApiError::bad_output(format!("output '{}' holds values that are not finite", bad.name())));
+    }
+    if wanted.is_empty() {
+        return Ok(available);
+    }
+    let find = |name: &String| {
+        let found = available.iter().find(|tensor| tensor.name() == name).cloned();
+        found.ok_or_else(|| unknown_output(name, &available))
+    };
+    wanted.iter().map(find).collect()
+}
+
+fn unknown_output(name: &str, available: &[Tensor]) -> ApiError {
+    let names: Vec<_> = available.iter().map(|tensor| format!("'{}'", tensor.name())).collect();
+    let sentence = format!("there is no output '{name}'; the model gives {}", names.join(", "));
+    ApiError::invalid("unknown_output", sentence)
+}
+
+fn add_classes(answer: &Answer, metadata: &Metadata, available: &mut Vec<Tensor>) -> Result<(), ApiError> {
+    let items = answer.classes.len();
+    let scores = answer.classes.iter().flat_map(|classes| classes.scores.iter().copied()).collect();
+    let labels = answer.classes.iter().map(|classes| classes.prediction().label).collect();
+    let composed = [
+        Tensor::new(SCORES, vec![items, metadata.labels.len()], Data::Fp32(scores)),
+        Tensor::new(LABEL, vec![items], Data::Bytes(labels)),
+    ];
+    for tensor in composed {
+        let tensor = tensor.map_err(|error| ApiError::bad_output(error.to_string()))?;
+        if available.iter().all(|other| other.name() != tensor.name()) {
+            available.push(tensor);
+        }
+    }
+    Ok(())
+}
+
+fn is_finite(data: &Data) -> bool {
+    match data {
+        Data::Fp32(values) => values.iter().all(|x| x.is_finite()),
+        Data::Fp64(values) => values.iter().all(|x| x.is_finite()),
+        _ => true,
+    }
+}

@@ -1,0 +1,90 @@
+//! What the server and its models say of themselves.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::encode::output_specs;
+use crate::error::ApiError;
+use crate::handle::{Edge, Named, lookup};
+use crate::model::{State as VersionState, TensorSpec};
+
+/// `GET /v2`.
+pub async fn server() -> Json<Value> {
+    Json(json!({
+        "name": "driftline",
+        "version": env!("CARGO_PKG_VERSION"),
+        "extensions": ["model_repository", "model_repository(unload_dependents)"],
+    }))
+}
+
+/// `GET /v2/health/live`.
+pub async fn live() -> Json<Value> {
+    Json(json!({ "live": true }))
+}
+
+/// `GET /v2/health/ready`. The protocol says 4xx for "no".
+pub async fn ready(State(edge): State<Arc<Edge>>) -> Response {
+    let ready = edge.catalog.ready();
+    (yes_or_no(ready), Json(json!({ "ready": ready }))).into_response()
+}
+
+/// `GET /v2/models/{model}[/versions/{version}]/ready`.
+pub async fn model_ready(State(edge): State<Arc<Edge>>, named: Named) -> Result<Response, ApiError> {
+    let ready = match lookup(&edge.catalog, &named) {
+        Ok(version) => version.state() == VersionState::Ready,
+        Err(crate::model::LookupError::NotReady { .. }) => false,
+        Err(unknown) => return Err(unknown.into()),
+    };
+    Ok((yes_or_no(ready), Json(json!({ "name": named.model, "ready": ready }))).into_response())
+}
+
+const fn yes_or_no(ready: bool) -> StatusCode {
+    if ready { StatusCode::OK } else { StatusCode::BAD_REQUEST }
+}
+
+#[derive(Serialize)]
+struct Spec {
+    name: String,
+    datatype: &'static str,
+    shape: Vec<i64>,
+}
+
+impl From<TensorSpec> for Spec {
+    fn from(spec: TensorSpec) -> Self {
+        Self { name: spec.name, datatype: spec.datatype, shape: spec.shape }
+    }
+}
+
+/// `GET /v2/models/{model}[/versions/{version}]`.
+pub async fn model(State(edge): State<Arc<Edge>>, named: Named) -> Result<Json<Value>, ApiError> {
+    let version = lookup(&edge.catalog, &named)?;
+    let metadata = version.metadata();
+    let inputs: Vec<Spec> = metadata.inputs.iter().cloned().map(Spec::from).collect();
+    let outputs: Vec<Spec> = output_specs(metadata).into_iter().map(Spec::from).collect();
+    Ok(Json(json!({
+        "name": version.name(),
+        "versions": edge.catalog.versions(version.name())?,
+        "platform": "onnxruntime_onnx",
+        "inputs": inputs,
+        "outputs": outputs,
+        "parameters": {
+            "version": version.version(),
+            "role": version.role().as_str(),
+            "task": metadata.task.as_str(),
+            "labels": *metadata.labels,
+            "max_tokens": metadata.max_tokens,
+            "provider": metadata.provider,
+            "instances": metadata.instances,
+            "intra_threads": metadata.intra_threads,
+            "load_seconds": metadata.load_seconds,
+            "checks_passed": metadata.checks_passed,
+            "files": metadata.files,
+        },
+    })))
+}

@@ -1,0 +1,180 @@
+//! The service: built from a checked configuration, run until told to stop, drained inside its limits.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use contract::slo::SloFile;
+use host::edge::Readiness;
+use host::metrics::Registry;
+use masking::Masker;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::handle::Edge;
+use crate::mirror::{self, Mirror, Workers};
+use crate::model::Catalog;
+use crate::observe::Observer;
+use crate::observe::meter::Meter;
+use crate::observe::record::{Ended, Rules};
+use crate::pseudonym::Pseudonyms;
+use crate::shadow::Shadows;
+use crate::stack;
+
+/// What the proxy is given beside its configuration.
+#[derive(Debug)]
+pub struct Deps {
+    /// Where metrics are registered.
+    pub registry: Registry,
+    /// What is masked before bytes leave.
+    pub masking: masking::RawConfig,
+    /// The objectives to count for.
+    pub slos: Option<SloFile>,
+}
+
+/// Why the proxy cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The address.
+    #[error(transparent)]
+    Listen(#[from] io::Error),
+    /// The models.
+    #[error(transparent)]
+    Models(#[from] crate::model::OpenError),
+    /// The masking rules.
+    #[error("{0}")]
+    Masking(#[from] host::config::Faults),
+    /// The mirror.
+    #[error(transparent)]
+    Mirror(#[from] mirror::StartError),
+}
+
+/// A proxy that listens, with models not yet loaded.
+#[derive(Debug)]
+pub struct Service {
+    listener: TcpListener,
+    address: SocketAddr,
+    router: Router,
+    edge: Arc<Edge>,
+    readiness: Readiness,
+    workers: Option<Workers>,
+    drain: Duration,
+    mirror_drain: Duration,
+}
+
+/// Builds the proxy: binds its address, opens the model folder, starts the mirror. Needs a runtime.
+///
+/// # Errors
+/// [`BuildError`], with a sentence that says what to change.
+pub async fn build(config: Config, deps: Deps) -> Result<Service, BuildError> {
+    let Deps { registry, masking, slos } = deps;
+    let listener = host::serve::bind(config.listen).await?;
+    let address = listener.local_addr()?;
+    let catalog = Catalog::open(config.models, &registry)?;
+    let limits = config.limits;
+    let admission = Arc::new(Semaphore::new(limits.max_concurrent_requests));
+    let (mirror, workers) = start_mirror(config.mirror, &masking, &registry)?;
+    let shadows =
+        Shadows::new(catalog.clone(), config.shadow, Arc::clone(&admission), limits.max_concurrent_requests, &registry);
+    let observer = Observer {
+        meter: Meter::new(&registry, slos.as_ref()),
+        mirror,
+        shadows: Arc::new(shadows),
+        rules: Arc::new(Rules { sampling: config.sampling }),
+        pseudonyms: config.client_key.as_deref().map(Pseudonyms::new),
+    };
+    let edge = Arc::new(Edge {
+        catalog,
+        observer: Arc::new(observer),
+        admission,
+        max_concurrent_requests: limits.max_concurrent_requests,
+        max_body_bytes: limits.max_body_bytes,
+        request_timeout: limits.request_timeout,
+    });
+    let readiness = Readiness::default();
+    let router = stack::router(Arc::clone(&edge), &registry, &readiness);
+    let (drain, mirror_drain) = (config.drain, config.mirror_drain);
+    Ok(Service { listener, address, router, edge, readiness, workers, drain, mirror_drain })
+}
+
+type Started = (Option<Mirror<Ended>>, Option<Workers>);
+
+fn start_mirror(
+    config: Option<mirror::Config>,
+    masking: &masking::RawConfig,
+    registry: &Registry,
+) -> Result<Started, BuildError> {
+    let masker = Masker::new(masking)?;
+    let Some(config) = config else { return Ok((None, None)) };
+    let epoch_ms = u64::try_from(host::clock::now_ms()).unwrap_or_default();
+    let (mirror, workers) = mirror::start(config, masker, registry, epoch_ms)?;
+    Ok((Some(mirror), Some(workers)))
+}
+
+impl Service {
+    /// The address it listens on, also where port 0 was asked for.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its routes, to be called without a socket.
+    pub fn router(&self) -> Router {
+        self.router.clone()
+    }
+
+    /// Loads all models: every one's primary and shadows. Returns whether every model has a primary that serves.
+    pub async fn load(&self) -> bool {
+        let ready = self.edge.catalog.load_all().await;
+        self.edge.observer.expect(&self.edge.catalog);
+        ready
+    }
+
+    /// Serves until `shutdown`, loading the models meanwhile; then finishes open requests, delivers what the mirror
+    /// holds, and stops the sessions, each inside its limit.
+    ///
+    /// # Errors
+    /// Where the listener fails.
+    pub async fn run(self, shutdown: CancellationToken) -> io::Result<()> {
+        let Self { listener, router, edge, readiness, workers, drain, mirror_drain, address } = self;
+        tracing::info!(%address, "the proxy listens");
+        let loading = tokio::spawn(load_all(Arc::clone(&edge), readiness.clone()));
+        let stopping = {
+            let (shutdown, readiness) = (shutdown.clone(), readiness.clone());
+            async move {
+                shutdown.cancelled().await;
+                readiness.set(false);
+                std::future::pending::<()>().await;
+            }
+        };
+        let served = tokio::select! {
+            served = host::serve::run(listener, router, shutdown, drain) => served,
+            () = stopping => Ok(()),
+        };
+        loading.abort();
+        readiness.set(false);
+        if let (Some(mirror), Some(workers)) = (&edge.observer.mirror, workers) {
+            mirror.drain(workers, mirror_drain).await;
+        }
+        edge.catalog.shutdown().await;
+        served
+    }
+}
+
+/// Loads the models, then asks for traffic. A model without a primary keeps the proxy unready until it is loaded; one
+/// that is unloaded later does not take the others out of service.
+async fn load_all(edge: Arc<Edge>, readiness: Readiness) {
+    let all = edge.catalog.load_all().await;
+    edge.observer.expect(&edge.catalog);
+    if !all {
+        tracing::error!("not every model has a version that serves; POST /v2/repository/index says why");
+    }
+    while !edge.catalog.ready() {
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    readiness.set(true);
+}

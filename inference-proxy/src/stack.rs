@@ -1,0 +1,111 @@
+//! The way of a request, one layer a line, one reason a layer. Read this file first.
+//!
+//! Outside in: watched, unpanicked, timed, admitted, handled. The order is the point: whatever an inner layer does
+//! with a request (refuse it, time it out, die on it) the outermost sees it and makes it an observation.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get, post};
+use host::edge::{self, Readiness};
+use host::metrics::Registry;
+use tower::ServiceBuilder;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::error::ApiError;
+use crate::handle::{Deadline, Edge};
+use crate::observe::{Arrived, Notes, Route, watch};
+use crate::{oip, predict};
+
+/// All routes of the proxy.
+pub fn router(edge: Arc<Edge>, registry: &Registry, readiness: &Readiness) -> Router {
+    let observed = Router::new()
+        .merge(inference(&edge, Route::Predict, "/v1/models/{model}/predict", post(predict::predict)))
+        .merge(inference(&edge, Route::Infer, "/v2/models/{model}/infer", post(oip::infer)))
+        .merge(inference(&edge, Route::Infer, "/v2/models/{model}/versions/{version}/infer", post(oip::infer)));
+    let unobserved = Router::new()
+        .route("/v2", get(oip::info::server))
+        .route("/v2/health/live", get(oip::info::live))
+        .route("/v2/health/ready", get(oip::info::ready))
+        .route("/v2/models/{model}", get(oip::info::model))
+        .route("/v2/models/{model}/versions/{version}", get(oip::info::model))
+        .route("/v2/models/{model}/ready", get(oip::info::model_ready))
+        .route("/v2/models/{model}/versions/{version}/ready", get(oip::info::model_ready))
+        .route("/v2/repository/index", post(oip::repository::index))
+        .route("/v2/repository/models/{model}/load", post(oip::repository::load))
+        .route("/v2/repository/models/{model}/unload", post(oip::repository::unload));
+    let scrape = from_fn_with_state(Scrape::new(&edge), settle_accounts);
+    observed
+        .merge(unobserved)
+        .method_not_allowed_fallback(async |request: Request| {
+            ApiError::no_method(request.method().as_str(), request.uri().path())
+        })
+        .fallback(async |request: Request| ApiError::no_path(request.uri().path()))
+        .with_state(edge)
+        .layer(CatchPanicLayer::custom(ApiError::panicked))
+        .merge(edge::operations(registry, readiness).layer(scrape))
+}
+
+/// A route whose every request ends as one observation.
+fn inference(edge: &Arc<Edge>, route: Route, path: &str, handler: MethodRouter<Arc<Edge>>) -> Router<Arc<Edge>> {
+    let layers = ServiceBuilder::new()
+        // an observation for every request that got this far, however it ends, also if the client goes away
+        .layer(from_fn_with_state((Arc::clone(&edge.observer), route), watch))
+        // a panic below is an answer (500) with an observation, not a dropped connection
+        .layer(CatchPanicLayer::custom(ApiError::panicked))
+        // one clock for reading, queueing and running: a slow body cannot hold a place for ever
+        .layer(from_fn_with_state(Arc::clone(edge), in_time))
+        // a bound on open requests, so that bodies and decoded tensors are bounded too; beyond it 429 at once
+        .layer(from_fn_with_state(Arc::clone(edge), admit));
+    Router::new().route(path, handler.layer(layers))
+}
+
+async fn in_time(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -> Response {
+    let arrived = request.extensions().get::<Arrived>().map_or_else(std::time::Instant::now, |arrived| arrived.0);
+    let deadline = arrived + edge.request_timeout;
+    request.extensions_mut().insert(Deadline(deadline));
+    let notes = request.extensions().get::<Notes>().cloned();
+    match tokio::time::timeout_at(deadline.into(), next.run(request)).await {
+        Ok(response) => response,
+        Err(_) if notes.is_some_and(|notes| !notes.is_read()) => {
+            ApiError::slow_body(edge.request_timeout).into_response()
+        }
+        Err(_) => ApiError::timeout(edge.request_timeout).into_response(),
+    }
+}
+
+async fn admit(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> Response {
+    let Ok(_place) = edge.admission.try_acquire() else {
+        return ApiError::overloaded(edge.max_concurrent_requests).into_response();
+    };
+    next.run(request).await
+}
+
+/// A scrape's view of the mirror.
+#[derive(Clone)]
+struct Scrape {
+    edge: Arc<Edge>,
+    one_at_a_time: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Scrape {
+    fn new(edge: &Arc<Edge>) -> Self {
+        Self { edge: Arc::clone(edge), one_at_a_time: Arc::default() }
+    }
+}
+
+/// Brings the mirror's families up to one snapshot of its account and keeps them there until they are rendered, so
+/// that the ledger balances to the last observation in every scrape.
+async fn settle_accounts(State(scrape): State<Scrape>, request: Request, next: Next) -> Response {
+    let _held = scrape.one_at_a_time.lock().await;
+    if let Some(mirror) = &scrape.edge.observer.mirror {
+        mirror.publish();
+    }
+    next.run(request).await
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,133 @@
+//! What a user can type.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Watches machine-learning models in production: serves or fronts them, mirrors every request, judges what drifts.
+#[derive(Debug, Parser)]
+#[command(name = "driftline", version, max_term_width = 100, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run everything on this machine: the embedded ClickHouse, collector, proxy and analyzer
+    Up(ConfigArgs),
+    /// Run the inference proxy
+    Proxy(RoleArgs),
+    /// Run the collector
+    Collect(RoleArgs),
+    /// Run the analyzer, its API and its page
+    Analyze(RoleArgs),
+    /// Check a configuration and its SLO file; list every fault (exit code 64)
+    Check(ConfigArgs),
+    /// Work with model folders
+    #[command(subcommand)]
+    Model(ModelCommand),
+    /// Write Prometheus rules and their tests, Alertmanager's routes and Grafana's dashboards for a configuration
+    Render(RenderArgs),
+    /// Two-sample Kolmogorov-Smirnov test of two files with one number a line
+    Ks(KsArgs),
+    /// Run the embedded ClickHouse engine (started by `up`)
+    #[command(hide = true, disable_help_flag = true)]
+    Engine(EngineArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    /// The configuration file; relative paths in it are relative to its folder
+    #[arg(long, short, default_value = "driftline.toml")]
+    pub config: PathBuf,
+    /// Override one key, as in `--set proxy.listen=0.0.0.0:8080`; may be given several times
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct RoleArgs {
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Stop when standard input ends: how a supervised role notices that its supervisor is gone
+    #[arg(long, hide = true)]
+    pub stop_with_stdin: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ModelCommand {
+    /// Make every check that a load makes: hashes, pairing, golden samples
+    Verify(VerifyArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// A version's folder: `models/<name>/<version>`
+    pub folder: PathBuf,
+    /// ONNX Runtime's library; by default the configuration's
+    #[arg(long)]
+    pub onnxruntime: Option<PathBuf>,
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct RenderArgs {
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// The folder to write to
+    #[arg(long, short, default_value = "rendered")]
+    pub out: PathBuf,
+    /// Where the proxy is scraped, by default where the configuration has it listen
+    #[arg(long)]
+    pub proxy: Option<String>,
+    /// Where the collector is scraped
+    #[arg(long)]
+    pub collector: Option<String>,
+    /// Where the analyzer is scraped
+    #[arg(long)]
+    pub analyzer: Option<String>,
+    /// Alertmanager's address
+    #[arg(long, default_value = "127.0.0.1:9093")]
+    pub alertmanager: String,
+    /// Start of every alert's runbook link, by default the page's own copy
+    #[arg(long)]
+    pub runbooks: Option<String>,
+    /// Where Alertmanager posts pages, tickets and notices
+    #[arg(long, default_value = "http://127.0.0.1:9095/")]
+    pub webhook: String,
+}
+
+#[derive(Debug, Args)]
+pub struct KsArgs {
+    /// One number a line
+    pub reference: PathBuf,
+    /// One number a line
+    pub current: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct EngineArgs {
+    /// Arguments of the engine's own
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub arguments: Vec<std::ffi::OsString>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,81 @@
+//! From what was typed to what runs.
+
+use std::future::Future;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::{Cli, Command, ConfigArgs, ModelCommand, RoleArgs};
+use crate::config::Loaded;
+use crate::{exit, roles, up};
+
+mod check;
+mod ks;
+mod render;
+mod verify;
+
+/// Carries out the command line.
+///
+/// # Errors
+/// What a user is told, with its causes.
+pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    match cli.command {
+        Command::Up(args) => up(&args),
+        Command::Proxy(args) => role(&args, roles::proxy),
+        Command::Collect(args) => role(&args, roles::collect),
+        Command::Analyze(args) => role(&args, roles::analyze),
+        Command::Check(args) => check::run(&args),
+        Command::Model(ModelCommand::Verify(args)) => verify::run(&args),
+        Command::Render(args) => render::run(&args),
+        Command::Ks(args) => ks::run(&args),
+        Command::Engine(args) => Ok(store::engine::run_child(&args.arguments)),
+    }
+}
+
+fn up(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
+    let loaded = Loaded::read(args)?;
+    check::all(&loaded)?;
+    start_log(&loaded)?;
+    runtime()?.block_on(async {
+        let shutdown = host::signals::shutdown()?;
+        up::run(args, &loaded, shutdown).await
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn role<F, R>(args: &RoleArgs, run: F) -> anyhow::Result<ExitCode>
+where
+    F: FnOnce(Loaded, CancellationToken) -> R,
+    R: Future<Output = anyhow::Result<()>>,
+{
+    let loaded = Loaded::read(&args.config)?;
+    check::all(&loaded)?;
+    start_log(&loaded)?;
+    runtime()?.block_on(async {
+        let shutdown = host::signals::shutdown()?;
+        if args.stop_with_stdin {
+            cancel_with_stdin(shutdown.clone());
+        }
+        run(loaded, shutdown).await
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn start_log(loaded: &Loaded) -> anyhow::Result<()> {
+    let log = &loaded.raw.log;
+    host::logs::init(log.format, &log.filter).map_err(|error| exit::Usage(format!("log.filter: {error}")).into())
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the async runtime")
+}
+
+/// The supervisor holds the other end of standard input: when that ends, so do we.
+fn cancel_with_stdin(shutdown: CancellationToken) {
+    // a thread of its own: a blocking read on the runtime would hold up its end
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        shutdown.cancel();
+    });
+}

@@ -1,0 +1,81 @@
+//! How each role is put together: its checked configuration, its dependencies, its run.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use analyzer::service::Asset;
+use anyhow::Context as _;
+use host::metrics::Registry;
+use masking::Masker;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Loaded;
+use crate::exit::Usage;
+use crate::up::Report;
+
+/// Serves models.
+///
+/// # Errors
+/// Where its configuration is wrong, its port is taken or the model runtime cannot be loaded.
+pub async fn proxy(loaded: Loaded, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let config = loaded.raw.proxy.check().map_err(usage)?;
+    let deps =
+        inference_proxy::service::Deps { registry: Registry::new(), masking: loaded.raw.masking, slos: loaded.slo };
+    let service = inference_proxy::service::build(config, deps).await?;
+    report("proxy", service.local_addr())?;
+    Ok(service.run(shutdown).await?)
+}
+
+/// Receives observations.
+///
+/// # Errors
+/// Where its configuration is wrong, its port is taken or its log cannot be opened.
+pub async fn collect(loaded: Loaded, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let store = loaded.store()?;
+    let config = collector::config::Config::try_from(loaded.raw.collector).map_err(usage)?;
+    let deps = collector::service::Deps { store, masker: masker(&loaded.raw.masking)?, registry: Registry::new() };
+    let service = collector::service::build(config, deps).await?;
+    report("collect", service.local_addr())?;
+    Ok(service.run(shutdown).await?)
+}
+
+/// Judges and shows.
+///
+/// # Errors
+/// Where its configuration is wrong, its port is taken or the database refuses it.
+pub async fn analyze(loaded: Loaded, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let store = loaded.store()?;
+    let config = analyzer::config::Config::try_from(loaded.raw.analyzer).map_err(usage)?;
+    let deps = analyzer::service::Deps { store, registry: Registry::new(), slo: loaded.slo, assets: assets() };
+    let service = analyzer::service::build(config, deps).await?;
+    report("analyze", service.local_addr())?;
+    Ok(service.run(shutdown).await?)
+}
+
+fn usage(faults: impl std::fmt::Display) -> Usage {
+    Usage(faults.to_string())
+}
+
+fn masker(raw: &masking::RawConfig) -> anyhow::Result<Masker> {
+    Masker::new(raw).map_err(|error| Usage(format!("masking: {error}")).into())
+}
+
+/// The page and the runbooks, which the analyzer serves without knowing what they are.
+fn assets() -> Vec<Asset> {
+    let page = dashboards::page::assets().iter();
+    let page = page.map(|file| Asset { path: file.path, content_type: file.content_type, bytes: file.bytes });
+    let runbooks = alerts::runbooks::ALL.iter();
+    let content_type = alerts::runbooks::CONTENT_TYPE;
+    let runbooks = runbooks.map(|book| Asset { path: book.path, content_type, bytes: book.text.as_bytes() });
+    page.chain(runbooks).collect()
+}
+
+/// Tells whoever started this process where it listens: one JSON line on standard output.
+fn report(role: &str, address: SocketAddr) -> anyhow::Result<()> {
+    use std::io::Write as _;
+    let report =
+        Report { role: role.to_owned(), addresses: BTreeMap::from([("http".to_owned(), address.to_string())]) };
+    let line = serde_json::to_string(&report)?;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}").and_then(|()| out.flush()).context("cannot write to standard output")
+}

@@ -1,0 +1,133 @@
+//! Order of start and stop, and what a user is told.
+//!
+//! Start: what is written to comes before what writes. Stop: the other way round, so that each part drains into one
+//! that still runs; the analyzer only reads and goes second.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use super::keeper::Keeper;
+use super::part::Part;
+use crate::cli::ConfigArgs;
+use crate::config::Loaded;
+
+/// Where everything is: one JSON line on standard output once all roles are ready.
+#[derive(Debug, Serialize)]
+struct Whereabouts {
+    proxy: String,
+    collector: String,
+    analyzer: String,
+    clickhouse: String,
+    clickhouse_user: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clickhouse_password_file: Option<std::path::PathBuf>,
+}
+
+/// Runs the engine and all roles until `shutdown`.
+///
+/// # Errors
+/// Where a part cannot be started the first time.
+pub async fn run(args: &ConfigArgs, loaded: &Loaded, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let mut running = Vec::new();
+    let outcome = tokio::select! {
+        outcome = start_and_report(args, loaded, &mut running) => outcome,
+        () = shutdown.cancelled() => Ok(()),
+    };
+    if outcome.is_ok() {
+        shutdown.cancelled().await;
+    }
+    stop(running).await;
+    outcome
+}
+
+async fn start_and_report(
+    args: &ConfigArgs,
+    loaded: &Loaded,
+    running: &mut Vec<(&'static str, Keeper)>,
+) -> anyhow::Result<()> {
+    let store = match &loaded.raw.store.url {
+        Some(url) => url.clone(),
+        None => format!("http://{}", start("engine", Part::Engine(loaded.engine()?), running).await?),
+    };
+    let role = |name, listen_key, sets: &[(&str, &str)]| role(args, name, listen_key, sets);
+    // migrated before anybody asks; a role that runs alone does it for itself
+    loaded.store()?.migrate().await.context("the database cannot be migrated")?;
+    // the roles find the engine by the address and password that it leaves in its data folder
+    let collector = start("collect", role("collect", "collector.listen", &[])?, running).await?;
+    let collector = format!("http://{collector}");
+    let collector_url = ("proxy.mirror.collector_url", collector.as_str());
+    let proxy = start("proxy", role("proxy", "proxy.listen", &[collector_url])?, running).await?;
+    let analyzer = start("analyze", role("analyze", "analyzer.listen", &[])?, running).await?;
+    wait_for_models(&format!("http://{proxy}")).await;
+    let (user, password_file) = loaded.store_credentials();
+    report(&Whereabouts {
+        proxy: format!("http://{proxy}"),
+        collector,
+        analyzer: format!("http://{analyzer}"),
+        clickhouse: store,
+        clickhouse_user: user,
+        clickhouse_password_file: password_file,
+    })
+}
+
+async fn start(name: &'static str, part: Part, running: &mut Vec<(&'static str, Keeper)>) -> anyhow::Result<String> {
+    let keeper = Keeper::start(part).await.with_context(|| format!("{name} does not start"))?;
+    let address = keeper.address.clone();
+    tracing::info!(role = name, address, "runs");
+    running.push((name, keeper));
+    Ok(address)
+}
+
+/// A role with the same configuration file and overrides as ours, and with what it needs to know of its neighbours.
+fn role(
+    args: &ConfigArgs,
+    name: &'static str,
+    listen_key: &'static str,
+    sets: &[(&str, &str)],
+) -> anyhow::Result<Part> {
+    let mut arguments = vec!["--config".to_owned(), args.config.display().to_string()];
+    let neighbours = sets.iter().map(|(key, value)| format!("{key}={value}"));
+    for set in args.overrides.iter().cloned().chain(neighbours) {
+        arguments.extend(["--set".to_owned(), set]);
+    }
+    let program = std::env::current_exe().context("cannot find this program's own file")?;
+    Ok(Part::Role { name, program, arguments, listen_key })
+}
+
+fn report(whereabouts: &Whereabouts) -> anyhow::Result<()> {
+    use std::io::Write as _;
+    let line = serde_json::to_string(whereabouts)?;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}").and_then(|()| out.flush()).context("cannot write to standard output")?;
+    tracing::info!(page = whereabouts.analyzer, "everything runs; Ctrl-C stops it");
+    Ok(())
+}
+
+/// Waits until every model has a version that serves, but not for ever: a model that is refused must not hide the others.
+async fn wait_for_models(proxy: &str) {
+    const PATIENCE: Duration = Duration::from_secs(30);
+    const PAUSE: Duration = Duration::from_millis(50);
+    let url = format!("{proxy}/health/ready");
+    let ready = async {
+        while !reqwest::get(&url).await.is_ok_and(|answer| answer.status().is_success()) {
+            tokio::time::sleep(PAUSE).await;
+        }
+    };
+    if tokio::time::timeout(PATIENCE, ready).await.is_err() {
+        tracing::warn!("some model does not serve yet; POST {proxy}/v2/repository/index says which, and why");
+    }
+}
+
+async fn stop(running: Vec<(&'static str, Keeper)>) {
+    const ORDER: [&str; 4] = ["proxy", "analyze", "collect", "engine"];
+    let mut by_name: BTreeMap<_, _> = running.into_iter().collect();
+    for name in ORDER {
+        if let Some(keeper) = by_name.remove(name) {
+            keeper.stop().await;
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! What a user types besides `up`.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use crate::harness::{PROGRAM, configuration, dependency, fixture_models, write_configuration};
+
+fn driftline(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(PROGRAM).current_dir(folder).args(arguments).output().expect("the program can be started")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn a_configuration_with_three_faults_lists_three() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut table = configuration(&fixture_models());
+    for (section, key, value) in
+        [("proxy", "listen", "nowhere"), ("collector", "lisen", "127.0.0.1:1"), ("store", "database", "no database")]
+    {
+        table[section].as_table_mut().expect("is a section").insert(key.into(), value.into());
+    }
+    write_configuration(folder.path(), &table);
+    let checked = driftline(folder.path(), &["check"]);
+    assert_eq!(checked.status.code(), Some(64), "{checked:?}");
+    for (section, what) in [("proxy", "listen"), ("collector", "lisen"), ("store", "database")] {
+        let named = stderr(&checked).lines().any(|line| line.contains(section) && line.contains(what));
+        assert!(named, "{section}: {what} is not named:\n{}", stderr(&checked));
+    }
+}
+
+#[test]
+fn a_configuration_without_faults_passes_and_a_mistyped_key_does_not() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut table = configuration(&fixture_models());
+    write_configuration(folder.path(), &table);
+    let checked = driftline(folder.path(), &["check"]);
+    assert!(checked.status.success(), "{}", stderr(&checked));
+    table["proxy"].as_table_mut().expect("is a section").insert("lisen".into(), "127.0.0.1:1".into());
+    write_configuration(folder.path(), &table);
+    let checked = driftline(folder.path(), &["check"]);
+    assert_eq!(checked.status.code(), Some(64));
+    assert!(stderr(&checked).contains("lisen"), "{}", stderr(&checked));
+}
+
+#[test]
+fn ks_of_two_files_is_what_scipy_says() {
+    // scipy.stats.ks_2samp([1, 2], [3, 4, 5, 6]) -> statistic 1.0, pvalue 0.13333333333333333
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    fs::write(folder.path().join("a"), "1\n2\n").expect("is writable");
+    fs::write(folder.path().join("b"), "3\n4\n5\n6\n").expect("is writable");
+    let tested = driftline(folder.path(), &["ks", "a", "b", "--json"]);
+    let answer: serde_json::Value = serde_json::from_str(&stdout(&tested)).expect("is JSON");
+    assert_eq!(answer["d"].as_f64(), Some(1.0));
+    assert!((answer["p"].as_f64().expect("a number") - 2.0 / 15.0).abs() < 1e-12, "{answer}");
+    fs::write(folder.path().join("b"), "3\nfour\n").expect("is writable");
+    let refused = driftline(folder.path(), &["ks", "a", "b"]);
+    assert_eq!(refused.status.code(), Some(64));
+    assert!(stderr(&refused).contains("line 2"), "{}", stderr(&refused));
+}
+
+#[test]
+fn what_is_rendered_passes_promtool_and_amtool() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut table = configuration(&fixture_models());
+    let slo = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/demo/slo.yaml");
+    table.insert("slo_file".into(), slo.display().to_string().into());
+    write_configuration(folder.path(), &table);
+    let rendered = driftline(folder.path(), &["render", "--out", "rendered"]);
+    assert!(rendered.status.success(), "{}", stderr(&rendered));
+    let out = folder.path().join("rendered");
+    for (tool, arguments) in [
+        ("promtool", vec!["check", "config", "prometheus/prometheus.yml"]),
+        ("amtool", vec!["check-config", "alertmanager/alertmanager.yml"]),
+    ] {
+        let checked = Command::new(tool).current_dir(&out).args(&arguments).output();
+        let checked = checked.unwrap_or_else(|e| panic!("{tool}: {e}; run `make deps`"));
+        assert!(checked.status.success(), "{tool}: {}{}", stdout(&checked), stderr(&checked));
+    }
+}
+
+#[test]
+fn a_model_whose_file_was_changed_does_not_verify() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let source = fixture_models().join(crate::harness::TEXT_MODEL).join("1");
+    let copy = folder.path().join("1");
+    fs::create_dir(&copy).expect("is writable");
+    for file in fs::read_dir(&source).expect("the fixture is there").flatten() {
+        fs::copy(file.path(), copy.join(file.file_name())).expect("is writable");
+    }
+    let library = dependency("onnxruntime/libonnxruntime.so").display().to_string();
+    let verify = || driftline(folder.path(), &["model", "verify", "1", "--onnxruntime", &library]);
+    let good = verify();
+    assert!(good.status.success(), "{}{}", stdout(&good), stderr(&good));
+    let path = copy.join("config.json");
+    let changed = fs::read_to_string(&path).expect("is text").replace('{', "{ ");
+    fs::write(&path, changed).expect("is writable");
+    let bad = verify();
+    assert_eq!(bad.status.code(), Some(1), "{}{}", stdout(&bad), stderr(&bad));
+    assert!(stdout(&bad).contains("config.json"), "{}", stdout(&bad));
+}

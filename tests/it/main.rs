@@ -1,0 +1,9 @@
+//! End-to-end tests with real processes, and the laws of the house. One binary, so that it links once.
+
+mod commands;
+mod errors;
+mod harness;
+mod loss;
+mod privacy;
+mod tidy;
+mod whole;
