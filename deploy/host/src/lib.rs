@@ -7,6 +7,7 @@
 pub mod clock;
 pub mod config;
 pub mod edge;
+mod linger;
 pub mod logs;
 pub mod metrics;
 pub mod process;

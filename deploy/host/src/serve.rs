@@ -5,8 +5,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
+use axum::middleware::map_request;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+
+use crate::linger::linger;
 
 /// Binds an address; port 0 takes a free one, which `local_addr()` of the listener tells.
 ///
@@ -29,6 +32,7 @@ pub async fn run(
     drain: Duration,
 ) -> io::Result<()> {
     let stop_accepting = shutdown.clone();
+    let router = router.layer(map_request(linger));
     let server = axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
         .with_graceful_shutdown(async move { stop_accepting.cancelled().await });
     let overdue = async {
