@@ -8,7 +8,7 @@ PYTHON := .deps/venv/bin/python
 # A step announces itself, so that a long run shows where it is.
 say = @printf '\n== %s\n' "$(1)"
 
-.PHONY: help deps build models demo test smoke clean
+.PHONY: help deps build models demo test smoke bench-proxy bench-collector chaos clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -29,6 +29,15 @@ demo: deps build models ## everything on this machine under live traffic; Ctrl-C
 smoke: build models ## the demo without a person: two minutes of traffic, every number asserted
 	@deploy/setup/deps.sh browser
 	@exec $(PYTHON) deploy/demo/smoke.py
+
+bench-proxy: build models ## the proxy's promises, measured (about half an hour; leave the machine alone meanwhile)
+	@cargo run --release --locked -p bench --bin bench-proxy -- --write docs/BENCHMARKS.md $(BENCH_FLAGS)
+
+bench-collector: build ## the collector's, the store's and the masker's promises, measured
+	@cargo run --release --locked -p bench --bin bench-collector -- --write docs/BENCHMARKS.md $(BENCH_FLAGS)
+
+chaos: build ## kill -9 at random moments, and full disks
+	@cargo run --release --locked -p bench --bin chaos -- --write docs/BENCHMARKS.md $(BENCH_FLAGS)
 
 test: deps ## format, lints, all tests (end-to-end ones with real processes)
 	$(call say,format)

@@ -1,0 +1,7 @@
+//! The evidence commands: what was promised beside what was measured, in one table a command.
+//!
+//! Each program in `src/bin/` declares its rows first, then runs experiments that fill them. A row that nothing filled
+//! is red, so a promise cannot be forgotten. The exit code is 0 only if every row holds.
+
+pub mod command;
+pub mod table;
