@@ -4,6 +4,8 @@
 pub const OBSERVATION_ID: &str = "driftline-id";
 /// Response header: the model version that answered.
 pub const MODEL_VERSION: &str = "driftline-model-version";
+/// Response header after a fallback: the version that did not answer and why, as in `1; breaker_open`.
+pub const FALLBACK: &str = "driftline-fallback";
 /// W3C trace context, in and out.
 pub const TRACEPARENT: &str = "traceparent";
 /// Request header: who is asking. Stored only as a pseudonym (keyed hash), never as given.

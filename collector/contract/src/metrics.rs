@@ -8,6 +8,7 @@ pub mod analyzer;
 pub mod collector;
 pub mod process;
 pub mod proxy;
+pub mod versions;
 
 /// What a metric is to Prometheus.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -71,12 +72,12 @@ pub const SHARE_BUCKETS: &[f64] = &[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9,
 /// Label names that a metric may carry. The open ones (`model`, `feature`, `slo`, …) are bounded by the config.
 pub const LABELS: &[&str] = &[
     "model", "version", "role", "feature", "outcome", "reason", "stage", "slo", "window", "entity", "route", "code",
-    "device", "provider", "class", "segment", "source", "state", "table",
+    "device", "provider", "class", "segment", "source", "state", "table", "kind",
 ];
 
 /// All metrics of all subsystems.
 pub fn all() -> impl Iterator<Item = &'static Metric> {
-    [proxy::ALL, collector::ALL, analyzer::ALL, process::ALL].into_iter().flatten()
+    [proxy::ALL, versions::ALL, collector::ALL, analyzer::ALL, process::ALL].into_iter().flatten()
 }
 
 #[cfg(test)]

@@ -6,7 +6,11 @@
 //!
 //! Times are milliseconds since the Unix epoch, durations are microseconds, both integers.
 
+mod event;
+
 use std::fmt;
+
+pub use event::{EVENTS_PATH, Event, EventKind, Events};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;

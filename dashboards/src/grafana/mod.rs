@@ -10,6 +10,7 @@ mod pipeline;
 mod provisioning;
 mod query;
 mod sql;
+mod versions;
 
 pub use overview::overview;
 pub use pipeline::pipeline;

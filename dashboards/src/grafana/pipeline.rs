@@ -10,6 +10,7 @@ use super::dashboard;
 use super::layout::{Row, row};
 use super::panel::Panel;
 use super::query::{gauge, gauge_where, increase, mean, quantile, rate, total};
+use super::versions;
 
 /// The pipeline dashboard.
 #[must_use]
@@ -19,7 +20,7 @@ pub fn pipeline() -> Value {
         "Driftline pipeline",
         "From the request to the verdict: ledgers, masking, log, tables, queues and processes.",
         ("Overview", "driftline-overview"),
-        vec![ledger(), masking(), log(), batching(), versions(), analyzer(), processes()],
+        vec![ledger(), masking(), log(), batching(), versions::loaded(), versions::trouble(), analyzer(), processes()],
     )
 }
 
@@ -138,45 +139,6 @@ fn batching() -> Row {
             )
             .series(rate(&p::TRUNCATED, &["model", "version"]), "{{model}} {{version}} truncated")
             .series(rate(&p::TOKENIZE_ERRORS, &["model", "version"]), "{{model}} {{version}} refused"),
-        ],
-    )
-}
-
-fn versions() -> Row {
-    let of = ["model", "version"];
-    row(
-        "Versions",
-        vec![
-            Panel::states("State of versions", "The state that each version is in.")
-                .series(
-                    format!("{} == 1", gauge("max", &p::VERSION_STATE, &["model", "version", "role", "state"])),
-                    "{{model}} {{version}} {{role}} {{state}}",
-                )
-                .named(&[("1", "holds", "blue")]),
-            Panel::bars("Provider", "What each loaded version really runs on.", "none").series(
-                gauge("max", &p::VERSION_INFO, &["model", "version", "role", "provider"]),
-                "{{model}} {{version}} {{role}} on {{provider}}",
-            ),
-            Panel::bars("Last load", "Checks and warm-up included.", "s")
-                .series(gauge("max", &p::LOAD_SECONDS, &of), "{{model}} {{version}}")
-                .from(&[(30.0, "orange")]),
-            Panel::bars("Failed loads", "Over the time range, by reason.", "short")
-                .series(
-                    increase(&p::LOAD_FAILURES, &["model", "version", "reason"]),
-                    "{{model}} {{version}} {{reason}}",
-                )
-                .from(&[(1.0, "red")])
-                .sized(12, 8),
-            Panel::bars(
-                "Conversion checks",
-                "Pairing, hash and golden-sample checks over the time range, by result.",
-                "short",
-            )
-            .series(
-                increase(&p::CONVERSION_CHECKS, &["model", "version", "outcome"]),
-                "{{model}} {{version}} {{outcome}}",
-            )
-            .sized(12, 8),
         ],
     )
 }
