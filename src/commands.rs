@@ -64,7 +64,8 @@ where
 
 fn start_log(loaded: &Loaded) -> anyhow::Result<()> {
     let log = &loaded.raw.log;
-    host::logs::init(log.format, &log.filter).map_err(|error| exit::Usage(format!("log.filter: {error}")).into())
+    host::logs::init(log.format, &log.filter, log.audit_file.as_deref())
+        .map_err(|error| exit::Usage(format!("log: {error}")).into())
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {

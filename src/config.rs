@@ -74,11 +74,13 @@ pub struct RawLog {
     pub format: host::logs::Format,
     /// As in `info,inference_proxy=debug`.
     pub filter: String,
+    /// Audit lines are appended to this file too, as JSON; relative to `data_dir`.
+    pub audit_file: Option<PathBuf>,
 }
 
 impl Default for RawLog {
     fn default() -> Self {
-        Self { format: host::logs::Format::default(), filter: "info,ort=warn".into() }
+        Self { format: host::logs::Format::default(), filter: "info,ort=warn".into(), audit_file: None }
     }
 }
 

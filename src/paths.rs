@@ -18,6 +18,7 @@ pub fn resolve(raw: &mut RawConfig, folder: &Path) {
     for baseline in raw.analyzer.baselines.values_mut() {
         from(folder, &mut baseline.file);
     }
+    raw.log.audit_file.iter_mut().for_each(|path| from(&raw.data_dir, path));
     from(&raw.data_dir, &mut raw.store.data_dir);
     from(&raw.data_dir, &mut raw.collector.log.dir);
 }

@@ -4,6 +4,7 @@
 //! registry, the clock, the listener and the shutdown token are values that `main` makes and hands on.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod audit;
 pub mod clock;
 pub mod config;
 pub mod edge;
