@@ -211,6 +211,8 @@ fn number(data: &Data, index: usize) -> Option<f64> {
         Data::Int16(v) => v.get(index).map(|&x| x.into()),
         Data::Int32(v) => v.get(index).map(|&x| x.into()),
         Data::Int64(v) => v.get(index).map(|&x| x as f64),
+        Data::Fp16(v) => v.get(index).map(|&x| x.into()),
+        Data::Bf16(v) => v.get(index).map(|&x| x.into()),
         Data::Fp32(v) => v.get(index).map(|&x| x.into()),
         Data::Fp64(v) => v.get(index).copied(),
         Data::Bytes(_) => None,

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 
 use crate::error::ApiError;
-use crate::model::{Answer, Catalog, Input, Version};
+use crate::model::{Answer, Catalog, Input, Urgency, Version};
 use crate::observe::{Notes, Observer};
 
 /// What the edge holds; one for all requests.
@@ -52,8 +52,8 @@ pub struct Asked<'a> {
     pub input: Input,
     /// What the client says about it; kept with the content, and never read.
     pub parameters: Map<String, Value>,
-    /// Until when.
-    pub deadline: Deadline,
+    /// Until when, and before whom.
+    pub urgency: Urgency,
 }
 
 /// The version that a path names; noted, be it found or not.
@@ -109,10 +109,10 @@ pub async fn off_thread<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> 
 
 /// Runs a request; what was asked and answered is noted.
 pub async fn run(notes: &Notes, asked: Asked<'_>) -> Result<Arc<Answer>, ApiError> {
-    let Asked { version, input, parameters, deadline } = asked;
+    let Asked { version, input, parameters, urgency } = asked;
     let input = Arc::new(input);
     notes.asked(&input, parameters);
-    let answer = Arc::new(version.run(input.as_ref().clone(), deadline.0).await?);
+    let answer = Arc::new(version.run(input.as_ref().clone(), urgency).await?);
     notes.answered(&answer);
     Ok(answer)
 }

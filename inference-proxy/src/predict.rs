@@ -80,7 +80,7 @@ pub async fn predict(
         return Err(ApiError::invalid("takes_no_text", sentence));
     }
     let (texts, parameters) = handle::off_thread(body.len(), move || texts(&body)).await?;
-    let asked = Asked { version: &version, input: Input::Texts(texts), parameters, deadline };
+    let asked = Asked { version: &version, input: Input::Texts(texts), parameters, urgency: deadline.0.into() };
     let answer = handle::run(&notes, asked).await?;
     Ok(Json(respond(id, &version, &answer, arrived.elapsed().as_secs_f64() * 1e3)))
 }

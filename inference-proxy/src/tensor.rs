@@ -1,5 +1,7 @@
 //! Tensors as the protocol and the sessions both understand them: a name, a shape and flat data in row-major order.
 
+use half::{bf16, f16};
+
 /// A named tensor. `data.len()` equals the product of `shape`: [`Tensor::new`] is the only way to make one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tensor {
@@ -21,6 +23,8 @@ pub enum Data {
     Int16(Vec<i16>),
     Int32(Vec<i32>),
     Int64(Vec<i64>),
+    Fp16(Vec<f16>),
+    Bf16(Vec<bf16>),
     Fp32(Vec<f32>),
     Fp64(Vec<f64>),
     /// UTF-8 strings; the protocol's `BYTES`.
@@ -92,6 +96,8 @@ impl Data {
             Self::Int16(v) => v.len(),
             Self::Int32(v) => v.len(),
             Self::Int64(v) => v.len(),
+            Self::Fp16(v) => v.len(),
+            Self::Bf16(v) => v.len(),
             Self::Fp32(v) => v.len(),
             Self::Fp64(v) => v.len(),
             Self::Bytes(v) => v.len(),
@@ -117,6 +123,8 @@ impl Data {
             Self::Int16(_) => "INT16",
             Self::Int32(_) => "INT32",
             Self::Int64(_) => "INT64",
+            Self::Fp16(_) => "FP16",
+            Self::Bf16(_) => "BF16",
             Self::Fp32(_) => "FP32",
             Self::Fp64(_) => "FP64",
             Self::Bytes(_) => "BYTES",

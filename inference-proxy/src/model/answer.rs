@@ -1,7 +1,7 @@
 //! What goes into a model and what comes out of it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use contract::wire::{Prediction, Timings};
 
@@ -16,6 +16,21 @@ pub enum Input {
     Texts(Vec<String>),
     /// Tensors by name; items along the first axis where the model has a dynamic one.
     Tensors(Vec<Tensor>),
+}
+
+/// How soon a request must be answered, and before whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Urgency {
+    /// When nobody waits for the answer any more.
+    pub deadline: Instant,
+    /// As the protocol orders them: 1 goes first, larger numbers later; 0 is what was not said.
+    pub priority: u64,
+}
+
+impl From<Instant> for Urgency {
+    fn from(deadline: Instant) -> Self {
+        Self { deadline, priority: 0 }
+    }
 }
 
 /// What a model answered to one request.

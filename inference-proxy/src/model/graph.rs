@@ -119,8 +119,8 @@ fn check_class_output(output: &TensorSpec) -> Result<(), String> {
     if shape.len() != 2 {
         return Err(format!("output '{name}' has shape {shape:?}, and a classification needs [items, classes]"));
     }
-    if !matches!(*datatype, "FP32" | "FP64") {
-        return Err(format!("output '{name}' is {datatype}, and scores are FP32 or FP64"));
+    if !matches!(*datatype, "FP16" | "BF16" | "FP32" | "FP64") {
+        return Err(format!("output '{name}' is {datatype}, and scores are floats"));
     }
     Ok(())
 }

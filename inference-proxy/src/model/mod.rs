@@ -34,7 +34,7 @@ mod validate;
 mod values;
 mod version;
 
-pub use answer::{Answer, Classes, Input, RunError, TextStats};
+pub use answer::{Answer, Classes, Input, RunError, TextStats, Urgency};
 pub use catalog::{Catalog, IndexEntry, LoadError, LookupError, OpenError};
 pub use config::{ModelsConfig, RawModelsConfig};
 pub use metadata::{Metadata, Task, TensorSpec};

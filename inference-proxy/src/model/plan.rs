@@ -157,8 +157,10 @@ impl Plan {
         let values: Vec<f32> = match output.data() {
             Data::Fp32(values) => values.clone(),
             Data::Fp64(values) => values.iter().map(|&x| x as f32).collect(),
+            Data::Fp16(values) => values.iter().map(|x| x.to_f32()).collect(),
+            Data::Bf16(values) => values.iter().map(|x| x.to_f32()).collect(),
             other => {
-                return Err(format!("output '{}' is {}, and scores are FP32 or FP64", output.name(), other.datatype()));
+                return Err(format!("output '{}' is {}, and scores are floats", output.name(), other.datatype()));
             }
         };
         values.chunks_exact(width.max(1)).map(|row| classes.scores(output.name(), row)).collect()

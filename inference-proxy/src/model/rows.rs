@@ -60,7 +60,7 @@ macro_rules! each_datatype {
         }
     };
 }
-each_datatype!(Bool, Uint8, Uint16, Uint32, Uint64, Int8, Int16, Int32, Int64, Fp32, Fp64, Bytes);
+each_datatype!(Bool, Uint8, Uint16, Uint32, Uint64, Int8, Int16, Int32, Int64, Fp16, Bf16, Fp32, Fp64, Bytes);
 
 /// Bytes that the values hold.
 pub(crate) fn bytes(data: &Data) -> usize {
@@ -70,6 +70,8 @@ pub(crate) fn bytes(data: &Data) -> usize {
         Data::Int8(v) => v.len(),
         Data::Uint16(v) => 2 * v.len(),
         Data::Int16(v) => 2 * v.len(),
+        Data::Fp16(v) => 2 * v.len(),
+        Data::Bf16(v) => 2 * v.len(),
         Data::Uint32(v) => 4 * v.len(),
         Data::Int32(v) => 4 * v.len(),
         Data::Fp32(v) => 4 * v.len(),
@@ -83,6 +85,8 @@ pub(crate) fn bytes(data: &Data) -> usize {
 /// Position of the first value that is NaN or infinite, with how it reads.
 pub(crate) fn first_non_finite(data: &Data) -> Option<(usize, f64)> {
     match data {
+        Data::Fp16(v) => v.iter().position(|x| !x.is_finite()).map(|i| (i, f64::from(v[i]))),
+        Data::Bf16(v) => v.iter().position(|x| !x.is_finite()).map(|i| (i, f64::from(v[i]))),
         Data::Fp32(v) => v.iter().position(|x| !x.is_finite()).map(|i| (i, f64::from(v[i]))),
         Data::Fp64(v) => v.iter().position(|x| !x.is_finite()).map(|i| (i, v[i])),
         _ => None,

@@ -508,3 +508,48 @@ async fn metrics_tell_what_happened() {
         assert!(house.has_metric(line), "no {line} in\n{}", house.registry.render());
     }
 }
+
+#[tokio::test]
+async fn every_datatype_goes_through_the_session_and_comes_back() {
+    let house = House::ready(&["types/1"], "").await;
+    let version = house.catalog.primary("types").unwrap();
+    let metadata = version.metadata();
+    assert_eq!(metadata.inputs.len(), 14);
+    for items in [1, 3] {
+        let given: Vec<Tensor> = metadata
+            .inputs
+            .iter()
+            .map(|spec| Tensor::new(&spec.name, vec![items, 2], extremes(spec.datatype, 2 * items)).unwrap())
+            .collect();
+        let answer = version.run(Input::Tensors(given.clone()), soon()).await.unwrap();
+        for (given, got) in given.iter().zip(&answer.outputs) {
+            assert_eq!(got.name(), format!("{}_out", given.name()));
+            assert_eq!((got.shape(), got.data()), (given.shape(), given.data()));
+        }
+    }
+}
+
+/// The datatype's least and largest value in turns.
+fn extremes(datatype: &str, count: usize) -> Data {
+    use half::{bf16, f16};
+    fn turns<T: Clone>(pair: [T; 2], count: usize) -> Vec<T> {
+        pair.into_iter().cycle().take(count).collect()
+    }
+    match datatype {
+        "BOOL" => Data::Bool(turns([false, true], count)),
+        "UINT8" => Data::Uint8(turns([0, u8::MAX], count)),
+        "UINT16" => Data::Uint16(turns([0, u16::MAX], count)),
+        "UINT32" => Data::Uint32(turns([0, u32::MAX], count)),
+        "UINT64" => Data::Uint64(turns([0, u64::MAX], count)),
+        "INT8" => Data::Int8(turns([i8::MIN, i8::MAX], count)),
+        "INT16" => Data::Int16(turns([i16::MIN, i16::MAX], count)),
+        "INT32" => Data::Int32(turns([i32::MIN, i32::MAX], count)),
+        "INT64" => Data::Int64(turns([i64::MIN, i64::MAX], count)),
+        "FP16" => Data::Fp16(turns([f16::MIN, f16::MIN_POSITIVE], count)),
+        "BF16" => Data::Bf16(turns([bf16::MIN, bf16::MIN_POSITIVE], count)),
+        "FP32" => Data::Fp32(turns([f32::MIN, f32::MIN_POSITIVE], count)),
+        "FP64" => Data::Fp64(turns([f64::MIN, f64::MIN_POSITIVE], count)),
+        "BYTES" => Data::Bytes(turns([String::new(), "naïve \u{1F980}".to_owned()], count)),
+        other => panic!("{other} is no datatype"),
+    }
+}

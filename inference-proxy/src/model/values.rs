@@ -7,7 +7,7 @@ use crate::tensor::{Data, Tensor};
 
 use super::metadata::TensorSpec;
 
-/// The protocol's name of a datatype; `None` for those that are not served (16-bit floats, complex numbers).
+/// The protocol's name of a datatype; `None` for those that are not served (8-bit floats, 4-bit and complex numbers).
 fn datatype(kind: TensorElementType) -> Option<&'static str> {
     Some(match kind {
         TensorElementType::Bool => "BOOL",
@@ -19,6 +19,8 @@ fn datatype(kind: TensorElementType) -> Option<&'static str> {
         TensorElementType::Int16 => "INT16",
         TensorElementType::Int32 => "INT32",
         TensorElementType::Int64 => "INT64",
+        TensorElementType::Float16 => "FP16",
+        TensorElementType::Bfloat16 => "BF16",
         TensorElementType::Float32 => "FP32",
         TensorElementType::Float64 => "FP64",
         TensorElementType::String => "BYTES",
@@ -70,6 +72,8 @@ pub(crate) fn to_value(tensor: Tensor) -> Result<DynValue, String> {
         Data::Int16(v) => OrtTensor::from_array((shape, v)).map(OrtTensor::into_dyn),
         Data::Int32(v) => OrtTensor::from_array((shape, v)).map(OrtTensor::into_dyn),
         Data::Int64(v) => OrtTensor::from_array((shape, v)).map(OrtTensor::into_dyn),
+        Data::Fp16(v) => OrtTensor::from_array((shape, v)).map(OrtTensor::into_dyn),
+        Data::Bf16(v) => OrtTensor::from_array((shape, v)).map(OrtTensor::into_dyn),
         Data::Fp32(v) => OrtTensor::from_array((shape, v)).map(OrtTensor::into_dyn),
         Data::Fp64(v) => OrtTensor::from_array((shape, v)).map(OrtTensor::into_dyn),
         Data::Bytes(v) => OrtTensor::from_string_array((shape, v.as_slice())).map(OrtTensor::into_dyn),
@@ -99,6 +103,8 @@ pub(crate) fn from_value(name: &str, value: &DynValue) -> Result<Tensor, String>
         TensorElementType::Int16 => copy!(Int16, i16),
         TensorElementType::Int32 => copy!(Int32, i32),
         TensorElementType::Int64 => copy!(Int64, i64),
+        TensorElementType::Float16 => copy!(Fp16, half::f16),
+        TensorElementType::Bfloat16 => copy!(Bf16, half::bf16),
         TensorElementType::Float32 => copy!(Fp32, f32),
         TensorElementType::Float64 => copy!(Fp64, f64),
         TensorElementType::String => {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use contract::wire::Timings;
 use tokio::sync::oneshot;
 
-use super::answer::{Answer, Input, RunError, TextStats};
+use super::answer::{Answer, Input, RunError, TextStats, Urgency};
 use super::batch::Job;
 use super::graph::TEXT;
 use super::metadata::Metadata;
@@ -80,12 +80,13 @@ impl Version {
         &self.parts.metadata
     }
 
-    /// Runs one request and waits for its answer, at the latest until `deadline`. Dropping the future cancels what
+    /// Runs one request and waits for its answer, at the latest until its deadline. Dropping the future cancels what
     /// is still queued.
     ///
     /// # Errors
     /// [`RunError`], with a sentence for the client.
-    pub async fn run(&self, input: Input, deadline: Instant) -> Result<Answer, RunError> {
+    pub async fn run(&self, input: Input, urgency: impl Into<Urgency>) -> Result<Answer, RunError> {
+        let Urgency { deadline, .. } = urgency.into();
         if Instant::now() >= deadline {
             return Err(RunError::Deadline);
         }

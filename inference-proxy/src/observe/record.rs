@@ -173,7 +173,7 @@ fn input_bytes(input: &Input) -> usize {
 fn tensor_bytes(tensor: &Tensor) -> usize {
     let width = match tensor.data() {
         Data::Bool(_) | Data::Uint8(_) | Data::Int8(_) => 1,
-        Data::Uint16(_) | Data::Int16(_) => 2,
+        Data::Uint16(_) | Data::Int16(_) | Data::Fp16(_) | Data::Bf16(_) => 2,
         Data::Uint32(_) | Data::Int32(_) | Data::Fp32(_) => 4,
         Data::Uint64(_) | Data::Int64(_) | Data::Fp64(_) => 8,
         Data::Bytes(texts) => return texts.iter().map(|text| HANDLE_BYTES + text.len()).sum(),

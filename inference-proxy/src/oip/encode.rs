@@ -46,6 +46,8 @@ impl Serialize for Values<'_> {
             Data::Int16(v) => all(v, serializer),
             Data::Int32(v) => all(v, serializer),
             Data::Int64(v) => all(v, serializer),
+            Data::Fp16(v) => serializer.collect_seq(v.iter().map(|x| x.to_f32())),
+            Data::Bf16(v) => serializer.collect_seq(v.iter().map(|x| x.to_f32())),
             Data::Fp32(v) => all(v, serializer),
             Data::Fp64(v) => all(v, serializer),
             Data::Bytes(v) => all(v, serializer),
@@ -121,6 +123,8 @@ fn add_classes(answer: &Answer, metadata: &Metadata, available: &mut Vec<Tensor>
 
 fn is_finite(data: &Data) -> bool {
     match data {
+        Data::Fp16(values) => values.iter().all(|x| x.is_finite()),
+        Data::Bf16(values) => values.iter().all(|x| x.is_finite()),
         Data::Fp32(values) => values.iter().all(|x| x.is_finite()),
         Data::Fp64(values) => values.iter().all(|x| x.is_finite()),
         _ => true,

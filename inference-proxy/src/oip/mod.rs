@@ -53,7 +53,7 @@ pub async fn infer(
     let body = handle::body(request, edge.max_body_bytes).await?;
     let decode::InferRequest { id, inputs, outputs: wanted, parameters } =
         handle::off_thread(body.len(), move || decode::decode(&body)).await?;
-    let asked = Asked { version: &version, input: Input::Tensors(inputs), parameters, deadline };
+    let asked = Asked { version: &version, input: Input::Tensors(inputs), parameters, urgency: deadline.0.into() };
     let answer = handle::run(&notes, asked).await?;
     let outputs = encode::outputs(&answer, version.metadata(), &wanted)?;
     Ok(respond(&version, id, &outputs))
