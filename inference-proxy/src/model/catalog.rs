@@ -195,8 +195,9 @@ impl Catalog {
             match version {
                 Some(version) => inner.load_version(&model, &version).await,
                 None => {
-                    inner.load_primary(&model).await?;
-                    inner.load_shadows(&model).await
+                    let primary = inner.load_primary(&model).await;
+                    let shadows = inner.load_shadows(&model).await;
+                    primary.and(shadows)
                 }
             }
         });
@@ -269,17 +270,36 @@ impl Inner {
         }
     }
 
+    /// Loads the most wanted version. Where that is refused and nothing serves, the next best takes its place, and the
+    /// refusal is told all the same.
     async fn load_primary(self: &Arc<Self>, model: &str) -> Result<(), LoadError> {
-        let candidates = self.shelf().candidates(model)?;
-        let why = format!("there is no folder {}/<version>", self.config.models_dir.join(model).display());
-        let mut last = Err(LookupError::NotReady { model: model.to_owned(), version: None, why }.into());
+        let mut candidates = self.shelf().candidates(model)?.into_iter();
+        let Some(wanted) = candidates.next() else {
+            let why = format!("there is no folder {}/<version>", self.config.models_dir.join(model).display());
+            return Err(LookupError::NotReady { model: model.to_owned(), version: None, why }.into());
+        };
+        let Err(refused) = self.load_version(model, &wanted).await else { return Ok(()) };
         for version in candidates {
-            last = self.load_version(model, &version).await;
-            if last.is_ok() {
+            if self.shelf().primary(model).is_ok() {
                 break;
             }
+            // Why this one was refused, too, stands in its state.
+            let _refused = self.load_version(model, &version).await;
         }
-        last
+        Err(self.with_what_serves(refused))
+    }
+
+    fn with_what_serves(&self, refused: LoadError) -> LoadError {
+        match refused {
+            LoadError::Refused { model, version, why } => {
+                let why = match self.shelf().primary(&model) {
+                    Ok(serves) => format!("{why}; version '{}' serves", serves.version()),
+                    Err(_) => why,
+                };
+                LoadError::Refused { model, version, why }
+            }
+            other => other,
+        }
     }
 
     /// Loads all shadows; the error is the last one's.
@@ -322,7 +342,8 @@ impl Inner {
     async fn bring_up(&self, model: &str, version: &str, role: Role) -> Result<Arc<Version>, LoadError> {
         let order = self.order(model, version, role)?;
         if self.shelf().version(model, version).is_err() {
-            self.shelf().set(model, version, role, State::Loading);
+            let shelf = self.shelf();
+            shelf.set(model, version, shelf.role_unless_it_serves(model, version), State::Loading);
         }
         let task = tokio::task::spawn_blocking(move || load::load(&order));
         let panicked = |_| Err(Refusal { reason: "panic", why: "the load panicked".to_owned() });

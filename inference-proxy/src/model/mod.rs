@@ -24,6 +24,7 @@ mod rows;
 mod runtime;
 mod session;
 mod shelf;
+mod stats;
 mod status;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -39,5 +40,6 @@ pub use catalog::{Catalog, IndexEntry, LoadError, LookupError, OpenError};
 pub use config::{ModelsConfig, RawModelsConfig};
 pub use metadata::{Metadata, Task, TensorSpec};
 pub use pairing::{Check, CheckResult, Report, verify};
+pub use stats::{Parts as RunParts, Span, Statistics};
 pub use status::{Role, State};
 pub use version::Version;

@@ -14,6 +14,7 @@ use super::batch::Batch;
 use super::plan::Work;
 use super::queue::{Done, Pending, Queue};
 use super::session::{Engine, EngineFactory};
+use super::stats::{Compute, Stats};
 
 /// Threads that run batches until their queue is closed and empty.
 #[derive(Debug)]
@@ -75,7 +76,7 @@ impl SessionThread {
             self.queue.metrics.batch(rows, batch.padding);
             let started = Instant::now();
             // What a panic drops are the reply channels, and that is how the requests hear of it.
-            let outcome = catch_unwind(AssertUnwindSafe(|| run(&mut self.engine, batch)));
+            let outcome = catch_unwind(AssertUnwindSafe(|| run(&mut self.engine, &self.queue.stats, batch)));
             let took = started.elapsed();
             self.queue.metrics.busy(took.as_secs_f64());
             self.queue.finished(padded, took);
@@ -123,15 +124,25 @@ impl SessionThread {
     }
 }
 
+/// When a run began, what it took, and how many items it had.
+#[derive(Clone, Copy)]
+struct Ran {
+    started: Instant,
+    took: Duration,
+    compute: Compute,
+    items: usize,
+}
+
 /// Runs a batch and answers everybody in it. The error is the session's, whoever caused it.
-fn run(engine: &mut Engine, batch: Batch<Pending>) -> Result<(), String> {
+fn run(engine: &mut Engine, stats: &Stats, batch: Batch<Pending>) -> Result<(), String> {
     let started = Instant::now();
     let pending: Vec<Pending> = batch.jobs.into_iter().map(|job| job.load).collect();
     let works: Vec<&Work> = pending.iter().map(|p| &p.work).collect();
     match engine.run(&works) {
         Ok(shares) => {
-            let infer = started.elapsed();
-            pending.into_iter().zip(shares).for_each(|(p, share)| answer(p, share, started, infer, batch.rows));
+            let ran = Ran { started, took: started.elapsed(), compute: engine.took(), items: batch.rows };
+            stats.executed(ran.items, ran.compute);
+            pending.into_iter().zip(shares).for_each(|(p, share)| answer(p, share, ran));
             Ok(())
         }
         Err(why) if pending.len() == 1 => {
@@ -139,31 +150,30 @@ fn run(engine: &mut Engine, batch: Batch<Pending>) -> Result<(), String> {
             Err(why)
         }
         Err(why) => {
-            pending.into_iter().for_each(|p| run_alone(engine, p));
+            pending.into_iter().for_each(|p| run_alone(engine, stats, p));
             Err(why)
         }
     }
 }
 
-fn run_alone(engine: &mut Engine, pending: Pending) {
+fn run_alone(engine: &mut Engine, stats: &Stats, pending: Pending) {
     let started = Instant::now();
-    let rows = pending.work.rows();
+    let items = pending.work.rows();
     match engine.run(&[&pending.work]).map(|mut shares| shares.pop()) {
-        Ok(Some(share)) => answer(pending, share, started, started.elapsed(), rows),
+        Ok(Some(share)) => {
+            let ran = Ran { started, took: started.elapsed(), compute: engine.took(), items };
+            stats.executed(items, ran.compute);
+            answer(pending, share, ran);
+        }
         Ok(None) => refuse(pending, "the session gave nothing"),
         Err(why) => refuse(pending, &why),
     }
 }
 
-fn answer(
-    pending: Pending,
-    share: Result<Vec<crate::tensor::Tensor>, String>,
-    started: Instant,
-    infer: Duration,
-    batch: usize,
-) {
+fn answer(pending: Pending, share: Result<Vec<crate::tensor::Tensor>, String>, ran: Ran) {
+    let Ran { started, took: infer, compute, items: batch } = ran;
     let queue = started.saturating_duration_since(pending.since);
-    let reply = share.map(|outputs| Done { outputs, queue, infer, batch }).map_err(RunError::BadOutput);
+    let reply = share.map(|outputs| Done { outputs, queue, infer, compute, batch }).map_err(RunError::BadOutput);
     // Nobody waits any more where the client left while the batch ran.
     let _gone = pending.reply.send(reply);
 }

@@ -13,6 +13,7 @@ use super::batch::{Batch, Batcher, Job, Load, Next, Policy};
 use super::config::QueueLimits;
 use super::metrics::VersionMetrics;
 use super::plan::Work;
+use super::stats::{Compute, Stats};
 use crate::tensor::Tensor;
 
 /// A version's queue.
@@ -21,6 +22,7 @@ pub(crate) struct Queue {
     inner: Mutex<Inner>,
     wake: Condvar,
     pub(crate) metrics: VersionMetrics,
+    pub(crate) stats: Stats,
 }
 
 #[derive(Debug)]
@@ -54,6 +56,8 @@ pub(crate) struct Done {
     pub(crate) queue: Duration,
     /// How long its batch ran.
     pub(crate) infer: Duration,
+    /// The parts of that run.
+    pub(crate) compute: Compute,
     /// Items in that batch.
     pub(crate) batch: usize,
 }
@@ -77,7 +81,7 @@ impl Queue {
     pub(crate) fn new(policy: Policy, limits: QueueLimits, sessions: usize, metrics: VersionMetrics) -> Arc<Self> {
         let batcher = Batcher::new(policy, limits);
         let inner = Inner { batcher, closed: false, running: 0, live: sessions, trouble: None, pace: 0.0 };
-        Arc::new(Self { inner: Mutex::new(inner), wake: Condvar::new(), metrics })
+        Arc::new(Self { inner: Mutex::new(inner), wake: Condvar::new(), metrics, stats: Stats::default() })
     }
 
     /// Refuses a request of more items than may ever wait: asked before the work of preparing them is done.

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use ort::session::{Session, SessionInputValue};
 
@@ -10,6 +11,7 @@ use crate::tensor::Tensor;
 
 use super::plan::{Feed, Plan, Work};
 use super::runtime::{Runtime, SessionOptions};
+use super::stats::Compute;
 use super::{rows, values};
 
 /// A session that can run works of its plan.
@@ -17,6 +19,7 @@ use super::{rows, values};
 pub(crate) struct Engine {
     session: Session,
     plan: Arc<Plan>,
+    took: Compute,
 }
 
 /// Makes engines of one graph, tried before they are given out.
@@ -56,11 +59,16 @@ impl EngineFactory {
 
 impl Engine {
     pub(crate) fn new(session: Session, plan: Arc<Plan>) -> Self {
-        Self { session, plan }
+        Self { session, plan, took: Compute::default() }
     }
 
     pub(crate) fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// The parts of the last run that succeeded.
+    pub(crate) fn took(&self) -> Compute {
+        self.took
     }
 
     /// The session, for another plan.
@@ -71,6 +79,7 @@ impl Engine {
     /// Runs works together. The outer error is the session's and everybody's; an inner one is that of a single
     /// work's output.
     pub(crate) fn run(&mut self, works: &[&Work]) -> Result<Vec<Result<Vec<Tensor>, String>>, String> {
+        let started = Instant::now();
         let inputs = assemble(&self.plan.feed, works)?;
         let named: Result<Vec<(Cow<'_, str>, SessionInputValue<'_>)>, String> = inputs
             .into_iter()
@@ -79,7 +88,10 @@ impl Engine {
                 Ok((Cow::Owned(name), values::to_value(tensor)?.into()))
             })
             .collect();
-        let found = self.session.run(named?).map_err(|error| error.to_string())?;
+        let named = named?;
+        let assembled = Instant::now();
+        let found = self.session.run(named).map_err(|error| error.to_string())?;
+        let ran = Instant::now();
         let read = |name: &String| match found.get(name) {
             Some(value) => values::from_value(name, value),
             None => Err(format!("the session gave no output '{name}'")),
@@ -94,7 +106,10 @@ impl Engine {
             start += rows;
             share
         };
-        Ok(works.iter().map(share).collect())
+        let shares = works.iter().map(share).collect();
+        let (input, infer, output) = (assembled - started, ran - assembled, ran.elapsed());
+        self.took = Compute { input, infer, output };
+        Ok(shares)
     }
 }
 

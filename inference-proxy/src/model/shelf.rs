@@ -195,7 +195,19 @@ impl Shelf {
         if let Ok(slot) = self.slot(model, version)
             && slot.version.is_none()
         {
-            self.set(model, version, slot.status.role(), State::Failed { why: why.to_owned() });
+            let role = self.role_unless_it_serves(model, version);
+            self.set(model, version, role, State::Failed { why: why.to_owned() });
+        }
+    }
+
+    /// The role of a version that does not serve: primary only where it answers once it does, and nobody else may.
+    pub(crate) fn role_unless_it_serves(&self, model: &str, version: &str) -> Role {
+        let Ok(entry) = self.entry(model) else { return Role::Spare };
+        let first = entry.primary.as_ref().or(entry.config.primary.as_ref());
+        match self.role(model, version) {
+            Ok(Role::Primary) if first.is_none_or(|first| first != version) => Role::Spare,
+            Ok(role) => role,
+            Err(_) => Role::Spare,
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::testing::{House, fixtures, onnxruntime, soon, texts};
-use super::{Answer, CheckResult, Input, LoadError, LookupError, Role, RunError, State, Version, verify};
+use super::{Answer, CheckResult, Input, LoadError, LookupError, Role, RunError, State, Statistics, Version, verify};
 use crate::tensor::{Data, Tensor};
 
 fn tensor(name: &str, shape: &[usize], data: Data) -> Input {
@@ -395,12 +395,23 @@ async fn without_a_word_from_the_operator_the_highest_sound_version_answers() {
     let house = House::open(&["router/1", "router/2"], "");
     super::testing::copy(&house.path("router/2"), &house.path("router/10"));
     house.edit("router/10/config.json", "billing", "bills");
-    house.catalog.load("router", None).await.unwrap();
-    assert_eq!(house.catalog.versions("router").unwrap(), ["1", "2", "10"]);
-    assert_eq!(house.catalog.primary("router").unwrap().version(), "2");
-    let states: Vec<_> = house.catalog.states().into_iter().map(|entry| (entry.version, entry.state)).collect();
-    assert_eq!(states[0], ("1".to_owned(), State::Unloaded));
-    assert!(matches!(states[2].1, State::Failed { .. }));
+    for _ in 0..2 {
+        // The wanted version is refused, and whoever asked for it is told so though another serves in its place.
+        match house.catalog.load("router", None).await {
+            Err(LoadError::Refused { version, why, .. }) => {
+                assert_eq!(version, "10");
+                assert!(why.ends_with("; version '2' serves"), "{why}");
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(house.catalog.versions("router").unwrap(), ["1", "2", "10"]);
+        assert_eq!(house.catalog.primary("router").unwrap().version(), "2");
+        let states: Vec<_> = house.catalog.states().into_iter().map(|entry| (entry.role, entry.state)).collect();
+        assert_eq!(states[..2], [(Role::Spare, State::Unloaded), (Role::Primary, State::Ready)]);
+        assert!(matches!(states[2], (Role::Spare, State::Failed { .. })), "one version is primary: {states:?}");
+    }
+    let label = "driftline_model_version_state{model=\"router\",role=\"primary\",state=\"failed\",version=\"10\"}";
+    assert!(!house.registry.render().contains(label), "{}", house.registry.render());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -507,6 +518,24 @@ async fn metrics_tell_what_happened() {
     ] {
         assert!(house.has_metric(line), "no {line} in\n{}", house.registry.render());
     }
+}
+
+#[tokio::test]
+async fn statistics_count_requests_and_runs() {
+    let house = House::ready(&["lookup/1"], "").await;
+    let version = house.catalog.primary("lookup").unwrap();
+    assert_eq!(version.statistics(), Statistics::default(), "warm-up is nobody's request");
+    let rows = |rows: &[i64]| tensor("row", &[rows.len()], Data::Int64(rows.to_vec()));
+    version.run(rows(&[0, 1, 2]), soon()).await.unwrap();
+    version.run(rows(&[3]), soon()).await.unwrap();
+    assert!(matches!(version.run(rows(&[99]), soon()).await, Err(RunError::Failed(_))));
+    assert!(matches!(version.run(steps(1), soon()).await, Err(RunError::Invalid(_))));
+    let counts = version.statistics();
+    assert_eq!((counts.inferences, counts.executions), (4, 2));
+    assert_eq!((counts.success.count, counts.fail.count, counts.queue.count), (2, 1, 2));
+    assert!(counts.compute.infer.ns > 0 && counts.success.ns > counts.compute.infer.ns, "{counts:?}");
+    assert_eq!(counts.batches.keys().copied().collect::<Vec<_>>(), [1, 3]);
+    assert_eq!(counts.batches[&3].infer.count, 1);
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use super::metadata::Metadata;
 use super::plan::{Feed, Plan, Work};
 use super::pool::Pool;
 use super::queue::{Done, Queue, Reply};
+use super::stats::{Compute, Served, Statistics};
 use super::status::{Role, State, Status};
 use super::text::{EncodeError, Encoded, TextEncoder};
 use super::{rows, validate};
@@ -86,16 +87,29 @@ impl Version {
     /// # Errors
     /// [`RunError`], with a sentence for the client.
     pub async fn run(&self, input: Input, urgency: impl Into<Urgency>) -> Result<Answer, RunError> {
-        let Urgency { deadline, .. } = urgency.into();
+        let counted = self.parts.queue.stats.begin();
+        counted.end(self.attempt(input, urgency.into()).await)
+    }
+
+    async fn attempt(&self, input: Input, urgency: Urgency) -> Result<(Answer, Served), RunError> {
+        let Urgency { deadline, .. } = urgency;
         if Instant::now() >= deadline {
             return Err(RunError::Deadline);
         }
         let Prepared { works, texts, tokenize } = self.prepare(input, deadline).await?;
+        let items = works.iter().map(|job| job.rows).sum();
         // The ticket takes out of the queue what still waits when this future ends, however it ends.
         let (_ticket, replies) = self.parts.queue.submit(works)?;
         let answers = tokio::time::timeout_at(deadline.into(), gather(replies));
         let done = answers.await.map_err(|_| RunError::Deadline)??;
-        self.answer(&done, texts, tokenize)
+        let answer = self.answer(&done, texts, tokenize)?;
+        Ok((answer, served(items, &done)))
+    }
+
+    /// What it has done since it was loaded.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        self.parts.queue.stats.snapshot()
     }
 
     /// When its state last changed, milliseconds since the Unix epoch.
@@ -195,6 +209,17 @@ impl Version {
         };
         Ok(Answer { outputs, classes, texts, timings })
     }
+}
+
+/// Of a request whose items ran in several batches, the longest of each.
+fn served(items: usize, done: &[Done]) -> Served {
+    let longest = |of: fn(&Done) -> Duration| done.iter().map(of).max().unwrap_or_default();
+    let compute = Compute {
+        input: longest(|d| d.compute.input),
+        infer: longest(|d| d.compute.infer),
+        output: longest(|d| d.compute.output),
+    };
+    Served { items, queue: longest(|d| d.queue), compute }
 }
 
 fn micros(duration: Duration) -> u64 {
