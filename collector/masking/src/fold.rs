@@ -1,6 +1,6 @@
 //! A text as the recognizers see it: ASCII digits and punctuation, single spaces, nothing invisible.
 //!
-//! Each folded byte remembers which bytes of the original it stands for, so that what is found is replaced there.
+//! What folding changed is remembered, so that what is found in the folded text is replaced in the original.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -9,66 +9,127 @@ use std::ops::Range;
 pub(crate) struct Folded<'a> {
     /// What is searched.
     pub text: Cow<'a, str>,
-    /// For each byte of `text`, where its character begins in the original and where it ends; empty: the same bytes.
-    origin: Vec<(u32, u32)>,
+    /// What folding changed.
+    pub changes: Changes,
 }
 
-impl Folded<'_> {
-    /// The bytes of the original that a range of folded bytes stands for.
+/// The stretches in which a text differs from what it was made from, in order; between them the bytes are the same.
+#[derive(Default)]
+pub(crate) struct Changes(Vec<Change>);
+
+/// Bytes of the new text, and the bytes of the original they stand for.
+struct Change {
+    new: Range<usize>,
+    original: Range<usize>,
+}
+
+impl Changes {
+    /// Notes the next change.
+    pub fn push(&mut self, new: Range<usize>, original: Range<usize>) {
+        self.0.push(Change { new, original });
+    }
+
+    /// The bytes of the original that a range of the new text stands for.
     pub fn original(&self, range: &Range<usize>) -> Range<usize> {
-        match (self.origin.get(range.start), range.end.checked_sub(1).and_then(|last| self.origin.get(last))) {
-            (Some(first), Some(last)) => first.0 as usize..last.1 as usize,
-            _ => range.clone(),
-        }
+        let start = match self.before(range.start) {
+            Some(change) if range.start < change.new.end => change.original.start,
+            Some(change) => range.start - change.new.end + change.original.end,
+            None => range.start,
+        };
+        // the end lies behind its last byte: what vanished after that byte is not part of it
+        let last = range.end.saturating_sub(1);
+        let end = match self.before(last) {
+            Some(change) if last < change.new.end => change.original.end,
+            Some(change) => range.end - change.new.end + change.original.end,
+            None => range.end,
+        };
+        start..end.max(start)
+    }
+
+    /// The last change at or before a byte of the new text.
+    fn before(&self, at: usize) -> Option<&Change> {
+        let n = self.0.partition_point(|change| change.new.start <= at);
+        n.checked_sub(1).map(|i| &self.0[i])
     }
 }
 
-/// Folds a text; one that is plain already is borrowed. Texts are under 4 GiB by the masker's limits.
+/// Folds a text; one that is plain already is borrowed.
 pub(crate) fn fold(text: &str) -> Folded<'_> {
     if is_plain(text) {
-        return Folded { text: Cow::Borrowed(text), origin: Vec::new() };
+        return Folded { text: Cow::Borrowed(text), changes: Changes::default() };
     }
-    let mut folder = Folder { text: String::with_capacity(text.len()), origin: Vec::with_capacity(text.len()) };
+    let mut folder =
+        Folder { text: String::with_capacity(text.len()), changes: Changes::default(), from: text, copied: 0 };
     let mut rest = text.char_indices().peekable();
     while let Some((start, c)) = rest.next() {
         let mut end = start + c.len_utf8();
         match c {
-            c if is_invisible(c) => {}
+            '!'..='~' if c != '%' => {}
+            '%' if text[start..].starts_with("%40") => {
+                rest.nth(1);
+                folder.change(Some('@'), start, start + 3);
+            }
+            c if is_invisible(c) => folder.change(None, start, end),
             c if is_space(c) => {
                 // a line break and its indentation inside a number are one separator
+                let mut broken = matches!(c, '\n' | '\r');
                 while let Some(&(at, next)) = rest.peek().filter(|(_, next)| is_space(*next) || is_invisible(*next)) {
+                    broken |= matches!(next, '\n' | '\r');
                     end = at + next.len_utf8();
                     rest.next();
                 }
-                folder.push(' ', start, end);
+                // an address that was wrapped at its at sign is one address
+                let wrapped = broken && (text[..start].ends_with('@') || text[end..].starts_with('@'));
+                if wrapped {
+                    folder.change(None, start, end);
+                } else if &text[start..end] != " " {
+                    folder.change(Some(' '), start, end);
+                }
             }
-            '%' if text[start..].starts_with("%40") => {
-                rest.nth(1);
-                folder.push('@', start, start + 3);
+            c => {
+                let plain = simple(c);
+                if plain != c {
+                    folder.change(Some(plain), start, end);
+                }
             }
-            c => folder.push(simple(c), start, end),
         }
     }
-    Folded { text: Cow::Owned(folder.text), origin: folder.origin }
+    folder.finish()
 }
 
-struct Folder {
+/// Whether a text beyond ASCII holds a character that folding changes.
+pub(crate) fn folds(text: &str) -> bool {
+    text.chars().any(|c| c >= '\u{80}' && (is_invisible(c) || is_space(c) || simple(c) != c))
+}
+
+struct Folder<'a> {
     text: String,
-    origin: Vec<(u32, u32)>,
+    changes: Changes,
+    from: &'a str,
+    /// Bytes of the original that are in `text` already.
+    copied: usize,
 }
 
-impl Folder {
-    #[expect(clippy::cast_possible_truncation, reason = "texts are under 4 GiB by the masker's limits")]
-    fn push(&mut self, c: char, start: usize, end: usize) {
-        self.text.push(c);
-        self.origin.extend(std::iter::repeat_n((start as u32, end as u32), c.len_utf8()));
+impl<'a> Folder<'a> {
+    fn change(&mut self, to: Option<char>, start: usize, end: usize) {
+        self.text.push_str(&self.from[self.copied..start]);
+        let at = self.text.len();
+        self.text.extend(to);
+        self.changes.push(at..self.text.len(), start..end);
+        self.copied = end;
+    }
+
+    fn finish(mut self) -> Folded<'a> {
+        self.text.push_str(&self.from[self.copied..]);
+        Folded { text: Cow::Owned(self.text), changes: self.changes }
     }
 }
 
 /// Whether folding would change nothing.
 fn is_plain(text: &str) -> bool {
     let bytes = text.as_bytes();
-    bytes.iter().all(|b| matches!(b, b' '..=b'~') && *b != b'%') && memchr::memmem::find(bytes, b"  ").is_none()
+    let printed = bytes.iter().fold(true, |plain, b| plain & (b.wrapping_sub(b' ') < 95) & (*b != b'%'));
+    printed && memchr::memmem::find(bytes, b"  ").is_none()
 }
 
 /// Characters that have no width and so can stand unseen inside an identifier: Unicode's default-ignorable ones
@@ -131,6 +192,9 @@ mod tests {
             ("41\r\n  11", "41 11"),
             ("1\u{2011}2", "1-2"),
             ("a%40b", "a@b"),
+            ("jane@\n  x.org", "jane@x.org"),
+            ("jane\r\n@x.org", "jane@x.org"),
+            ("one\n\ntwo", "one two"),
             ("é%4", "é%4"),
         ] {
             assert_eq!(fold(text).text, folded, "{text}");
@@ -142,9 +206,9 @@ mod tests {
         let text = "x ４１\u{200B}１ y";
         let folded = fold(text);
         let at = folded.text.find("411").unwrap();
-        assert_eq!(&text[folded.original(&(at..at + 3))], "４１\u{200B}１");
+        assert_eq!(&text[folded.changes.original(&(at..at + 3))], "４１\u{200B}１");
         let plain = fold("abc");
-        assert_eq!(plain.original(&(1..2)), 1..2);
+        assert_eq!(plain.changes.original(&(1..2)), 1..2);
     }
 
     proptest::proptest! {
@@ -154,7 +218,7 @@ mod tests {
             let mut bounds: Vec<usize> = folded.text.char_indices().map(|(i, _)| i).collect();
             bounds.push(folded.text.len());
             for pair in bounds.windows(2) {
-                let range = folded.original(&(pair[0]..pair[1]));
+                let range = folded.changes.original(&(pair[0]..pair[1]));
                 proptest::prop_assert!(text.get(range).is_some());
             }
         }

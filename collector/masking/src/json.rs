@@ -1,40 +1,73 @@
-//! A JSON value gone over: keys, texts and numbers, everything but the paths that are allowed.
+//! A JSON value gone over: keys, texts and numbers, and what the configuration says of single fields.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Number, Value};
 
+use crate::config::RawField;
 use crate::entity::{Entity, Hits};
-use crate::recognize::{Context, card, ssn};
-use crate::text::{self, Outcome};
+use crate::operator::{self, Operator};
+use crate::recognize::{self, Context, card};
+use crate::text::{self, Outcome, Rules, Unsafe};
+use crate::triggers::Triggers;
 
 /// Deeper values are withheld; also what keeps the walk off the end of the stack.
 const DEPTH_MAX: usize = 64;
+/// The word in a token of a field that is hashed as a whole.
+const FIELD: &str = "FIELD";
 
-/// A payload passed a limit and must be withheld.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct PastLimit;
+/// Why a payload must be withheld.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Withhold {
+    /// It passed a limit of the payload.
+    Limit,
+    /// A rule of the configuration passed its budget.
+    Rule,
+}
+
+impl From<Unsafe> for Withhold {
+    fn from(why: Unsafe) -> Self {
+        match why {
+            Unsafe::Rounds => Self::Limit,
+            Unsafe::Rule => Self::Rule,
+        }
+    }
+}
+
+/// What was found in a value of a payload, for whoever tries rules out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Traced {
+    pub path: String,
+    pub name: String,
+    /// Characters of the value (or key) it was found in.
+    pub start: usize,
+    pub end: usize,
+}
 
 /// One payload's walk.
 pub(crate) struct Walk<'a> {
-    pub allow: &'a BTreeSet<String>,
+    pub rules: &'a Rules,
+    pub fields: &'a BTreeMap<String, RawField>,
+    /// The length of the longest path in `fields`.
+    pub longest: usize,
     pub bytes_left: usize,
     pub hits_max: u64,
     pub hits: Hits,
+    pub trace: Option<Vec<Traced>>,
 }
 
 impl Walk<'_> {
     /// Goes over a value that stands at `path`.
-    pub fn value(&mut self, value: Value, path: &str, context: Context, depth: usize) -> Result<Value, PastLimit> {
-        if self.allow.contains(path) {
-            return Ok(value);
+    pub fn value(&mut self, value: Value, path: &str, context: Context, depth: usize) -> Result<Value, Withhold> {
+        if let Some(field) = self.fields.get(path) {
+            return self.field(value, *field, path, depth);
         }
         if depth > DEPTH_MAX || self.hits.total() > self.hits_max {
-            return Err(PastLimit);
+            return Err(Withhold::Limit);
         }
         match value {
-            Value::String(text) => self.text(text, context).map(Value::String),
-            Value::Number(number) => Ok(self.number(number, context)),
+            Value::String(text) => self.text(text, path, context).map(Value::String),
+            Value::Number(number) => Ok(self.number(number, path, context)),
             Value::Array(items) => {
                 let items = items.into_iter().map(|item| self.value(item, path, context, depth + 1));
                 items.collect::<Result<_, _>>().map(Value::Array)
@@ -44,27 +77,52 @@ impl Walk<'_> {
         }
     }
 
-    fn object(
-        &mut self,
-        object: Map<String, Value>,
-        path: &str,
-        depth: usize,
-    ) -> Result<Map<String, Value>, PastLimit> {
+    /// Does to a field what the configuration says of it.
+    fn field(&mut self, value: Value, field: RawField, path: &str, depth: usize) -> Result<Value, Withhold> {
+        if depth > DEPTH_MAX {
+            return Err(Withhold::Limit);
+        }
+        Ok(match (field, value) {
+            (RawField::Allow, value) => value,
+            (RawField::Drop, _) | (_, Value::Null) => Value::Null,
+            (_, Value::Array(items)) => {
+                let items = items.into_iter().map(|item| self.field(item, field, path, depth + 1));
+                Value::Array(items.collect::<Result<_, _>>()?)
+            }
+            (_, Value::Object(object)) => {
+                let mut masked = Map::with_capacity(object.len());
+                let mut taken = BTreeMap::new();
+                for (key, value) in object {
+                    let key = self.key(key, path)?;
+                    let value = self.field(value, field, path, depth + 1)?;
+                    masked.insert(unused(&masked, &mut taken, key), value);
+                }
+                Value::Object(masked)
+            }
+            (_, Value::String(text)) => {
+                self.spend(text.len())?;
+                Value::String(whole(self.rules, field, &text))
+            }
+            (_, other) => Value::String(whole(self.rules, field, &other.to_string())),
+        })
+    }
+
+    fn object(&mut self, object: Map<String, Value>, path: &str, depth: usize) -> Result<Map<String, Value>, Withhold> {
         // a tensor's data also goes by the tensor's name
         let tensor = match (object.get("name"), object.get("data")) {
-            (Some(Value::String(name)), Some(_)) => Some(self.text(name.clone(), Context::default())?),
+            (Some(Value::String(name)), Some(_)) => Some(self.key(name.clone(), path)?),
             _ => None,
         };
         let root = path.split('.').next().unwrap_or_default();
-        let allowed = tensor.as_ref().is_some_and(|name| self.allow.contains(&format!("{root}.{name}")));
+        let field = tensor.as_ref().and_then(|name| self.fields.get(&format!("{root}.{name}")).copied());
         let mut masked = Map::with_capacity(object.len());
         let mut taken = BTreeMap::new();
         for (key, value) in object {
             // what a key tells is read after it is masked, so that a second pass reads the same
-            let key = self.text(key, Context::default())?;
-            let value = match &tensor {
-                Some(_) if key == "data" && allowed => value,
-                Some(name) if key == "data" => {
+            let key = self.key(key, path)?;
+            let value = match (&tensor, field) {
+                (Some(_), Some(field)) if key == "data" => self.field(value, field, path, depth + 1)?,
+                (Some(name), None) if key == "data" => {
                     self.value(value, &self.below(path, "data"), Context::of_key(name), depth + 1)?
                 }
                 _ => self.value(value, &self.below(path, &key), Context::of_key(&key), depth + 1)?,
@@ -74,37 +132,81 @@ impl Walk<'_> {
         Ok(masked)
     }
 
-    /// The path of a field. One that is longer than every allowed path is cut to what none can be (its parts are never
-    /// empty), so that a long key is not copied for every value below it.
+    /// The path of a field. One that is longer than every configured path is cut to what none can be (its parts are
+    /// never empty), so that a long key is not copied for every value below it; a trace shows them whole.
     fn below(&self, path: &str, key: &str) -> String {
-        let length = path.len() + 1 + key.len();
-        if self.allow.iter().any(|allowed| allowed.len() >= length) {
+        if self.trace.is_some() || self.longest > path.len() + key.len() {
             return format!("{path}.{key}");
         }
         format!("{}.", path.split('.').next().unwrap_or_default())
     }
 
+    fn spend(&mut self, bytes: usize) -> Result<(), Withhold> {
+        self.bytes_left = self.bytes_left.checked_sub(bytes).ok_or(Withhold::Limit)?;
+        Ok(())
+    }
+
+    /// Goes over a key, or the name of a tensor.
+    fn key(&mut self, key: String, path: &str) -> Result<String, Withhold> {
+        self.spend(key.len())?;
+        let outcome = self.rules.mask_name(&key, Context::default());
+        self.outcome(key, path, outcome)
+    }
+
     /// Goes over a text.
-    pub fn text(&mut self, text: String, context: Context) -> Result<String, PastLimit> {
-        self.bytes_left = self.bytes_left.checked_sub(text.len()).ok_or(PastLimit)?;
-        match text::mask(&text, context) {
+    fn text(&mut self, text: String, path: &str, context: Context) -> Result<String, Withhold> {
+        self.spend(text.len())?;
+        let outcome = self.rules.mask(&text, context, &[]);
+        self.outcome(text, path, outcome)
+    }
+
+    fn outcome(&mut self, text: String, path: &str, outcome: Outcome) -> Result<String, Withhold> {
+        match outcome {
             Outcome::Clean => Ok(text),
-            Outcome::Masked(masked, hits) => {
-                self.hits.merge(&hits);
+            Outcome::Masked(masked, pieces) => {
+                text::count(&pieces, &mut self.hits);
+                if let Some(trace) = &mut self.trace {
+                    trace.extend(pieces.iter().map(|piece| {
+                        let start = text[..piece.range.start].chars().count();
+                        let end = start + text[piece.range.clone()].chars().count();
+                        Traced { path: path.to_owned(), name: self.rules.name(piece.kind).to_owned(), start, end }
+                    }));
+                }
                 Ok(masked)
             }
-            Outcome::Withheld => Err(PastLimit),
+            Outcome::Withheld(why) => Err(why.into()),
         }
     }
 
-    fn number(&mut self, number: Number, context: Context) -> Value {
-        match number_entity(&number.to_string(), number.as_f64(), context) {
-            Some(entity) => {
-                self.hits.add(entity);
-                Value::String(entity.marker().to_owned())
-            }
-            None => Value::Number(number),
+    fn number(&mut self, number: Number, path: &str, context: Context) -> Value {
+        let text = number.to_string();
+        let Some(entity) = number_entity(self.rules, &text, number.as_f64(), context) else {
+            return Value::Number(number);
+        };
+        self.hits.add(entity);
+        if let Some(trace) = &mut self.trace {
+            let name = entity.as_str().to_owned();
+            trace.push(Traced { path: path.to_owned(), name, start: 0, end: text.chars().count() });
         }
+        let digits = integer(&text, number.as_f64()).unwrap_or(text);
+        let standing = self.rules.apply(entity, &digits);
+        // what is left of a number may be one again: `****1234` is none, but a short one might be
+        let masked = number_entity(self.rules, &standing, None, context).is_none();
+        Value::String(if masked { standing.into_owned() } else { entity.marker().to_owned() })
+    }
+}
+
+/// What becomes of a value whose field is masked or hashed as a whole. What it became stays as it is.
+pub(crate) fn whole(rules: &Rules, field: RawField, text: &str) -> String {
+    if text.is_empty() || operator::marker_end(text.as_bytes(), 0) == Some(text.len()) {
+        return text.to_owned();
+    }
+    match field {
+        RawField::Hash => {
+            let token = rules.keys.token(FIELD, Entity::Custom, text);
+            token.unwrap_or_else(|| format!("[{FIELD}]"))
+        }
+        _ => operator::stars(text, 0),
     }
 }
 
@@ -124,24 +226,30 @@ fn unused(object: &Map<String, Value>, taken: &mut BTreeMap<String, usize>, key:
     }
 }
 
-/// What a number is, if it is an identifier: a card number by its check digit; a telephone or social security number
-/// only where its field is named so.
-pub(crate) fn number_entity(text: &str, value: Option<f64>, context: Context) -> Option<Entity> {
-    let digits = match value {
-        // 4111111111111111.0 and 4.111111111111111e15 are the same card; beyond 2^53 a float holds no identifier
-        Some(x) if !text.bytes().all(|b| b.is_ascii_digit()) => {
-            (x.fract() == 0.0 && (0.0..9e15).contains(&x)).then(|| format!("{x:.0}"))?
-        }
-        _ => text.to_owned(),
-    };
-    let values: Vec<u8> = digits.bytes().filter(u8::is_ascii_digit).map(|b| b - b'0').collect();
-    if card::is_card(&values) {
-        Some(Entity::Card)
-    } else if context.ssn && ssn::is_ssn(&digits) {
-        Some(Entity::UsSsn)
-    } else if context.phone && (7..=15).contains(&digits.len()) {
-        Some(Entity::Phone)
-    } else {
-        None
+/// The digits of a number that is whole: 4111111111111111.0 and 4.111111111111111e15 are the same card; beyond 2^53 a
+/// float holds no identifier.
+fn integer(text: &str, value: Option<f64>) -> Option<String> {
+    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+        return Some(text.to_owned());
     }
+    let x = value?;
+    (x.fract() == 0.0 && (0.0..9e15).contains(&x)).then(|| format!("{x:.0}"))
+}
+
+/// What a number is, if it is an identifier: a card number by its check digit; others only where their field is named
+/// for them, since one order number in a hundred has somebody's check digits.
+pub(crate) fn number_entity(rules: &Rules, text: &str, value: Option<f64>, context: Context) -> Option<Entity> {
+    let digits = integer(text, value)?;
+    let wanted = |entity: &Entity| rules.operators[*entity as usize] != Operator::Allow;
+    if card::is_card(digits.as_bytes()) {
+        return Some(Entity::Card).filter(wanted);
+    }
+    if context.named.is_empty() {
+        return None;
+    }
+    let found = recognize::all(&digits, context, Triggers { digits: true, ..Triggers::default() });
+    let named = found
+        .into_iter()
+        .filter(|(range, entity)| *range == (0..digits.len()) && context.named.has(*entity) && wanted(entity));
+    named.map(|(_, entity)| entity).min()
 }

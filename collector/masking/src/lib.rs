@@ -1,7 +1,8 @@
 //! Recognizes and replaces personal data; the only maker of a [`MaskedSample`]. Pure: no clock, no I/O.
 //!
-//! Reading order: `observation.rs` (what of an observation is gone over), `text.rs` (what is done to a text), then
-//! `recognize/` (one file an entity). The choices:
+//! Reading order: `observation.rs` (what of an observation is gone over), `text.rs` (what is done to a text),
+//! `triggers.rs` (the scan that most texts end with), then `recognize/` (a file a family; `national.rs` is the table of
+//! countries' identifiers, `words.rs` that of the words beside weak ones). The choices:
 //!
 //! * Rules with validators (checksums, structure, issuer and country tables, context words), no model: what is masked
 //!   can be explained, costs microseconds, and is the same in proxy and collector.
@@ -28,15 +29,25 @@ mod config;
 mod entity;
 mod fold;
 mod json;
+mod names;
 mod observation;
+mod operator;
 mod recognize;
+mod rule;
 mod sample;
 mod text;
+mod triggers;
 
-pub use config::RawConfig;
-pub use entity::{Entity, Hits};
-pub use observation::{Masked, Masker};
+pub use config::{RawConfig, RawField, RawKeys, RawOperator, RawRule};
+pub use entity::{Entity, Hits, Strength};
+pub use observation::{Found, Masked, Masker, Span, Withheld};
+pub use rule::Validator;
 pub use sample::MaskedSample;
+pub use text::Given;
 
 /// The word in [`contract::wire::Payload::Withheld`] when a payload passed one of the masker's limits.
 pub const WITHHELD_LIMIT: &str = "masking_limit";
+/// The same when a rule of the configuration passed its budget of bytes or matches.
+pub const WITHHELD_RULE: &str = "masking_rule";
+/// The same when a recognizer failed.
+pub const WITHHELD_ERROR: &str = "masking_error";

@@ -1,25 +1,57 @@
 //! What of an observation is gone over: everything that a person or a client can have written.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use contract::faults::Faults;
 use contract::feature;
 use contract::wire::{Content, Feature, FeatureValue, Observation, Payload, Prediction};
+use serde_json::Value;
 
-use crate::entity::Hits;
-use crate::json::{PastLimit, Walk, number_entity};
+use crate::config::{Checked, RawField};
+use crate::entity::{Entity, Hits};
+use crate::json::{self, Walk, Withhold, number_entity};
+use crate::names::Names;
 use crate::recognize::Context;
-use crate::text::{self, Outcome, WITHHELD};
-use crate::{MaskedSample, RawConfig, WITHHELD_LIMIT};
+use crate::text::{self, Given, Outcome, Rules, WITHHELD};
+use crate::{MaskedSample, RawConfig, WITHHELD_ERROR, WITHHELD_LIMIT, WITHHELD_RULE};
 
 /// Recognizes and replaces personal data, as configured.
 #[derive(Clone, Debug)]
 pub struct Masker {
-    allow: BTreeSet<String>,
+    rules: Rules,
+    fields: BTreeMap<String, RawField>,
+    longest: usize,
     categories: BTreeMap<String, BTreeSet<String>>,
     max_payload_bytes: usize,
     max_payload_hits: u64,
 }
+
+/// A text, masked, and where what was replaced stood in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// What it became.
+    pub masked: String,
+    /// What was replaced, in order.
+    pub spans: Vec<Span>,
+}
+
+/// Something that was replaced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The entity, or the rule of the configuration.
+    pub name: String,
+    /// Where it stands in a JSON value, from `input`; empty for a text.
+    pub path: String,
+    /// Its first character, counted from 0, in the text (in a JSON value, in the text or key at `path`).
+    pub start: usize,
+    /// The character behind its last.
+    pub end: usize,
+}
+
+/// A text or value that could not be made safe; the word is that of [`Payload::Withheld`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Withheld(pub &'static str);
 
 /// A sample that may be stored, and what was replaced in it.
 #[derive(Clone, Debug)]
@@ -36,10 +68,13 @@ impl Masker {
     /// # Errors
     /// All its faults.
     pub fn new(config: &RawConfig) -> Result<Self, Faults> {
-        config.check()?;
+        let Checked { operators, keys, rules, fields } = config.check()?;
         let declared = config.categories.iter().map(|(name, values)| (name.clone(), values.iter().cloned().collect()));
+        let &RawConfig { max_rule_matches, max_rule_bytes, .. } = config;
         Ok(Self {
-            allow: config.allow.iter().cloned().collect(),
+            rules: Rules { operators, keys, rules, max_rule_matches, max_rule_bytes, names: Names::default() },
+            longest: fields.keys().map(String::len).max().unwrap_or(0),
+            fields,
             categories: declared.collect(),
             max_payload_bytes: config.max_payload_bytes,
             max_payload_hits: config.max_payload_hits,
@@ -52,16 +87,18 @@ impl Masker {
         let mut hits = Hits::default();
         let mut masked = plain;
         for name in [&mut masked.model, &mut masked.version, &mut masked.route] {
-            replace(name, Context::NAME, &mut hits);
+            self.name(name, &mut hits);
         }
-        masked.trace_id.as_mut().filter(|id| !is_trace_id(id)).into_iter().for_each(|id| replace_text(id, &mut hits));
-        [&mut masked.reason, &mut masked.client].into_iter().flatten().for_each(|text| replace_text(text, &mut hits));
+        let trace_id = masked.trace_id.as_mut().filter(|id| !is_trace_id(id));
+        for text in [trace_id, masked.reason.as_mut(), masked.client.as_mut()].into_iter().flatten() {
+            self.text(text, Context::default(), &mut hits);
+        }
         masked.features.iter_mut().for_each(|feature| self.feature(feature, &mut hits));
-        labels(&mut masked.predictions, &mut hits);
+        self.labels(&mut masked.predictions, &mut hits);
         for shadow in &mut masked.shadows {
-            replace(&mut shadow.version, Context::NAME, &mut hits);
-            shadow.reason.iter_mut().for_each(|reason| replace_text(reason, &mut hits));
-            labels(&mut shadow.predictions, &mut hits);
+            self.name(&mut shadow.version, &mut hits);
+            shadow.reason.iter_mut().for_each(|reason| self.text(reason, Context::default(), &mut hits));
+            self.labels(&mut shadow.predictions, &mut hits);
         }
         masked.payload = self.payload(masked.payload, &mut hits);
         Masked { sample: MaskedSample::new(masked), hits }
@@ -70,29 +107,107 @@ impl Masker {
     /// Goes over a text that stands alone.
     #[must_use]
     pub fn mask_text(&self, text: &str) -> (String, Hits) {
-        one(text, Context::default())
+        let (mut masked, mut hits) = (text.to_owned(), Hits::default());
+        self.text(&mut masked, Context::default(), &mut hits);
+        (masked, hits)
+    }
+
+    /// Goes over a text of which the caller has found something already (names by a model, say): that is masked too, and
+    /// counted apart. Ranges are widened to whole characters.
+    #[must_use]
+    pub fn mask_text_with(&self, text: &str, given: &[Given]) -> (String, Hits) {
+        let mut hits = Hits::default();
+        match self.rules.mask(text, Context::default(), given) {
+            Outcome::Clean => (text.to_owned(), hits),
+            Outcome::Masked(masked, pieces) => {
+                text::count(&pieces, &mut hits);
+                (masked, hits)
+            }
+            Outcome::Withheld(_) => (WITHHELD.to_owned(), hits),
+        }
     }
 
     /// Goes over a name: a class, a model, a version. Four dotted numbers are a version there, not an address.
     #[must_use]
     pub fn mask_name(&self, name: &str) -> (String, Hits) {
-        one(name, Context::NAME)
+        let (mut masked, mut hits) = (name.to_owned(), Hits::default());
+        self.name(&mut masked, &mut hits);
+        (masked, hits)
+    }
+
+    /// Masks a text and says what stood where: how a rule is tried before it is trusted.
+    ///
+    /// # Errors
+    /// Where the text cannot be made safe.
+    pub fn find(&self, text: &str) -> Result<Found, Withheld> {
+        match self.rules.mask(text, Context::default(), &[]) {
+            Outcome::Clean => Ok(Found { masked: text.to_owned(), spans: vec![] }),
+            Outcome::Withheld(why) => Err(withheld(why.into())),
+            Outcome::Masked(masked, pieces) => {
+                let (mut at, mut chars) = (0, 0);
+                let spans = pieces.iter().map(|piece| {
+                    let start = chars + text[at..piece.range.start].chars().count();
+                    let end = start + text[piece.range.clone()].chars().count();
+                    (at, chars) = (piece.range.end, end);
+                    Span { name: self.rules.name(piece.kind).to_owned(), path: String::new(), start, end }
+                });
+                let spans = spans.collect();
+                Ok(Found { masked, spans })
+            }
+        }
+    }
+
+    /// Masks a JSON value as the input of a payload and says what stood where.
+    ///
+    /// # Errors
+    /// Where the value cannot be made safe.
+    pub fn find_json(&self, value: Value) -> Result<(Value, Vec<Span>), Withheld> {
+        let mut walk = Walk { trace: Some(vec![]), ..self.walk() };
+        let masked = walk.value(value, "input", Context::default(), 0).map_err(withheld)?;
+        if walk.hits.total() > self.max_payload_hits {
+            return Err(withheld(Withhold::Limit));
+        }
+        let spans = walk.trace.into_iter().flatten();
+        let spans = spans.map(|t| Span { name: t.name, path: t.path, start: t.start, end: t.end });
+        Ok((masked, spans.collect()))
+    }
+
+    /// The tokens that a value has under every configured key: what to look for in tables, also after a rotation.
+    #[must_use]
+    pub fn tokens(&self, entity: Entity, value: &str) -> Vec<String> {
+        self.rules.keys.tokens(entity.marker().trim_matches(['[', ']']), entity, value)
+    }
+
+    fn name(&self, name: &mut String, hits: &mut Hits) {
+        settle(name, self.rules.mask_name(name, Context::NAME), hits);
+    }
+
+    fn text(&self, text: &mut String, context: Context, hits: &mut Hits) {
+        settle(text, self.rules.mask(text, context, &[]), hits);
+    }
+
+    fn labels(&self, predictions: &mut [Prediction], hits: &mut Hits) {
+        predictions.iter_mut().for_each(|prediction| self.name(&mut prediction.label, hits));
     }
 
     fn feature(&self, feature: &mut Feature, hits: &mut Hits) {
         let given = feature.name.clone();
-        replace(&mut feature.name, Context::NAME, hits);
+        self.name(&mut feature.name, hits);
+        match self.fields.get(&given) {
+            Some(RawField::Allow) => return,
+            Some(field) => return self.whole_feature(feature, *field),
+            None => {}
+        }
         let declared = |value: &str| self.categories.get(&given).is_some_and(|values| values.contains(value));
-        let allowed = self.allow.contains(&given);
-        let context = Context::of_key(&feature.name);
         match &mut feature.value {
-            FeatureValue::Category(value) if feature.name == feature::OUTPUT_LABEL => {
-                replace(value, Context::NAME, hits);
+            FeatureValue::Category(value) if feature.name == feature::OUTPUT_LABEL => self.name(value, hits),
+            FeatureValue::Category(value) if !declared(value) => {
+                self.text(value, Context::of_key(&feature.name), hits);
             }
-            FeatureValue::Category(value) if !allowed && !declared(value) => replace(value, context, hits),
             // statistics of ours are no identifiers, whatever they look like
-            FeatureValue::Number(x) if !allowed && !is_statistic(&feature.name) => {
-                if let Some(entity) = number_entity(&x.to_string(), Some(*x), context) {
+            FeatureValue::Number(x) if !is_statistic(&feature.name) => {
+                let context = Context::of_key(&feature.name);
+                if let Some(entity) = number_entity(&self.rules, &x.to_string(), Some(*x), context) {
                     hits.add(entity);
                     feature.value = FeatureValue::Missing;
                 }
@@ -101,41 +216,63 @@ impl Masker {
         }
     }
 
+    /// A number has no place for stars or tokens.
+    fn whole_feature(&self, feature: &mut Feature, field: RawField) {
+        feature.value = match &feature.value {
+            FeatureValue::Category(value) if field != RawField::Drop => {
+                FeatureValue::Category(json::whole(&self.rules, field, value))
+            }
+            _ => FeatureValue::Missing,
+        };
+    }
+
     fn payload(&self, payload: Payload, hits: &mut Hits) -> Payload {
         match payload {
-            Payload::Kept(content) => match self.content(content) {
-                Ok((content, found)) => {
+            // a recognizer that panics must not let the payload pass, nor take its neighbours in the batch along
+            Payload::Kept(content) => match catch_unwind(AssertUnwindSafe(|| self.content(content))) {
+                Ok(Ok((content, found))) => {
                     hits.merge(&found);
                     Payload::Kept(content)
                 }
-                Err(PastLimit) => Payload::Withheld(WITHHELD_LIMIT.to_owned()),
+                Ok(Err(why)) => Payload::Withheld(withheld(why).0.to_owned()),
+                Err(_) => Payload::Withheld(WITHHELD_ERROR.to_owned()),
             },
             Payload::Withheld(mut reason) => {
-                replace_text(&mut reason, hits);
+                self.text(&mut reason, Context::default(), hits);
                 Payload::Withheld(reason)
             }
             Payload::None | Payload::SampledOut => payload,
         }
     }
 
-    fn content(&self, content: Content) -> Result<(Content, Hits), PastLimit> {
-        let mut walk = Walk {
-            allow: &self.allow,
-            bytes_left: self.max_payload_bytes,
-            hits_max: self.max_payload_hits,
-            hits: Hits::default(),
-        };
+    fn content(&self, content: Content) -> Result<(Content, Hits), Withhold> {
+        let mut walk = self.walk();
         let input = walk.value(content.input, "input", Context::default(), 0)?;
         let output = walk.value(content.output, "output", Context::default(), 0)?;
         if walk.hits.total() > self.max_payload_hits {
-            return Err(PastLimit);
+            return Err(Withhold::Limit);
         }
         Ok((Content { input, output, ..content }, walk.hits))
     }
+
+    fn walk(&self) -> Walk<'_> {
+        Walk {
+            rules: &self.rules,
+            fields: &self.fields,
+            longest: self.longest,
+            bytes_left: self.max_payload_bytes,
+            hits_max: self.max_payload_hits,
+            hits: Hits::default(),
+            trace: None,
+        }
+    }
 }
 
-fn labels(predictions: &mut [Prediction], hits: &mut Hits) {
-    predictions.iter_mut().for_each(|prediction| replace(&mut prediction.label, Context::NAME, hits));
+const fn withheld(why: Withhold) -> Withheld {
+    Withheld(match why {
+        Withhold::Limit => WITHHELD_LIMIT,
+        Withhold::Rule => WITHHELD_RULE,
+    })
 }
 
 fn is_statistic(feature: &str) -> bool {
@@ -147,23 +284,13 @@ fn is_trace_id(id: &str) -> bool {
     id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
-fn one(text: &str, context: Context) -> (String, Hits) {
-    let (mut masked, mut hits) = (text.to_owned(), Hits::default());
-    replace(&mut masked, context, &mut hits);
-    (masked, hits)
-}
-
-fn replace_text(text: &mut String, hits: &mut Hits) {
-    replace(text, Context::default(), hits);
-}
-
-fn replace(text: &mut String, context: Context, hits: &mut Hits) {
-    match text::mask(text, context) {
+fn settle(text: &mut String, outcome: Outcome, hits: &mut Hits) {
+    match outcome {
         Outcome::Clean => {}
-        Outcome::Masked(masked, found) => {
+        Outcome::Masked(masked, pieces) => {
+            text::count(&pieces, hits);
             *text = masked;
-            hits.merge(&found);
         }
-        Outcome::Withheld => WITHHELD.clone_into(text),
+        Outcome::Withheld(_) => WITHHELD.clone_into(text),
     }
 }

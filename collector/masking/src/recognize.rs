@@ -1,65 +1,67 @@
 //! The recognizers: each takes a folded text and gives the ranges that pass its validator.
+//!
+//! Each family runs only where the first scan saw what its members are made of ([`crate::triggers`]).
 
+pub(crate) mod america;
+pub(crate) mod asia;
+pub(crate) mod birth;
 pub(crate) mod card;
+pub(crate) mod check;
+pub(crate) mod document;
 pub(crate) mod email;
+pub(crate) mod europe;
 pub(crate) mod groups;
 pub(crate) mod iban;
 pub(crate) mod ip;
+pub(crate) mod jwt;
+pub(crate) mod key;
+pub(crate) mod mac;
+pub(crate) mod national;
 pub(crate) mod phone;
-pub(crate) mod ssn;
+pub(crate) mod phone_lengths;
+pub(crate) mod shape;
+pub(crate) mod url;
+pub(crate) mod wallet;
+pub(crate) mod words;
 
 use std::ops::Range;
 
 use crate::entity::Entity;
+use crate::triggers::Triggers;
 use groups::Groups;
+use words::Named;
 
 /// What the field that holds a text tells of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Context {
-    /// The field is named like a telephone number: digits without separators count as one.
-    pub phone: bool,
-    /// The field is named like a social security number: nine digits count as one.
-    pub ssn: bool,
+    /// What the field is named for: a value there needs no word beside it.
+    pub named: Named,
     /// The text is a name of ours (a model, a version, a class): four dotted numbers are a version, not an address.
     pub name: bool,
 }
 
 impl Context {
     /// The context of names of ours.
-    pub const NAME: Self = Self { phone: false, ssn: false, name: true };
+    pub const NAME: Self = Self { named: Named::NONE, name: true };
 
     /// What an object's key tells of its value: `home_phone`, `customerSSN`, `Tel.`.
     pub fn of_key(key: &str) -> Self {
-        let words = words(&without_markers(&key.to_ascii_lowercase(), key));
-        let any = |names: &[&str]| words.iter().any(|word| names.contains(&word.as_str()));
-        let joined = words.concat();
-        Self {
-            phone: any(&["phone", "phones", "tel", "telephone", "mobile", "cell", "fax", "whatsapp", "msisdn"])
-                || joined.contains("phonenumber"),
-            ssn: any(&["ssn", "ssns"]) || joined.contains("socialsecurity"),
-            name: false,
-        }
+        Self { named: words::in_key(key), name: false }
     }
-}
-
-/// A text without our own markers, which name what is no longer there: `[PHONE] 12` holds no telephone number.
-///
-/// `lower` is the text in ASCII lower case; the end of a marker counts, since a window may cut it.
-pub(crate) fn without_markers(lower: &str, text: &str) -> String {
-    let mut kept = text.to_owned();
-    for marker in ["phone]", "ssn]"] {
-        for (at, _) in lower.match_indices(marker) {
-            kept.replace_range(at..at + marker.len(), &"#".repeat(marker.len()));
-        }
-    }
-    kept
 }
 
 /// Lower-case words of a key, split at punctuation and where camel case steps up.
-fn words(key: &str) -> Vec<String> {
+pub(crate) fn words_of(key: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut lower_before = false;
-    for c in key.chars() {
+    let mut chars = key.char_indices();
+    while let Some((at, c)) = chars.next() {
+        // a marker names what is no longer there
+        if let Some(end) = crate::operator::marker_end(key.as_bytes(), at) {
+            chars.by_ref().take_while(|(i, _)| i + 1 < end).for_each(drop);
+            words.push(String::new());
+            continue;
+        }
         if !c.is_alphanumeric() || (c.is_uppercase() && lower_before) {
             words.push(String::new());
         }
@@ -68,54 +70,71 @@ fn words(key: &str) -> Vec<String> {
         }
         lower_before = c.is_lowercase();
     }
+    words.retain(|word| !word.is_empty());
     words
 }
 
 /// All spans of all entities, in no order, possibly overlapping.
-pub(crate) fn all(text: &str, context: Context) -> Vec<(Range<usize>, Entity)> {
+pub(crate) fn all(text: &str, context: Context, triggers: Triggers) -> Vec<(Range<usize>, Entity)> {
     let mut spans = Vec::new();
-    let mut found = |entity: Entity, ranges: Vec<Range<usize>>| spans.extend(ranges.into_iter().map(|r| (r, entity)));
-    found(Entity::Email, email::find(text));
-    found(Entity::Iban, iban::find(text));
-    let groups = Groups::of(text);
-    found(Entity::Card, card::find(&groups));
-    found(Entity::UsSsn, ssn::find(&groups, context));
-    found(Entity::Phone, phone::find(&groups, context));
-    if !context.name {
-        found(Entity::Ipv4, ip::find_v4(&groups));
-        found(Entity::Ipv6, ip::find_v6(text));
+    if triggers.at {
+        email::find(text, &mut spans);
+        url::credentials(text, &mut spans);
+    }
+    if triggers.equals {
+        url::secrets(text, &mut spans);
+    }
+    if triggers.long {
+        jwt::find(text, &mut spans);
+        key::find(text, context, &mut spans);
+        wallet::find(text, &mut spans);
+    }
+    if triggers.colons {
+        if !context.name {
+            ip::find_v6(text, &mut spans);
+        }
+        mac::find_colons(text, &mut spans);
+    }
+    if triggers.digits {
+        let groups = Groups::of(text);
+        mac::find_others(text, &mut spans);
+        iban::find(&groups, &mut spans);
+        card::find(&groups, &mut spans);
+        shape::find(&groups, context, &mut spans);
+        birth::find(&groups, context, &mut spans);
+        document::find(&groups, context, &mut spans);
+        phone::find(&groups, context, &mut spans);
+        if !context.name {
+            ip::find_v4(&groups, &mut spans);
+        }
     }
     spans
 }
 
-/// Whether the byte before `at` belongs to a word (letter, digit, underscore or beyond ASCII).
+/// Whether a character belongs to a word. Ideographs do not: in texts without blanks an identifier touches them.
+pub(crate) fn is_word_char(c: char) -> bool {
+    c == '_' || c.is_alphanumeric() && c < '\u{2E80}'
+}
+
+/// Whether the character before `at` belongs to a word.
 pub(crate) fn word_before(text: &str, at: usize) -> bool {
-    at.checked_sub(1).is_some_and(|i| is_word(text.as_bytes()[i]))
-}
-
-/// Whether the byte at `at` belongs to a word.
-pub(crate) fn word_at(text: &str, at: usize) -> bool {
-    text.as_bytes().get(at).is_some_and(|b| is_word(*b))
-}
-
-fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_tells_what_it_holds() {
-        for key in ["phone", "homePhone", "customer_phone_number", "Tel.", "phoneNumber"] {
-            assert!(Context::of_key(key).phone, "{key}");
-        }
-        for key in ["ssn", "customerSSN", "social_security_no", "SSN"] {
-            assert!(Context::of_key(key).ssn, "{key}");
-        }
-        for key in ["telemetry", "order", "excellent", "assn", "cellar"] {
-            assert_eq!(Context::of_key(key), Context::default(), "{key}");
-        }
+    match at.checked_sub(1).map(|i| text.as_bytes()[i]) {
+        None => false,
+        Some(b) if b < 0x80 => is_word(b),
+        Some(_) => text[..at].chars().next_back().is_some_and(is_word_char),
     }
+}
+
+/// Whether the character at `at` belongs to a word.
+pub(crate) fn word_at(text: &str, at: usize) -> bool {
+    match text.as_bytes().get(at) {
+        None => false,
+        Some(b) if *b < 0x80 => is_word(*b),
+        Some(_) => text[at..].chars().next().is_some_and(is_word_char),
+    }
+}
+
+/// Whether an ASCII byte belongs to a word.
+pub(crate) const fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
 }

@@ -2,28 +2,28 @@
 
 use std::ops::Range;
 
+use super::check::{luhn, value};
 use super::groups::Groups;
+use crate::entity::Entity;
 
 const DIGITS_MAX: usize = 19;
 
-pub(crate) fn find(groups: &Groups<'_>) -> Vec<Range<usize>> {
-    let mut found: Vec<Range<usize>> = Vec::new();
+pub(crate) fn find(groups: &Groups<'_>, found: &mut Vec<(Range<usize>, Entity)>) {
     let mut next = 0;
     while next < groups.len() {
         match at(groups, next) {
             Some(last) => {
-                found.push(groups.span(next, last));
+                found.push((groups.span(next, last), Entity::Card));
                 next = last + 1;
             }
             None => next += 1,
         }
     }
-    found
 }
 
 /// The last run of the longest card number that begins with run `first`.
 fn at(groups: &Groups<'_>, first: usize) -> Option<usize> {
-    if groups.before(first).is_some_and(super::is_word) {
+    if groups.digits(first).len() < 3 || groups.word_before(first) {
         return None;
     }
     let joins = |gap: &str| matches!(gap, " " | "-" | ".");
@@ -32,8 +32,11 @@ fn at(groups: &Groups<'_>, first: usize) -> Option<usize> {
         .filter(|&(last, total)| {
             // single digits in a row are a list of numbers, not a card
             let grouped = first == last || (first..=last).all(|i| groups.digits(i).len() >= 3);
-            let ends = groups.after(last).is_none_or(|b| !super::is_word(b));
-            total >= 12 && grouped && ends && is_card(&groups.values(first, last))
+            total >= 12 && grouped && !groups.word_after(last) && {
+                let mut digits = [0; DIGITS_MAX];
+                let count = groups.copy_digits(first, last, &mut digits);
+                is_card(&digits[..count])
+            }
         })
         .map(|(last, _)| last)
         .last()
@@ -42,20 +45,6 @@ fn at(groups: &Groups<'_>, first: usize) -> Option<usize> {
 /// Whether digits are a card number.
 pub(crate) fn is_card(digits: &[u8]) -> bool {
     (12..=DIGITS_MAX).contains(&digits.len()) && issuer_fits(digits) && luhn(digits)
-}
-
-/// ISO/IEC 7812-1 annex B: doubling every second digit from the right, the sum ends in 0.
-fn luhn(digits: &[u8]) -> bool {
-    let sum: u32 = digits
-        .iter()
-        .rev()
-        .enumerate()
-        .map(|(i, &d)| match (i % 2, u32::from(d) * 2) {
-            (0, _) => u32::from(d),
-            (_, twice) => twice / 10 + twice % 10,
-        })
-        .sum();
-    sum.is_multiple_of(10)
 }
 
 /// First and last prefix of six digits, and the lengths that go with it.
@@ -86,6 +75,6 @@ const ISSUERS: &[Issuer] = &[
 ];
 
 fn issuer_fits(digits: &[u8]) -> bool {
-    let prefix = digits.iter().take(6).fold(0, |prefix, &d| prefix * 10 + u32::from(d));
+    let prefix = digits.iter().take(6).fold(0, |prefix, &d| prefix * 10 + value(d));
     ISSUERS.iter().any(|Issuer(from, to, lengths)| (*from..=*to).contains(&prefix) && lengths.contains(&digits.len()))
 }

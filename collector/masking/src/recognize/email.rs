@@ -6,18 +6,22 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use crate::entity::Entity;
+
 /// RFC 5321 gives the part before the at sign 64 bytes; longer ones occur and are masked too.
 const LOCAL_BYTES_MAX: usize = 256;
 /// RFC 1035.
 const DOMAIN_BYTES_MAX: usize = 253;
 
-pub(crate) fn find(text: &str) -> Vec<Range<usize>> {
-    let mut found: Vec<Range<usize>> =
-        memchr::memchr_iter(b'@', text.as_bytes()).filter_map(|at| around(text, at)).collect();
-    if may_be_spelled_out(text.as_bytes()) {
-        found.extend(SPELLED_OUT.find_iter(text).map(|m| m.range()));
+pub(crate) fn find(text: &str, found: &mut Vec<(Range<usize>, Entity)>) {
+    for at in memchr::memchr_iter(b'@', text.as_bytes()) {
+        if !super::url::holds_credentials(text, at) {
+            found.extend(around(text, at).map(|span| (span, Entity::Email)));
+        }
     }
-    found
+    if may_be_spelled_out(text.as_bytes()) {
+        found.extend(SPELLED_OUT.find_iter(text).map(|m| (m.range(), Entity::Email)));
+    }
 }
 
 /// Whether a bracketed `at` may be here: `jane (at) example (dot) org`.

@@ -3,6 +3,9 @@
 
 use std::ops::Range;
 
+use super::shape::{stands_free_after, stands_free_before};
+use crate::operator::marker_end;
+
 /// The runs of ASCII digits in a folded text, in order.
 pub(crate) struct Groups<'a> {
     /// The text.
@@ -71,9 +74,26 @@ impl<'a> Groups<'a> {
             .take_while(move |&(_, total)| total <= digits_max)
     }
 
-    /// All digits of some runs, as numbers.
-    pub fn values(&self, first: usize, last: usize) -> Vec<u8> {
-        (first..=last).flat_map(|i| self.digits(i).bytes().map(|b| b - b'0')).collect()
+    /// All digits of some runs, into a buffer: how many there are.
+    pub fn copy_digits(&self, first: usize, last: usize, to: &mut [u8]) -> usize {
+        let mut count = 0;
+        for run in first..=last {
+            let digits = self.digits(run).as_bytes();
+            let Some(room) = to.get_mut(count..count + digits.len()) else { return count };
+            room.copy_from_slice(digits);
+            count += digits.len();
+        }
+        count
+    }
+
+    /// Whether a letter, a digit or an underscore touches a run from before.
+    pub fn word_before(&self, i: usize) -> bool {
+        super::word_before(self.text, self.runs[i].start)
+    }
+
+    /// Whether one touches it from behind.
+    pub fn word_after(&self, i: usize) -> bool {
+        super::word_at(self.text, self.runs[i].end)
     }
 
     /// The byte before a run.
@@ -81,25 +101,10 @@ impl<'a> Groups<'a> {
         self.runs[i].start.checked_sub(1).map(|at| self.text.as_bytes()[at])
     }
 
-    /// The byte after a run.
-    pub fn after(&self, i: usize) -> Option<u8> {
-        self.text.as_bytes().get(self.runs[i].end).copied()
-    }
-
     /// Whether some runs stand alone: no letter touches them, and no hyphen, dot or slash ties them to more.
     pub fn stands_alone(&self, first: usize, last: usize) -> bool {
-        let bytes = self.text.as_bytes();
         let Range { start, end } = self.span(first, last);
-        let ties = |b: u8| matches!(b, b'-' | b'.' | b'/' | b'#' | b'_');
-        let before = start.checked_sub(1).map(|at| bytes[at]);
-        if before.is_some_and(|b| super::is_word(b) || ties(b)) {
-            return false;
-        }
-        match (bytes.get(end), bytes.get(end + 1)) {
-            (Some(b), _) if super::is_word(*b) => false,
-            (Some(b), Some(next)) if ties(*b) && super::is_word(*next) => false,
-            _ => true,
-        }
+        stands_free_before(self.text, start) && stands_free_after(self.text, end)
     }
 
     /// The text before a run, at most `bytes_max` bytes of it, ASCII lower case and without our
@@ -110,7 +115,22 @@ impl<'a> Groups<'a> {
         while !self.text.is_char_boundary(start) {
             start += 1;
         }
-        let lead = self.text[start..end].to_ascii_lowercase();
-        super::without_markers(&lead, &lead)
+        let mut lead = self.text[start..end].to_owned();
+        // a window may cut a marker: what is left of it names nothing either
+        let cut = lead
+            .find(']')
+            .filter(|close| lead[..*close].bytes().all(|b| b.is_ascii_alphabetic() || matches!(b, b'_' | b':')));
+        if let Some(close) = cut {
+            lead.replace_range(..=close, "#");
+        }
+        let mut from = 0;
+        while let Some(open) = lead[from..].find('[').map(|i| from + i) {
+            if let Some(marker) = marker_end(lead.as_bytes(), open) {
+                lead.replace_range(open..marker, "#");
+            }
+            from = open + 1;
+        }
+        lead.make_ascii_lowercase();
+        lead
     }
 }

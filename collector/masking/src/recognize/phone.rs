@@ -1,17 +1,22 @@
-//! Telephone numbers by structure: the choice is E.164 country codes and the national ways of writing, not a library
-//! of assigned ranges, because a number that nobody has been given yet (or a made-up one) is still masked.
+//! Telephone numbers: international ones by the country codes and lengths of libphonenumber's metadata
+//! ([`super::phone_lengths`]), national ones by the ways of writing. The choice is lengths, not assigned ranges, because a
+//! number that nobody has been given yet (or a made-up one) is still masked; and a table, not the library at run time,
+//! which costs milliseconds to load and tens of microseconds a candidate.
 //!
 //! Digits without separators are a telephone number only after a word such as `phone`: order numbers must survive.
 
 use std::ops::Range;
 
-use super::Context;
 use super::groups::Groups;
+use super::phone_lengths::is_possible;
+use super::{Context, words};
+use crate::entity::Entity;
 
 /// The longest number of E.164, country code included.
 const DIGITS_MAX: usize = 15;
 const LEAD_BYTES: usize = 32;
 /// What says that a telephone number follows, in the languages that the national formats are from.
+#[rustfmt::skip]
 const WORDS: [&str; 14] = [
     "phone",
     "telephone",
@@ -29,26 +34,21 @@ const WORDS: [&str; 14] = [
     "telefon",
 ];
 
-pub(crate) fn find(groups: &Groups<'_>, context: Context) -> Vec<Range<usize>> {
-    let mut found = Vec::new();
+pub(crate) fn find(groups: &Groups<'_>, context: Context, found: &mut Vec<(Range<usize>, Entity)>) {
     let mut next = 0;
-    // looked for once: most texts say nothing of telephones
-    let lower = groups.text.to_ascii_lowercase();
-    let worded = context.phone || WORDS.iter().any(|word| lower.contains(word));
     while next < groups.len() {
         let hit = international(groups, next)
             .or_else(|| north_american(groups, next))
             .or_else(|| trunk(groups, next))
-            .or_else(|| worded.then(|| named(groups, next, context)).flatten());
+            .or_else(|| named(groups, next, context));
         match hit {
             Some(last) => {
-                found.push(with_signs(groups, next, last));
+                found.push((with_signs(groups, next, last), Entity::Phone));
                 next = last + 1;
             }
             None => next += 1,
         }
     }
-    found
 }
 
 /// Takes in the plus sign and parentheses around the first digits.
@@ -68,34 +68,38 @@ fn joins(gap: &str) -> bool {
 }
 
 fn ends(groups: &Groups<'_>, last: usize) -> bool {
-    groups.after(last).is_none_or(|b| !super::is_word(b))
+    !groups.word_after(last)
 }
 
 /// `+49 171 1234567`, `+1 (415) 555-2671`, `0044 20 7946 0958`.
 fn international(groups: &Groups<'_>, first: usize) -> Option<usize> {
     let digits = groups.digits(first);
-    let (country, shown) = match (groups.before(first), digits.strip_prefix("00")) {
-        (Some(b'+'), _) => (digits, 0),
-        (Some(b'('), _) if lead_ends_with(groups, first, "+(") => (digits, 0),
-        (before, Some(rest))
-            if !before.is_some_and(|b| super::is_word(b) || matches!(b, b'-' | b'.' | b'#' | b'/')) =>
+    let shown = match (groups.before(first), digits.strip_prefix("00")) {
+        (Some(b'+'), _) => 0,
+        (Some(b'('), _) if lead_ends_with(groups, first, "+(") => 0,
+        (before, Some(_))
+            if !groups.word_before(first) && !before.is_some_and(|b| matches!(b, b'-' | b'.' | b'#' | b'/')) =>
         {
-            (rest, 2)
+            2
         }
         _ => return None,
     };
-    let code = country_code(country)?;
-    let north_american = code == 1;
     groups
         .chain(first, DIGITS_MAX + shown, joins)
         .filter(|&(last, total)| {
-            let count = total - shown;
-            let complete = if north_american { count == 11 } else { (8..=DIGITS_MAX).contains(&count) };
             // 00 and digits in one piece may as well be an order number
-            complete && ends(groups, last) && (shown == 0 || last > first)
+            ends(groups, last) && (shown == 0 || last > first) && complete(groups, first, last, shown, total)
         })
         .map(|(last, _)| last)
         .last()
+}
+
+/// Whether so many digits are a whole number of the country whose code they begin with.
+fn complete(groups: &Groups<'_>, first: usize, last: usize, shown: usize, total: usize) -> bool {
+    let mut digits = [0; DIGITS_MAX + 2];
+    let count = groups.copy_digits(first, last, &mut digits);
+    debug_assert_eq!(count, total);
+    is_possible(&digits[shown..count])
 }
 
 fn lead_ends_with(groups: &Groups<'_>, first: usize, end: &str) -> bool {
@@ -116,16 +120,18 @@ fn north_american(groups: &Groups<'_>, first: usize) -> Option<usize> {
     let bracketed = one.starts_with(')');
     let plain = matches!(one, "-" | "." | " ") && !groups.digits(area + 1).starts_with(['0', '1']);
     let before = groups.before(first);
-    let tied = before.is_some_and(|b| super::is_word(b) || matches!(b, b'-' | b'.' | b'#' | b'/'));
+    let tied = groups.word_before(first) || before.is_some_and(|b| matches!(b, b'-' | b'.' | b'#' | b'/'));
     let goes_on = matches!(groups.gap(last), Some("-" | "." | "/"));
     let fits = joins(one) && (bracketed || plain) && matches!(two, "-" | "." | " ");
-    (fits && !tied && !goes_on && ends(groups, last) && !groups.digits(area).starts_with(['0', '1'])).then_some(last)
+    let whole = fits && !tied && !goes_on && ends(groups, last) && !groups.digits(area).starts_with(['0', '1']);
+    (whole && (one != " " || !says_other(groups, first, last))).then_some(last)
 }
 
 /// `020 7946 0958`, `01 23 45 67 89`, `0171-1234567`: national numbers that begin with the trunk prefix 0.
 fn trunk(groups: &Groups<'_>, first: usize) -> Option<usize> {
     let head = groups.digits(first);
-    let tied = groups.before(first).is_some_and(|b| super::is_word(b) || matches!(b, b'-' | b'.' | b'#' | b'/' | b','));
+    let ties = |b| matches!(b, b'-' | b'.' | b'#' | b'/' | b',');
+    let tied = groups.word_before(first) || groups.before(first).is_some_and(ties);
     if tied || head.len() < 2 || !head.starts_with('0') || head.starts_with("00") || is_date(groups, first) {
         return None;
     }
@@ -149,16 +155,21 @@ fn is_date(groups: &Groups<'_>, first: usize) -> bool {
 
 /// Seven digits and more in a field or after a word that says telephone.
 fn named(groups: &Groups<'_>, first: usize, context: Context) -> Option<usize> {
-    if groups.before(first).is_some_and(super::is_word)
-        || !(context.phone || says_phone(&groups.lead(first, LEAD_BYTES)))
-    {
+    if groups.word_before(first) {
         return None;
     }
-    groups
+    let last = groups
         .chain(first, DIGITS_MAX, joins)
         .filter(|&(last, total)| total >= 7 && ends(groups, last))
         .map(|(last, _)| last)
-        .last()
+        .last()?;
+    (context.named.has(Entity::Phone) || says_phone(&groups.lead(first, LEAD_BYTES))).then_some(last)
+}
+
+/// Whether a word nearby says that blanks in a number are another identifier's: `NHS 943 476 5919`.
+fn says_other(groups: &Groups<'_>, first: usize, last: usize) -> bool {
+    let near = words::near(groups.text, &groups.span(first, last)).without(Entity::Phone).without(Entity::DateOfBirth);
+    !near.is_empty() && !says_phone(&groups.lead(first, LEAD_BYTES))
 }
 
 /// Whether the text before a number ends in a word for telephone, with at most some filling between.
@@ -167,21 +178,4 @@ fn says_phone(lead: &str) -> bool {
         ["me", "us", "at", "on", "is", "no", "number", "nr", "my", "to", "back", "under", "the", "her", "him"];
     let words = lead.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
     words.rev().find(|word| !FILLING.contains(word)).is_some_and(|word| WORDS.contains(&word))
-}
-
-/// The country code that digits begin with, by the ITU's list of assigned E.164 codes.
-fn country_code(digits: &str) -> Option<u16> {
-    (1..=3).filter_map(|n| digits.get(..n)?.parse().ok()).find(|code| is_country_code(*code))
-}
-
-fn is_country_code(code: u16) -> bool {
-    matches!(
-        code,
-        1 | 7 | 20 | 27 | 30..=34 | 36 | 39..=41 | 43..=49 | 51..=58 | 60..=66 | 81 | 82 | 84 | 86 | 90..=95 | 98
-            | 211..=213 | 216 | 218 | 220..=258 | 260..=269 | 290 | 291 | 297..=299
-            | 350..=359 | 370..=383 | 385..=387 | 389 | 420 | 421 | 423
-            | 500..=509 | 590..=599 | 670 | 672..=683 | 685..=692
-            | 800 | 808 | 850 | 852 | 853 | 855 | 856 | 870 | 878 | 880..=883 | 886 | 888
-            | 960..=968 | 970..=977 | 979 | 992..=996 | 998
-    )
 }
