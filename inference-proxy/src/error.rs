@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use contract::wire::Outcome;
 
 use crate::model::{LoadError, LookupError, RunError};
+use crate::upstream::Fault;
 
 /// An error as the client sees it: `{"error": "<one sentence>"}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,6 +108,21 @@ impl From<RunError> for ApiError {
             _ => None,
         };
         Self { retry_after, ..Self::new(status, error.reason(), error.to_string()) }
+    }
+}
+
+impl From<Fault> for ApiError {
+    fn from(fault: Fault) -> Self {
+        let status = match fault {
+            Fault::Down => StatusCode::SERVICE_UNAVAILABLE,
+            Fault::Slow(_) => StatusCode::GATEWAY_TIMEOUT,
+            Fault::Busy(_) => StatusCode::TOO_MANY_REQUESTS,
+            Fault::Gibberish | Fault::Cut | Fault::TooLong(_) => StatusCode::BAD_GATEWAY,
+            Fault::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Fault::BrokenBody => StatusCode::BAD_REQUEST,
+        };
+        let retry_after = matches!(fault, Fault::Busy(_)).then(|| Duration::from_secs(1));
+        Self { retry_after, ..Self::new(status, fault.reason(), fault.to_string()) }
     }
 }
 

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 
 use crate::error::ApiError;
+use crate::model::config::is_name;
 use crate::model::{Answer, Catalog, Input, Urgency, Version};
 use crate::observe::{Notes, Observer};
 
@@ -69,7 +70,12 @@ pub fn find(edge: &Edge, notes: &Notes, named: &Named) -> Result<Arc<Version>, A
 /// The version that a path names.
 pub fn lookup(catalog: &Catalog, named: &Named) -> Result<Arc<Version>, crate::model::LookupError> {
     match &named.version {
-        Some(version) => catalog.version(&named.model, version),
+        Some(version) => catalog.version(&named.model, version).or_else(|unknown| {
+            // a server that chooses its versions knows them better than we do
+            let chooses = |primary: &Arc<Version>| primary.upstream().is_some_and(|upstream| upstream.floats());
+            let primary = catalog.primary(&named.model).ok().filter(chooses).filter(|_| is_name(version));
+            primary.ok_or(unknown)
+        }),
         None => catalog.primary(&named.model),
     }
 }

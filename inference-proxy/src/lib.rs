@@ -1,4 +1,4 @@
-//! Serves ONNX models over the Open Inference Protocol and mirrors every request.
+//! Serves ONNX models over the Open Inference Protocol, or fronts a server that does, and mirrors every request.
 //!
 //! Read `stack.rs` first: the way of a request, one layer a line. Then `model/`: from a folder on disk to a
 //! session that answers. Then `mirror/`: from an answer to a batch that the collector has acknowledged.
@@ -19,6 +19,7 @@ pub mod shadow;
 pub mod stack;
 pub mod tensor;
 pub mod trace;
+pub mod upstream;
 
 pub use config::{Config, RawConfig};
 pub use service::{BuildError, Deps, Service, build};

@@ -13,6 +13,7 @@ use masking::Masker;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::handle::Edge;
@@ -86,6 +87,7 @@ pub async fn build(config: Config, deps: Deps) -> Result<Service, BuildError> {
         shadows: Arc::new(shadows),
         rules: Arc::new(Rules { sampling: config.sampling }),
         pseudonyms: config.client_key.as_deref().map(Pseudonyms::new),
+        reading: TaskTracker::new(),
     };
     let edge = Arc::new(Edge {
         catalog,
@@ -157,6 +159,7 @@ impl Service {
         };
         loading.abort();
         readiness.set(false);
+        edge.observer.settle().await;
         if let (Some(mirror), Some(workers)) = (&edge.observer.mirror, workers) {
             mirror.drain(workers, mirror_drain).await;
         }

@@ -17,6 +17,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::error::ApiError;
 use crate::handle::{Deadline, Edge};
+use crate::observe::stream::Held;
 use crate::observe::{Arrived, Notes, Route, watch};
 use crate::{oip, predict};
 
@@ -78,10 +79,13 @@ async fn in_time(State(edge): State<Arc<Edge>>, mut request: Request, next: Next
 }
 
 async fn admit(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> Response {
-    let Ok(_place) = edge.admission.try_acquire() else {
+    let Ok(place) = Arc::clone(&edge.admission).try_acquire_owned() else {
         return ApiError::overloaded(edge.max_concurrent_requests).into_response();
     };
-    next.run(request).await
+    let mut response = next.run(request).await;
+    // an answer that streams keeps the place to its end
+    response.extensions_mut().insert(Held(Arc::new(place)));
+    response
 }
 
 /// A scrape's view of the mirror.

@@ -8,6 +8,7 @@ pub mod analyzer;
 pub mod collector;
 pub mod process;
 pub mod proxy;
+pub mod upstream;
 pub mod versions;
 
 /// What a metric is to Prometheus.
@@ -77,7 +78,7 @@ pub const LABELS: &[&str] = &[
 
 /// All metrics of all subsystems.
 pub fn all() -> impl Iterator<Item = &'static Metric> {
-    [proxy::ALL, versions::ALL, collector::ALL, analyzer::ALL, process::ALL].into_iter().flatten()
+    [proxy::ALL, versions::ALL, upstream::ALL, collector::ALL, analyzer::ALL, process::ALL].into_iter().flatten()
 }
 
 #[cfg(test)]

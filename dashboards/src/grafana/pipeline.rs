@@ -20,7 +20,17 @@ pub fn pipeline() -> Value {
         "Driftline pipeline",
         "From the request to the verdict: ledgers, masking, log, tables, queues and processes.",
         ("Overview", "driftline-overview"),
-        vec![ledger(), masking(), log(), batching(), versions::loaded(), versions::trouble(), analyzer(), processes()],
+        vec![
+            ledger(),
+            masking(),
+            log(),
+            batching(),
+            versions::loaded(),
+            versions::trouble(),
+            versions::behind(),
+            analyzer(),
+            processes(),
+        ],
     )
 }
 

@@ -64,3 +64,9 @@ pub fn mean(metric: &Metric, labels: &[&str]) -> String {
     };
     format!("{} / {}", part("sum"), part("count"))
 }
+
+/// A histogram's events a second, summed by labels.
+pub fn passed(metric: &Metric, labels: &[&str]) -> String {
+    assert!(matches!(metric.kind, Kind::Histogram(_)), "{} is no histogram", metric.name);
+    format!("sum{} (rate({}_count{}[$__rate_interval]))", by(labels), metric.name, matchers(metric, &[]))
+}

@@ -1,11 +1,12 @@
 //! Versions on the pipeline dashboard: what is loaded, who gets the traffic, what breaks and who steps in.
 
 use contract::metrics::proxy as p;
+use contract::metrics::upstream as u;
 use contract::metrics::versions as v;
 
 use super::layout::{Row, row};
 use super::panel::Panel;
-use super::query::{gauge, increase, rate};
+use super::query::{gauge, increase, passed, quantile, rate};
 
 /// What is loaded, on what, how large.
 pub fn loaded() -> Row {
@@ -89,6 +90,22 @@ pub fn trouble() -> Row {
                 .series(increase(&v::EVENTS, &["model", "version", "kind"]), "{{model}} {{version}} {{kind}}"),
             Panel::bars("Events for the collector", "Over the time range, by what became of them.", "short")
                 .series(increase(&v::EVENT_POSTS, &["outcome"]), "{{outcome}}"),
+        ],
+    )
+}
+
+/// Models that other servers run.
+pub fn behind() -> Row {
+    row(
+        "Behind other servers",
+        vec![
+            Panel::states("Servers", "Whether the server behind a version says that the model is ready.")
+                .series(gauge("max", &u::UP, &["model", "version"]), "{{model}} {{version}}")
+                .named(&[("1", "up", "green"), ("0", "down", "red")]),
+            Panel::lines("Time at the server", "99th percentile, from the first byte sent to the last received.", "s")
+                .series(quantile(0.99, &u::SECONDS, &["model", "version"]), "{{model}} {{version}}"),
+            Panel::lines("Requests passed on", "A second, by what came of them.", "cps")
+                .series(passed(&u::SECONDS, &["model", "version", "outcome"]), "{{model}} {{version}} {{outcome}}"),
         ],
     )
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use host::metrics::Registry;
 
+use super::backend::Version;
 use super::config::ModelsConfig;
 use super::load::{self, Order, Refusal};
 use super::metrics::Metrics;
@@ -12,7 +13,7 @@ use super::retire;
 use super::runtime::Runtime;
 use super::shelf::{self, Shelf};
 use super::status::{Role, State};
-use super::version::Version;
+use crate::upstream::{self, Upstream};
 
 /// Why a name leads to no running version.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -95,6 +96,7 @@ pub(crate) struct Inner {
     config: Arc<ModelsConfig>,
     runtime: Runtime,
     metrics: Arc<Metrics>,
+    upstreams: Arc<upstream::Metrics>,
     shelf: RwLock<Shelf>,
     turn: tokio::sync::Mutex<()>,
     stopping: AtomicBool,
@@ -109,13 +111,15 @@ impl Catalog {
     pub fn open(config: ModelsConfig, registry: &Registry) -> Result<Self, OpenError> {
         let runtime = Runtime::load(&config.onnxruntime).map_err(|error| OpenError(error.to_string()))?;
         let metrics = Arc::new(Metrics::register(registry));
+        let upstreams = Arc::new(upstream::Metrics::register(registry));
         let config = Arc::new(config);
         let shelf = Shelf::scan(Arc::clone(&config), Arc::clone(&metrics)).map_err(|error| {
             let dir = config.models_dir.display();
             OpenError(format!("cannot read the folder of models {dir}: {error}; set `models_dir`"))
         })?;
         let (turn, stopping) = (tokio::sync::Mutex::new(()), AtomicBool::new(false));
-        Ok(Self { inner: Arc::new(Inner { config, runtime, metrics, shelf: RwLock::new(shelf), turn, stopping }) })
+        let shelf = RwLock::new(shelf);
+        Ok(Self { inner: Arc::new(Inner { config, runtime, metrics, upstreams, shelf, turn, stopping }) })
     }
 
     /// Loads the primary of every model, then the shadows, one after another; failures are states, not errors.
@@ -345,10 +349,14 @@ impl Inner {
             let shelf = self.shelf();
             shelf.set(model, version, shelf.role_unless_it_serves(model, version), State::Loading);
         }
+        if let Some(remote) = self.remote(model, version, &order)? {
+            remote.probe().await;
+            return Ok(Arc::new(Version::Http(remote)));
+        }
         let task = tokio::task::spawn_blocking(move || load::load(&order));
         let panicked = |_| Err(Refusal { reason: "panic", why: "the load panicked".to_owned() });
         match task.await.unwrap_or_else(panicked) {
-            Ok(loaded) => Ok(Arc::new(loaded)),
+            Ok(loaded) => Ok(Arc::new(Version::Onnx(loaded))),
             Err(Refusal { reason, why }) => {
                 tracing::error!(model, version, reason, why, "a version was refused");
                 self.metrics.load_failed(model, version, reason);
@@ -356,6 +364,17 @@ impl Inner {
                 Err(LoadError::Refused { model: model.to_owned(), version: version.to_owned(), why })
             }
         }
+    }
+
+    /// A version that another server serves. It is on the shelf whether or not that server is there at the moment:
+    /// requests are told, and nothing has to be loaded when it comes back.
+    fn remote(&self, model: &str, version: &str, order: &Order) -> Result<Option<Arc<Upstream>>, LookupError> {
+        let shelf = self.shelf();
+        let config = shelf.config(model)?.remotes.get(version).cloned();
+        Ok(config.map(|config| {
+            let place = upstream::Place { model: order.model.clone(), version: order.version.clone() };
+            Upstream::start(config, place, Arc::clone(&order.status), &self.upstreams)
+        }))
     }
 
     fn order(&self, model: &str, version: &str, role: Role) -> Result<Order, LookupError> {

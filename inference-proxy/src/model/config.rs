@@ -11,6 +11,8 @@ use std::time::Duration;
 use host::config::{ByteSize, Faults};
 use serde::{Deserialize, Serialize};
 
+use crate::upstream::{self, RawUpstream};
+
 /// The models section as typed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -53,6 +55,14 @@ impl Default for RawModelsConfig {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawModel {
+    /// Who runs it: sessions of ours, or the server at `url`.
+    pub backend: RawBackend,
+    /// Base URL of a server that speaks the Open Inference Protocol, for `backend = "http"`.
+    pub url: Option<String>,
+    /// More about that server.
+    pub upstream: Option<RawUpstream>,
+    /// Single versions that another server serves, beside those in the model's folder.
+    pub remote: BTreeMap<String, RawUpstream>,
     /// The version that answers; without it the highest-numbered version that is no shadow and passes its checks.
     pub primary: Option<String>,
     /// Versions that run beside it.
@@ -61,6 +71,17 @@ pub struct RawModel {
     pub instances: Option<usize>,
     /// Threads inside a session.
     pub intra_threads: Option<usize>,
+}
+
+/// Who runs a model, as typed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RawBackend {
+    /// Sessions in this process, from a folder.
+    #[default]
+    Onnx,
+    /// Another server, by the Open Inference Protocol over HTTP.
+    Http,
 }
 
 /// One shadow as typed.
@@ -148,6 +169,8 @@ pub struct ModelsConfig {
 /// One model, checked.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct ModelConfig {
+    /// Versions that another server serves.
+    pub(crate) remotes: BTreeMap<String, upstream::Config>,
     pub(crate) primary: Option<String>,
     pub(crate) shadows: Vec<Shadow>,
     pub(crate) instances: Option<NonZeroUsize>,
@@ -221,7 +244,8 @@ impl RawModelsConfig {
 }
 
 impl RawModel {
-    fn check(self, key: &str, threads: Option<NonZeroUsize>, faults: &mut Faults) -> ModelConfig {
+    fn check(mut self, key: &str, threads: Option<NonZeroUsize>, faults: &mut Faults) -> ModelConfig {
+        let remotes = self.remotes(key, faults);
         for (value, name) in [(self.instances, "instances"), (self.intra_threads, "intra_threads")] {
             faults.check(value != Some(0), format!("{key}.{name}"), "must be at least 1");
         }
@@ -238,11 +262,40 @@ impl RawModel {
             faults.check(shadow.instances > 0, at("instances"), "must be at least 1");
         }
         ModelConfig {
+            remotes,
             primary: self.primary,
             shadows: self.shadows.into_iter().map(Shadow::from).collect(),
             instances: self.instances.and_then(NonZeroUsize::new),
             intra_threads: self.intra_threads.and_then(NonZeroUsize::new).or(threads),
         }
+    }
+}
+
+/// The version under which a server is known that chooses its version itself.
+pub(crate) const FLOATING: &str = "upstream";
+
+impl RawModel {
+    /// Versions behind other servers. With `backend = "http"` one of them is the model, and answers unless told
+    /// otherwise.
+    fn remotes(&mut self, key: &str, faults: &mut Faults) -> BTreeMap<String, upstream::Config> {
+        let mut raw = std::mem::take(&mut self.remote);
+        let http = self.backend == RawBackend::Http;
+        let stray = !http && (self.url.is_some() || self.upstream.is_some());
+        faults.check(!stray, format!("{key}.url"), "is only read with backend = \"http\"");
+        let named = self.upstream.take().unwrap_or_default();
+        let twice = named.url.is_some();
+        faults.check(!twice, format!("{key}.upstream.url"), "stands at the model itself, as `url`");
+        if http {
+            let version = named.version.clone().unwrap_or_else(|| FLOATING.to_owned());
+            self.primary.get_or_insert_with(|| version.clone());
+            raw.insert(version, RawUpstream { url: self.url.take(), ..named });
+        }
+        let checked = raw.into_iter().map(|(version, raw)| {
+            let key = format!("{key}.remote.{version}");
+            faults.check(is_name(&version), &key, NAME_RULE);
+            (version, raw.check(&key, faults))
+        });
+        checked.collect()
     }
 }
 
@@ -316,6 +369,48 @@ mod tests {
             assert!(text.contains(key), "{key} is not in:\n{text}");
         }
         assert_eq!(faults.len(), 6, "{text}");
+    }
+
+    #[test]
+    fn another_server_is_one_line_or_one_version() {
+        let raw: RawModelsConfig = toml::from_str(
+            r#"
+            [models.resnet]
+            backend = "http"
+            url = "http://triton:8000"
+            [models.router]
+            primary = "1"
+            shadows = [{ version = "2" }]
+            remote.2 = { url = "http://kserve/v", model = "router-two" }
+            [models.pinned]
+            backend = "http"
+            url = "http://mlserver:8080"
+            upstream = { version = "7", labels = ["no", "yes"], logits = "y" }
+            "#,
+        )
+        .unwrap();
+        let mut faults = Faults::default();
+        let config = raw.check("m", &mut faults);
+        assert!(faults.is_empty(), "{faults}");
+        assert_eq!(config.models["resnet"].primary.as_deref(), Some(FLOATING));
+        assert_eq!(config.models["resnet"].remotes[FLOATING].origin, "http://triton:8000");
+        assert_eq!(config.models["router"].remotes["2"].prefix, "/v");
+        assert_eq!(config.models["pinned"].primary.as_deref(), Some("7"));
+    }
+
+    #[test]
+    fn a_server_without_a_backend_is_a_fault() {
+        for (text, key) in [
+            ("url = 'http://a'", "m.models.x.url:"),
+            ("backend = 'http'", "m.models.x.remote.upstream.url:"),
+            ("backend = 'http'\nurl = 'http://a'\nupstream = { url = 'http://b' }", "m.models.x.upstream.url:"),
+            ("remote.'..' = { url = 'http://a' }", "m.models.x.remote...:"),
+        ] {
+            let raw: RawModelsConfig = toml::from_str(&format!("[models.x]\n{text}")).unwrap();
+            let mut faults = Faults::default();
+            let _config = raw.check("m", &mut faults);
+            assert!(faults.to_string().contains(key), "{faults}");
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::pool::Pool;
 use super::queue::Queue;
 use super::runtime::{PROVIDER, Runtime};
 use super::status::Status;
-use super::version::{Parts, Version};
+use super::version::{Local, Parts};
 
 /// What to load, and how.
 #[derive(Clone, Debug)]
@@ -44,7 +44,7 @@ pub(crate) struct Refusal {
 ///
 /// # Errors
 /// [`Refusal`].
-pub(crate) fn load(order: &Order) -> Result<Version, Refusal> {
+pub(crate) fn load(order: &Order) -> Result<Local, Refusal> {
     let started = Instant::now();
     let Order { model, version, metrics, config, .. } = order;
     let terms = Terms {
@@ -64,7 +64,7 @@ pub(crate) fn load(order: &Order) -> Result<Version, Refusal> {
     made.map_err(|why| Refusal { reason: "sessions", why })
 }
 
-fn serve(order: &Order, paired: Paired, started: Instant, checks_passed: usize) -> Result<Version, String> {
+fn serve(order: &Order, paired: Paired, started: Instant, checks_passed: usize) -> Result<Local, String> {
     let Paired { folder, graph, encoder, factory, engine } = paired;
     let instances = order.instances.or(folder.settings.instances).unwrap_or_else(default_instances);
     let mut engines = vec![engine];
@@ -100,7 +100,7 @@ fn serve(order: &Order, paired: Paired, started: Instant, checks_passed: usize) 
     let pool = Pool::start(engines, &factory, &queue).map_err(|error| format!("cannot start a thread: {error}"))?;
     order.metrics.loaded(&order.model, &order.version, metadata.load_seconds);
     let plan = Arc::clone(&factory.plan);
-    Ok(Version::new(Parts { status: Arc::clone(&order.status), metadata, encoder, plan, queue, pool }))
+    Ok(Local::new(Parts { status: Arc::clone(&order.status), metadata, encoder, plan, queue, pool }))
 }
 
 /// More sessions than cores only wait for each other, and each holds the weights.

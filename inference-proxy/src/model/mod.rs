@@ -5,6 +5,7 @@
 //! can ask it for its metadata and run it; what is loading, failed or unloaded is known to the catalog alone.
 
 mod answer;
+mod backend;
 mod batch;
 mod catalog;
 pub mod config;
@@ -36,10 +37,11 @@ mod values;
 mod version;
 
 pub use answer::{Answer, Classes, Input, RunError, TextStats, Urgency};
+pub use backend::Version;
 pub use catalog::{Catalog, IndexEntry, LoadError, LookupError, OpenError};
 pub use config::{ModelsConfig, RawModelsConfig};
 pub use metadata::{Metadata, Task, TensorSpec};
 pub use pairing::{Check, CheckResult, Report, verify};
 pub use stats::{Parts as RunParts, Span, Statistics};
+pub(crate) use status::Status;
 pub use status::{Role, State};
-pub use version::Version;

@@ -6,9 +6,9 @@
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use super::backend::Version;
 use super::catalog::Inner;
 use super::status::{Role, State};
-use super::version::Version;
 
 /// Between two looks at a version that drains.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);

@@ -5,11 +5,11 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::backend::Version;
 use super::catalog::{IndexEntry, LookupError};
 use super::config::{ModelConfig, ModelsConfig, Shadow, is_name};
 use super::metrics::Metrics;
 use super::status::{Role, State, Status};
-use super::version::Version;
 
 /// All models.
 #[derive(Debug)]
@@ -79,7 +79,8 @@ impl Shelf {
         }
         let Some(entry) = self.models.get_mut(model) else { return };
         let wanted = entry.config.primary.iter().chain(entry.config.shadows.iter().map(|shadow| &shadow.version));
-        let listed: BTreeSet<String> = found.into_iter().chain(wanted.cloned()).collect();
+        let listed = found.into_iter().chain(wanted.cloned()).chain(entry.config.remotes.keys().cloned());
+        let listed: BTreeSet<String> = listed.collect();
         let primary = entry.primary.clone();
         entry.slots.retain(|version, slot| {
             slot.version.is_some() || primary.as_ref() == Some(version) || listed.contains(version)

@@ -1,4 +1,4 @@
-//! A loaded version: what passed its checks and runs.
+//! A loaded version of our own: what passed its checks and runs in this process.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ use crate::tensor::{Data, Tensor};
 
 /// A loaded version. It can be run as long as it is held and not unloaded, also while it drains.
 #[derive(Debug)]
-pub struct Version {
+pub(crate) struct Local {
     parts: Parts,
 }
 
@@ -43,7 +43,7 @@ struct Prepared {
     tokenize: Duration,
 }
 
-impl Version {
+impl Local {
     /// Characters past which a request is tokenized on a thread of its own, so that it holds up no other.
     const INLINE_BYTES_MAX: usize = 4_096;
 
@@ -52,32 +52,27 @@ impl Version {
     }
 
     /// The model's name.
-    #[must_use]
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.parts.queue.metrics.model
     }
 
     /// The version, as its folder is called.
-    #[must_use]
-    pub fn version(&self) -> &str {
+    pub(crate) fn version(&self) -> &str {
         &self.parts.queue.metrics.version
     }
 
     /// What it is for at this moment.
-    #[must_use]
-    pub fn role(&self) -> Role {
+    pub(crate) fn role(&self) -> Role {
         self.parts.status.role()
     }
 
     /// Whether it serves at this moment.
-    #[must_use]
-    pub fn state(&self) -> State {
+    pub(crate) fn state(&self) -> State {
         self.parts.status.get().state
     }
 
     /// What it says of itself.
-    #[must_use]
-    pub fn metadata(&self) -> &Metadata {
+    pub(crate) fn metadata(&self) -> &Metadata {
         &self.parts.metadata
     }
 
@@ -86,7 +81,7 @@ impl Version {
     ///
     /// # Errors
     /// [`RunError`], with a sentence for the client.
-    pub async fn run(&self, input: Input, urgency: impl Into<Urgency>) -> Result<Answer, RunError> {
+    pub(crate) async fn run(&self, input: Input, urgency: impl Into<Urgency>) -> Result<Answer, RunError> {
         let counted = self.parts.queue.stats.begin();
         counted.end(self.attempt(input, urgency.into()).await)
     }
@@ -107,8 +102,7 @@ impl Version {
     }
 
     /// What it has done since it was loaded.
-    #[must_use]
-    pub fn statistics(&self) -> Statistics {
+    pub(crate) fn statistics(&self) -> Statistics {
         self.parts.queue.stats.snapshot()
     }
 

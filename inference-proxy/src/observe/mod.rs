@@ -7,9 +7,10 @@
 pub mod meter;
 pub mod record;
 pub mod sampling;
+pub mod stream;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
@@ -18,6 +19,7 @@ use axum::response::Response;
 use contract::headers;
 use contract::wire::{Outcome, Timings};
 use serde_json::{Map, Value};
+use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::error::{Reason, outcome_of_status};
@@ -26,6 +28,7 @@ use crate::model::{Answer, Catalog, Input, LookupError, Role, Version};
 use crate::pseudonym::Pseudonyms;
 use crate::shadow::Shadows;
 use crate::trace::Trace;
+use crate::upstream::exchange::Exchange;
 use meter::Meter;
 use record::{Ended, Rules};
 
@@ -65,6 +68,8 @@ pub struct Observer {
     pub rules: Arc<Rules>,
     /// Pseudonyms of clients; without it nothing about clients is kept.
     pub pseudonyms: Option<Pseudonyms>,
+    /// Forwarded requests whose copies are being read.
+    pub reading: TaskTracker,
 }
 
 impl Observer {
@@ -73,7 +78,16 @@ impl Observer {
         self.meter.expect(catalog);
         self.shadows.expect();
     }
+
+    /// Waits, a bounded time, until every request that has ended is an observation.
+    pub async fn settle(&self) {
+        self.reading.close();
+        let _in_time = tokio::time::timeout(stream::READ_MAX, self.reading.wait()).await;
+    }
 }
+
+/// Reason of a request whose client went away.
+const CLIENT_GONE: &str = "client_gone";
 
 /// What is known of a request so far. Clones write to the same page.
 #[derive(Clone, Debug)]
@@ -96,12 +110,26 @@ pub struct Facts {
     pub parameters: Map<String, Value>,
     /// What was answered.
     pub answer: Option<Arc<Answer>>,
+    /// The request and its answer as they passed, where another server answers; read when it is over.
+    pub exchange: Option<Arc<Exchange>>,
+    /// Why its content cannot be kept, where it passed and was not or could not be read as a whole.
+    pub withheld: Option<&'static str>,
 }
 
 impl Default for Facts {
     fn default() -> Self {
         let (model, version) = (UNKNOWN.to_owned(), UNKNOWN.to_owned());
-        Self { model, version, role: Role::Primary, running: None, input: None, parameters: Map::new(), answer: None }
+        Self {
+            model,
+            version,
+            role: Role::Primary,
+            running: None,
+            input: None,
+            parameters: Map::new(),
+            answer: None,
+            exchange: None,
+            withheld: None,
+        }
     }
 }
 
@@ -139,15 +167,29 @@ impl Notes {
         facts.parameters = parameters;
     }
 
+    /// The request is passed on to another server, which calls its version so.
+    pub fn forwarded(&self, exchange: &Arc<Exchange>, version: String) {
+        let mut facts = self.lock();
+        facts.exchange = Some(Arc::clone(exchange));
+        facts.version = version;
+    }
+
     /// Whether the request has been read.
     #[must_use]
     pub fn is_read(&self) -> bool {
-        self.lock().input.is_some()
+        let facts = self.lock();
+        facts.input.is_some() || facts.exchange.as_ref().is_some_and(|exchange| exchange.is_asked())
     }
 
     /// The model answered.
     pub fn answered(&self, answer: &Arc<Answer>) {
         self.lock().answer = Some(Arc::clone(answer));
+    }
+
+    /// The version as it is known so far, and what passes, where another server answers.
+    fn named(&self) -> (String, Option<Arc<Exchange>>) {
+        let facts = self.lock();
+        (facts.version.clone(), facts.exchange.clone())
     }
 
     fn take(&self) -> Facts {
@@ -174,11 +216,24 @@ pub async fn watch(
     next: Next,
 ) -> Response {
     let guard = Guard::begin(observer, route, request.headers());
+    // a server behind us goes on with our span
+    if let Ok(value) = HeaderValue::try_from(guard.trace.header(guard.id)) {
+        request.headers_mut().insert(headers::TRACEPARENT, value);
+    }
     request.extensions_mut().insert(guard.notes.clone());
     request.extensions_mut().insert(Arrived(guard.arrived));
     request.extensions_mut().insert(ObservationId(guard.id));
     let response = next.run(request).await;
     guard.end(response)
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug)]
+struct End {
+    outcome: Outcome,
+    code: u16,
+    reason: Option<&'static str>,
+    took: Duration,
 }
 
 /// A request that is being watched. Dropped without an end, it was cancelled.
@@ -206,14 +261,12 @@ impl Guard {
         Self { observer, notes: Notes::new(), route, id, trace, client, arrived, at_ms, ended: false }
     }
 
-    fn end(mut self, mut response: Response) -> Response {
-        let status = response.status();
-        let reason = response.extensions().get::<Reason>().map(|reason| reason.0);
-        let facts = self.notes.take();
+    fn end(self, mut response: Response) -> Response {
         let trace = self.trace.header(self.id);
+        let (version, exchange) = self.notes.named();
         for (name, value) in [
             (headers::OBSERVATION_ID, self.id.to_string()),
-            (headers::MODEL_VERSION, facts.version.clone()),
+            (headers::MODEL_VERSION, version),
             (headers::TRACEPARENT, trace),
         ] {
             // names of versions are folder names of a narrow alphabet; one that is no header value is left out
@@ -221,13 +274,23 @@ impl Guard {
                 response.headers_mut().insert(HeaderName::from_static(name), value);
             }
         }
-        self.finish(facts, outcome_of_status(status), status.as_u16(), reason);
+        if let Some(exchange) = exchange {
+            return stream::watched(self, exchange, response);
+        }
+        let status = response.status();
+        let reason = response.extensions().get::<Reason>().map(|reason| reason.0);
+        let (facts, took) = (self.notes.take(), self.arrived.elapsed());
+        self.finish(facts, End { outcome: outcome_of_status(status), code: status.as_u16(), reason, took });
         response
     }
 
-    fn finish(&mut self, facts: Facts, outcome: Outcome, code: u16, reason: Option<&'static str>) {
+    fn finish(mut self, facts: Facts, end: End) {
         self.ended = true;
-        let took = self.arrived.elapsed();
+        self.record(facts, end);
+    }
+
+    fn record(&mut self, facts: Facts, end: End) {
+        let End { outcome, code, reason, took } = end;
         let mut timings = facts.answer.as_ref().map_or_else(Timings::default, |answer| answer.timings);
         timings.total_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let ended = Ended {
@@ -257,8 +320,8 @@ impl Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         if !self.ended {
-            let facts = self.notes.take();
-            self.finish(facts, Outcome::Cancelled, 0, Some("client_gone"));
+            let (facts, took) = (self.notes.take(), self.arrived.elapsed());
+            self.record(facts, End { outcome: Outcome::Cancelled, code: 0, reason: Some(CLIENT_GONE), took });
         }
     }
 }

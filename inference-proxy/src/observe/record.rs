@@ -88,6 +88,9 @@ impl Ended {
     }
 
     fn payload(&self, predictions: &[Prediction]) -> Payload {
+        if let Some(reason) = self.facts.withheld.filter(|_| self.has_content()) {
+            return Payload::Withheld(reason.into());
+        }
         let Some(input) = self.content_input() else { return Payload::None };
         let (id, outcome, took) = (self.id, self.outcome, self.took);
         let case = Case { id, outcome, took, predictions, shadows: &self.shadows };
@@ -120,7 +123,7 @@ impl Record for Ended {
     }
 
     fn has_content(&self) -> bool {
-        self.content_input().is_some()
+        self.content_input().is_some() || (self.facts.withheld.is_some() && self.outcome != Outcome::Invalid)
     }
 
     fn waits(&self) -> bool {
@@ -135,12 +138,15 @@ impl Record for Ended {
 
     fn observation(self, max_bytes: usize) -> Result<Observation, TooLarge> {
         let predictions = self.predictions();
-        let features = match (self.content_input(), &self.facts.running) {
+        // of what passed and was too long to be kept, the answer alone may be known
+        let nothing = Input::Tensors(vec![]);
+        let answered = self.facts.answer.is_some().then_some(&nothing);
+        let features = match (self.content_input().map(AsRef::as_ref).or(answered), &self.facts.running) {
             (Some(input), Some(_)) if features::least_bytes(input) > max_bytes => return Err(TooLarge),
             (Some(input), Some(version)) => features::features(input, self.facts.answer.as_deref(), version.metadata()),
             _ => vec![],
         };
-        let items = self.facts.input.as_ref().map_or(1, |input| features::items(input).max(1));
+        let items = self.facts.input.as_ref().map_or(predictions.len(), |input| features::items(input)).max(1);
         let payload = self.payload(&predictions);
         Ok(Observation {
             id: self.id,

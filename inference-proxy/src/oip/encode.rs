@@ -121,7 +121,9 @@ fn add_classes(answer: &Answer, metadata: &Metadata, available: &mut Vec<Tensor>
     Ok(())
 }
 
-fn is_finite(data: &Data) -> bool {
+/// Whether there is no NaN and no infinity among the values.
+#[must_use]
+pub fn is_finite(data: &Data) -> bool {
     match data {
         Data::Fp16(values) => values.iter().all(|x| x.is_finite()),
         Data::Bf16(values) => values.iter().all(|x| x.is_finite()),

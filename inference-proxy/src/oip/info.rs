@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 use super::encode::output_specs;
 use crate::error::ApiError;
 use crate::handle::{Edge, Named, lookup};
-use crate::model::{State as VersionState, TensorSpec};
+use crate::model::{State as VersionState, TensorSpec, Version};
+use crate::upstream::forward;
 
 /// `GET /v2`.
 pub async fn server() -> Json<Value> {
@@ -37,6 +38,7 @@ pub async fn ready(State(edge): State<Arc<Edge>>) -> Response {
 /// `GET /v2/models/{model}[/versions/{version}]/ready`.
 pub async fn model_ready(State(edge): State<Arc<Edge>>, named: Named) -> Result<Response, ApiError> {
     let ready = match lookup(&edge.catalog, &named) {
+        Ok(version) if version.upstream().is_some() => return passed_on(&version, &named, "/ready").await,
         Ok(version) => version.state() == VersionState::Ready,
         Err(crate::model::LookupError::NotReady { .. }) => false,
         Err(unknown) => return Err(unknown.into()),
@@ -62,8 +64,11 @@ impl From<TensorSpec> for Spec {
 }
 
 /// `GET /v2/models/{model}[/versions/{version}]`.
-pub async fn model(State(edge): State<Arc<Edge>>, named: Named) -> Result<Json<Value>, ApiError> {
+pub async fn model(State(edge): State<Arc<Edge>>, named: Named) -> Result<Response, ApiError> {
     let version = lookup(&edge.catalog, &named)?;
+    if version.upstream().is_some() {
+        return passed_on(&version, &named, "").await;
+    }
     let metadata = version.metadata();
     let inputs: Vec<Spec> = metadata.inputs.iter().cloned().map(Spec::from).collect();
     let outputs: Vec<Spec> = output_specs(metadata).into_iter().map(Spec::from).collect();
@@ -86,5 +91,13 @@ pub async fn model(State(edge): State<Arc<Edge>>, named: Named) -> Result<Json<V
             "checks_passed": metadata.checks_passed,
             "files": metadata.files,
         },
-    })))
+    }))
+    .into_response())
+}
+
+/// A question about a model that another server answers best.
+async fn passed_on(version: &Version, named: &Named, tail: &str) -> Result<Response, ApiError> {
+    let Some(upstream) = version.upstream() else { return Err(ApiError::no_path(tail)) };
+    let asked = named.version.as_deref().filter(|_| upstream.floats());
+    forward::get(upstream, asked, tail).await
 }

@@ -30,6 +30,7 @@ use crate::handle::{self, Asked, Deadline, Edge, Named};
 use crate::model::{Input, Version};
 use crate::observe::Notes;
 use crate::tensor::Tensor;
+use crate::upstream::forward::{self, Passage};
 
 /// An inference answer as the protocol writes it.
 #[derive(Serialize)]
@@ -50,6 +51,11 @@ pub async fn infer(
     request: Request,
 ) -> Result<Response, ApiError> {
     let version = handle::find(&edge, &notes, &named)?;
+    if let Some(upstream) = version.upstream() {
+        let asked = named.version.as_deref().filter(|_| upstream.floats());
+        let passage = Passage { notes: &notes, version: asked, deadline, max_body_bytes: edge.max_body_bytes };
+        return forward::infer(upstream, passage, request).await;
+    }
     let body = handle::body(request, edge.max_body_bytes).await?;
     let decode::InferRequest { id, inputs, outputs: wanted, parameters } =
         handle::off_thread(body.len(), move || decode::decode(&body)).await?;

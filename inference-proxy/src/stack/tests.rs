@@ -17,6 +17,8 @@ use tower::ServiceExt;
 use super::*;
 use crate::{Deps, RawConfig, Service, build};
 
+mod forward;
+
 type Seen = Arc<Mutex<Vec<Batch>>>;
 
 /// A collector that stores what comes.

@@ -1,0 +1,334 @@
+//! Models behind other servers: a second proxy that answers well, and a socket that misbehaves in every way.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::*;
+
+/// What a raw server was asked.
+#[derive(Debug, Default)]
+struct Heard {
+    connections: usize,
+    heads: Vec<String>,
+    bodies: Vec<Vec<u8>>,
+}
+
+/// A server that does to each model what its name says.
+async fn raw_server() -> (SocketAddr, Arc<Mutex<Heard>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, heard) = (listener.local_addr().unwrap(), Arc::new(Mutex::new(Heard::default())));
+    let hearing = Arc::clone(&heard);
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            hearing.lock().unwrap().connections += 1;
+            tokio::spawn(converse(stream, Arc::clone(&hearing)));
+        }
+    });
+    (address, heard)
+}
+
+async fn converse(stream: TcpStream, heard: Arc<Mutex<Heard>>) {
+    let mut stream = BufReader::new(stream);
+    loop {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if stream.read_line(&mut head).await.unwrap_or(0) == 0 {
+                return;
+            }
+        }
+        let lower = head.to_lowercase();
+        let length = lower.lines().find_map(|l| l.strip_prefix("content-length: ")?.trim().parse().ok()).unwrap_or(0);
+        let mut body = vec![0; length];
+        stream.read_exact(&mut body).await.unwrap();
+        let path = head.split(' ').nth(1).unwrap().to_owned();
+        let model = path.split('/').nth(3).unwrap().to_owned();
+        if path.ends_with("/infer") {
+            let mut heard = heard.lock().unwrap();
+            heard.heads.push(head);
+            heard.bodies.push(body);
+        }
+        let answer = if path.ends_with("/infer") { infer(&model) } else { describe(&path, &model) };
+        let Some(answer) = answer else { return std::future::pending().await };
+        let closes = !answer.starts_with("HTTP/1.1") || answer.contains("content-length: 1000");
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        match model.as_str() {
+            "drip" => return std::future::pending().await,
+            _ if closes => return,
+            _ => {}
+        }
+    }
+}
+
+fn http(status: &str, body: &str) -> String {
+    format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nx-from: raw\r\nkeep-alive: timeout=5\r\n\r\n{body}", body.len())
+}
+
+fn describe(path: &str, model: &str) -> Option<String> {
+    let body = if path.ends_with("/ready") {
+        String::new()
+    } else {
+        format!(
+            r#"{{"name":"{model}","versions":["4","12"],"platform":"raw","inputs":[{{"name":"x","datatype":"FP32","shape":[-1,2]}}],"outputs":[]}}"#
+        )
+    };
+    Some(http("200 OK", &body))
+}
+
+const GOOD: &str = r#"{"model_name":"m","model_version":"4","outputs":[{"name":"y","datatype":"FP32","shape":[1,2],"data":[0.25,0.75]}]}"#;
+
+fn infer(model: &str) -> Option<String> {
+    let partly = format!("HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{GOOD}");
+    Some(match model {
+        "good" | "renamed" => http("200 OK", GOOD),
+        "gibberish" => "SSH-2.0-OpenSSH_9.2\r\n".into(),
+        "hangup" => String::new(),
+        "cut" | "drip" => partly,
+        "shapes" => http("200 OK", &GOOD.replace("[1,2]", "[3,2]")),
+        "html" => http("200 OK", "<html>welcome</html>"),
+        "nan" => http("200 OK", &GOOD.replace("0.25", "NaN")),
+        "refuses" => http("400 Bad Request", r#"{"error":"unexpected shape"}"#),
+        "fails" => http("500 Internal Server Error", r#"{"error":"out of memory"}"#),
+        _ => return None,
+    })
+}
+
+const ASKED: &str = r#"{"id":"7","inputs":[{"name":"x","datatype":"FP32","shape":[1,2],"data":[1.5,2.5]}]}"#;
+
+/// A proxy in front of a server, with these models.
+async fn front(url: &str, models: &[&str], more: &str) -> Proxy {
+    Proxy::start(|raw| {
+        for model in models {
+            let text = format!("backend = 'http'\nurl = '{url}'\n{more}");
+            raw.models.models.insert((*model).to_owned(), toml::from_str(&text).unwrap());
+        }
+        raw.sampling.keep_confidence_below = 0.0;
+    })
+    .await
+}
+
+/// Asks, and gives status and body; the body is `None` where it broke off.
+async fn ask(proxy: &Proxy, model: &str, body: impl Into<Body>) -> (StatusCode, Option<String>) {
+    let request = Request::post(format!("/v2/models/{model}/infer")).body(body.into()).unwrap();
+    let answer = proxy.service.router().oneshot(request).await.unwrap();
+    let status = answer.status();
+    let body = answer.into_body().collect().await.ok();
+    (status, body.map(|body| String::from_utf8(body.to_bytes().to_vec()).unwrap()))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_server_answers_passes_untouched_and_is_observed() {
+    let (address, heard) = raw_server().await;
+    let more = "upstream = { labels = ['no', 'yes'], probabilities = 'y' }";
+    let proxy = front(&format!("http://{address}"), &["good"], more).await;
+    let request = Request::post("/v2/models/good/infer")
+        .header("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+        .header("x-tenant", "acme")
+        .header("connection", "x-hop")
+        .header("x-hop", "1")
+        .header("content-length", ASKED.len())
+        .body(Body::from(ASKED))
+        .unwrap();
+    let answer = proxy.service.router().oneshot(request).await.unwrap();
+    let headers = answer.headers().clone();
+    assert_eq!((headers["x-from"].to_str().unwrap(), headers.get("keep-alive")), ("raw", None));
+    assert_eq!(headers["driftline-model-version"], "12", "the newest that it told of");
+    assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), GOOD);
+    for _ in 0..5 {
+        assert_eq!(ask(&proxy, "good", ASKED).await.0, 200);
+    }
+    {
+        let heard = heard.lock().unwrap();
+        let head = heard.heads[0].to_lowercase();
+        assert!(head.starts_with("post /v2/models/good/infer http/1.1\r\n"), "{head}");
+        assert!(head.contains("x-tenant: acme") && !head.contains("x-hop"), "{head}");
+        assert!(head.contains("traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-"), "{head}");
+        assert!(!head.contains("00f067aa0ba902b7"), "the span must be ours: {head}");
+        assert_eq!(heard.bodies[0], ASKED.as_bytes());
+        assert!(heard.connections <= 3, "connections are reused: {}", heard.connections);
+    }
+    let (_, _, told) = proxy.call("GET", "/v2/models/good", "").await;
+    assert_eq!((&told["platform"], &told["versions"]), (&json!("raw"), &json!(["4", "12"])));
+    assert_eq!(proxy.call("GET", "/v2/models/good/ready", "").await.0, 200);
+    assert_eq!(proxy.call("POST", "/v2/models/good/versions/4/infer", ASKED).await.0, 200);
+
+    let (observations, ledger, metrics) = proxy.finish().await;
+    assert_eq!((ledger.observed, ledger.delivered, ledger.in_flight), (7, 7, 0));
+    for seen in &observations {
+        assert_eq!(
+            (seen.model.as_str(), seen.version.as_str(), seen.outcome, seen.code),
+            ("good", "4", Outcome::Ok, 200)
+        );
+        assert!((number(seen, "input.x_1") - 2.5).abs() < 1e-9);
+        assert_eq!((seen.predictions[0].label.as_str(), seen.predictions[0].confidence), ("yes", 0.75));
+        assert!(seen.timings.infer_us > 0 && seen.timings.total_us >= seen.timings.infer_us, "{:?}", seen.timings);
+        let Payload::Kept(content) = &seen.payload else { panic!("{:?}", seen.payload) };
+        assert_eq!(content.output["outputs"][0]["data"], json!([0.25, 0.75]));
+    }
+    assert_eq!(observations[0].trace_id.as_deref(), Some("4bf92f3577b34da6a3ce929d0e0e4736"));
+    for line in [
+        "driftline_proxy_requests_total{model=\"good\",outcome=\"ok\",role=\"primary\",version=\"4\"} 7",
+        "driftline_proxy_upstream_up{model=\"good\",version=\"upstream\"} 1",
+        "driftline_proxy_upstream_seconds_count{model=\"good\",outcome=\"answered\",version=\"upstream\"} 7",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in\n{metrics}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_misbehaves_is_told_apart_and_observed_in_full() {
+    use Outcome::{Error, Invalid, Ok as Fine, Timeout};
+    let (address, _) = raw_server().await;
+    let models = ["gibberish", "hangup", "cut", "drip", "slow", "shapes", "html", "nan", "refuses", "fails", "good"];
+    let more = "upstream = { timeout = '700ms', version = '12' }";
+    let proxy = front(&format!("http://{address}"), &models, more).await;
+    let cases: [(&str, u16, Option<&str>, Outcome, Option<&str>); 11] = [
+        ("gibberish", 502, Some("not HTTP"), Error, Some("upstream_gibberish")),
+        ("hangup", 502, Some("hung up"), Error, Some("upstream_cut")),
+        ("slow", 504, Some("did not answer within 700 ms"), Timeout, Some("upstream_slow")),
+        ("cut", 200, None, Error, Some("upstream_cut")),
+        ("drip", 200, None, Timeout, Some("upstream_slow")),
+        ("shapes", 200, Some("[3,2]"), Error, Some("bad_output")),
+        ("html", 200, Some("<html>welcome</html>"), Error, Some("bad_output")),
+        ("nan", 200, Some("NaN"), Error, Some("bad_output")),
+        ("refuses", 400, Some("unexpected shape"), Invalid, Some("upstream_status")),
+        ("fails", 500, Some("out of memory"), Error, Some("upstream_status")),
+        ("good", 200, Some("0.75"), Fine, None),
+    ];
+    for (model, status, part, ..) in cases {
+        let (answered, body) = ask(&proxy, model, ASKED).await;
+        assert_eq!(answered.as_u16(), status, "{model}: {body:?}");
+        match (part, body) {
+            (None, None) => {}
+            (Some(part), Some(body)) => assert!(body.contains(part), "{model}: {body}"),
+            (_, body) => panic!("{model}: {body:?}"),
+        }
+    }
+    let (observations, ledger, _) = proxy.finish().await;
+    assert_eq!((ledger.observed, ledger.delivered, ledger.in_flight), (11, 11, 0));
+    for (model, status, _, outcome, reason) in cases {
+        let seen = observations.iter().find(|seen| seen.model == model).unwrap();
+        assert_eq!((seen.code, seen.outcome, seen.reason.as_deref()), (status, outcome, reason), "{model}");
+        assert_eq!(seen.version, "12", "{model}");
+        if outcome == Invalid {
+            assert_eq!((&seen.payload, seen.features.len()), (&Payload::None, 0), "a client's mistake is not kept");
+            continue;
+        }
+        assert!((number(seen, "input.x_0") - 1.5).abs() < 1e-9, "{model}");
+        assert!(matches!(seen.payload, Payload::Kept(_)), "{model}: {:?}", seen.payload);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_not_there_is_a_sentence_and_an_observation_with_what_was_asked() {
+    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let proxy = front(&format!("http://{gone}"), &["down"], "").await;
+    let (status, body) = ask(&proxy, "down", ASKED).await;
+    assert_eq!(status, 503);
+    assert_eq!(body.unwrap(), r#"{"error":"the server behind this model cannot be reached"}"#);
+    assert_eq!(proxy.call("GET", "/v2/models/down/ready", "").await.0, 503);
+    let (observations, _, metrics) = proxy.finish().await;
+    let [seen] = observations.as_slice() else { panic!("{observations:?}") };
+    assert_eq!((seen.outcome, seen.reason.as_deref()), (Outcome::Error, Some("upstream_down")));
+    assert_eq!(seen.version, "upstream");
+    assert!((number(seen, "input.x_0") - 1.5).abs() < 1e-9);
+    assert!(metrics.contains("driftline_proxy_upstream_up{model=\"down\",version=\"upstream\"} 0"), "{metrics}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn limits_hold_for_what_passes() {
+    let (address, heard) = raw_server().await;
+    let more = "upstream = { max_copy_bytes = '200B', max_requests = 1, timeout = '2s' }";
+    let proxy = front(&format!("http://{address}"), &["good", "slow"], more).await;
+    // longer than what is kept: it passes whole, and is observed without content
+    let values = vec!["1.5"; 200].join(",");
+    let long = format!(r#"{{"inputs":[{{"name":"x","datatype":"FP32","shape":[100,2],"data":[{values}]}}]}}"#);
+    let (status, body) = ask(&proxy, "good", long.clone()).await;
+    assert_eq!((status.as_u16(), body.unwrap().as_str()), (200, GOOD));
+    assert_eq!(heard.lock().unwrap().bodies[0], long.as_bytes());
+    // more than one request
+    let (slow, busy) = tokio::join!(ask(&proxy, "slow", ASKED), async {
+        while !heard.lock().unwrap().heads.iter().any(|head| head.contains("/slow/")) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        ask(&proxy, "slow", ASKED).await
+    });
+    assert_eq!((slow.0.as_u16(), busy.0.as_u16()), (504, 429));
+    assert!(busy.1.unwrap().contains("which is the limit"));
+    let (observations, ..) = proxy.finish().await;
+    let seen = observations.iter().find(|seen| seen.model == "good").unwrap();
+    assert_eq!((seen.outcome, &seen.payload), (Outcome::Ok, &Payload::Withheld("too_large".into())));
+    assert_eq!(seen.predictions, [], "no labels were named");
+    assert!(seen.features.iter().any(|f| f.name.starts_with("output.")), "the answer was short enough to be read");
+    let reasons: BTreeSet<_> =
+        observations.iter().filter(|s| s.model == "slow").map(|s| (s.outcome, s.reason.clone().unwrap())).collect();
+    let expected = [(Outcome::Timeout, "upstream_slow"), (Outcome::Rejected, "upstream_busy")];
+    assert_eq!(reasons, expected.map(|(outcome, reason)| (outcome, reason.to_owned())).into());
+}
+
+/// The real thing behind: another proxy with a text model, on a socket.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_proxy_behind_gives_text_features_classes_and_a_remote_shadow() {
+    let behind = Proxy::start(|_| {}).await;
+    let url = format!("http://{}", behind.service.local_addr());
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(behind.service.run(stop.clone()));
+    let proxy = Proxy::start(|raw| {
+        let fronted = format!("backend = 'http'\nurl = '{url}'\nupstream = {{ model = 'router' }}");
+        raw.models.models.insert("support".into(), toml::from_str(&fronted).unwrap());
+        let shadowed = format!(
+            "primary = '1'\ninstances = 1\nshadows = [{{ version = '9' }}]\nremote.9 = {{ url = '{url}', version = '2' }}"
+        );
+        raw.models.models.insert("router".into(), toml::from_str(&shadowed).unwrap());
+    })
+    .await;
+    let texts = r#"{"id":"a","inputs":[{"name":"text","shape":[2],"datatype":"BYTES","data":["where is my parcel","crash at login 42"]}]}"#;
+    let (status, _, answer) = proxy.call("POST", "/v2/models/support/infer", texts).await;
+    assert_eq!(
+        (status.as_u16(), &answer["id"], &answer["model_name"]),
+        (200, &json!("a"), &json!("router")),
+        "{answer}"
+    );
+    let (status, _, answer) =
+        proxy.call("POST", "/v1/models/support/predict", r#"{"text":"where is my parcel"}"#).await;
+    assert_eq!((status.as_u16(), &answer["predictions"][0]["label"]), (200, &json!("shipping")), "{answer}");
+    let (status, ..) = proxy.call("POST", "/v2/models/router/infer", texts).await;
+    assert_eq!(status, 200);
+    let (_, _, told) = proxy.call("GET", "/v2/models/support", "").await;
+    assert_eq!((&told["name"], &told["parameters"]["task"]), (&json!("support"), &json!("text-classification")));
+    let (observations, ..) = proxy.finish().await;
+    let seen = observations.iter().find(|seen| seen.model == "support" && seen.route == "infer").unwrap();
+    assert_eq!((seen.version.as_str(), seen.items, seen.outcome), ("1", 2, Outcome::Ok));
+    let labels: Vec<_> = seen.predictions.iter().map(|p| p.label.as_str()).collect();
+    assert_eq!(labels, ["shipping", "technical"]);
+    assert!((number(seen, "text.chars") - 18.0).abs() < 1e-9);
+    let shadowed = observations.iter().find(|seen| seen.model == "router").unwrap();
+    let shadow = &shadowed.shadows[0];
+    assert_eq!(
+        (shadow.version.as_str(), shadow.outcome, shadow.predictions.len()),
+        ("9", Outcome::Ok, 2),
+        "{shadow:?}"
+    );
+    stop.cancel();
+    running.await.unwrap().unwrap();
+}
+
+/// A client that goes away while the answer streams is an observation like any other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_leaves_during_the_answer_is_observed() {
+    let (address, _) = raw_server().await;
+    let proxy = front(&format!("http://{address}"), &["drip"], "").await;
+    let request = Request::post("/v2/models/drip/infer").body(Body::from(ASKED)).unwrap();
+    let answer = proxy.service.router().oneshot(request).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let mut body = answer.into_body();
+    assert!(body.frame().await.unwrap().is_ok());
+    drop(body);
+    let (observations, ..) = proxy.finish().await;
+    let [seen] = observations.as_slice() else { panic!("{observations:?}") };
+    assert_eq!((seen.outcome, seen.code, seen.reason.as_deref()), (Outcome::Cancelled, 200, Some("client_gone")));
+    assert!((number(seen, "input.x_0") - 1.5).abs() < 1e-9);
+}

@@ -1,0 +1,98 @@
+//! The HTTP client: connections that are reused, faults that are told apart.
+
+use std::error::Error;
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::http::{Method, Request, Response, StatusCode, header};
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{self, Client as Pool};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+
+use super::{Config, Fault};
+
+/// Until when there must be an answer, and how long that was when it was decided.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Due {
+    pub(super) at: Instant,
+    pub(super) within: Duration,
+}
+
+impl Due {
+    /// The earlier of a deadline and a time from now.
+    pub(super) fn of(deadline: Option<Instant>, timeout: Duration) -> Self {
+        let now = Instant::now();
+        let within = deadline.map_or(timeout, |deadline| deadline.saturating_duration_since(now).min(timeout));
+        Self { at: now + within, within }
+    }
+}
+
+/// A client of one server.
+#[derive(Clone, Debug)]
+pub(super) struct Client(Pool<HttpConnector, Body>);
+
+impl Client {
+    pub(super) fn new(config: &Config) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(config.connect_timeout));
+        let pool = Pool::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(config.idle_timeout)
+            .pool_max_idle_per_host(config.idle_connections)
+            .build(connector);
+        Self(pool)
+    }
+
+    /// Sends a request and waits for the head of its answer.
+    pub(super) async fn send(&self, request: Request<Body>, due: Due) -> Result<Response<Incoming>, Fault> {
+        match tokio::time::timeout_at(due.at.into(), self.0.request(request)).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) => {
+                let fault = fault_of_request(&error);
+                tracing::debug!(error = &error as &dyn Error, reason = fault.reason(), "another server gave no answer");
+                Err(fault)
+            }
+            Err(_) => Err(Fault::Slow(due.within)),
+        }
+    }
+
+    /// Sends something small and reads the whole answer, at most `limit` bytes of it.
+    pub(super) async fn fetch(
+        &self,
+        method: Method,
+        uri: &str,
+        body: Option<Body>,
+        due: Due,
+        limit: usize,
+    ) -> Result<(StatusCode, Bytes), Fault> {
+        let mut request = Request::builder().method(method).uri(uri);
+        if body.is_some() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        // addresses are made of checked parts, so that this cannot fail
+        let request = request.body(body.unwrap_or_default()).map_err(|_| Fault::Down)?;
+        let response = self.send(request, due).await?;
+        let status = response.status();
+        let reading = Limited::new(response.into_body(), limit).collect();
+        match tokio::time::timeout_at(due.at.into(), reading).await {
+            Ok(Ok(body)) => Ok((status, body.to_bytes())),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Fault::TooLong(limit)),
+            Ok(Err(_)) => Err(Fault::Cut),
+            Err(_) => Err(Fault::Slow(due.within)),
+        }
+    }
+}
+
+fn fault_of_request(error: &legacy::Error) -> Fault {
+    if error.is_connect() {
+        return Fault::Down;
+    }
+    match error.source().and_then(|source| source.downcast_ref::<hyper::Error>()) {
+        Some(error) if error.is_parse() => Fault::Gibberish,
+        _ => Fault::Cut,
+    }
+}

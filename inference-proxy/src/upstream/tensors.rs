@@ -1,0 +1,301 @@
+//! Reading tensors out of the bodies that pass: requests and answers, JSON and binary, plain and compressed.
+//!
+//! This reads for observing, not for running: it is lenient about what a server may do (16-bit floats in JSON are read as
+//! FP32, bytes that are no UTF-8 are replaced) and strict about what contradicts itself.
+
+use std::io::Read as _;
+
+use axum::http::{HeaderMap, header};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::oip::flat::Flat;
+use crate::tensor::{Data, Tensor};
+
+/// Says where the JSON ends and the binary data begins.
+pub const HEADER_LENGTH: &str = "inference-header-content-length";
+
+/// What the headers say about a body.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Head {
+    /// `content-encoding`, where there is one.
+    pub encoding: Option<String>,
+    /// Length of the JSON before binary data.
+    pub json: Option<usize>,
+}
+
+impl Head {
+    /// Reads the headers.
+    #[must_use]
+    pub fn of(headers: &HeaderMap) -> Self {
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let encoding = text(header::CONTENT_ENCODING.as_str()).map(|encoding| encoding.trim().to_ascii_lowercase());
+        Self {
+            encoding: encoding.filter(|encoding| encoding != "identity" && !encoding.is_empty()),
+            json: text(HEADER_LENGTH).and_then(|length| length.trim().parse().ok()),
+        }
+    }
+}
+
+/// Why a body was not read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unread {
+    /// It is wrong.
+    #[error("{0}")]
+    Wrong(String),
+    /// It is encoded in a way that is not read here, or it is longer than what is kept of one.
+    #[error("the body cannot be read here: {0}")]
+    Foreign(&'static str),
+}
+
+/// What a request asks.
+#[derive(Debug, Default, PartialEq)]
+pub struct Asked {
+    /// Its inputs; of a body that was not kept whole those that were.
+    pub inputs: Vec<Tensor>,
+    /// Its parameters.
+    pub parameters: Map<String, Value>,
+}
+
+/// What an answer gives.
+#[derive(Debug, Default, PartialEq)]
+pub struct Given {
+    /// The version that answered.
+    pub version: Option<String>,
+    /// Its outputs.
+    pub outputs: Vec<Tensor>,
+}
+
+#[derive(Deserialize)]
+struct RawAsked {
+    #[serde(default)]
+    parameters: Option<Map<String, Value>>,
+    inputs: Vec<RawTensor>,
+}
+
+#[derive(Deserialize)]
+struct RawGiven {
+    #[serde(default)]
+    model_version: Option<Value>,
+    outputs: Vec<RawTensor>,
+}
+
+#[derive(Deserialize)]
+struct RawTensor {
+    name: String,
+    shape: Vec<usize>,
+    datatype: String,
+    #[serde(default)]
+    parameters: Option<Map<String, Value>>,
+    #[serde(default)]
+    data: Option<Flat>,
+}
+
+/// Reads a request. Of one that was cut off (`whole` is false) the inputs that are there are read, which binary data
+/// allows for.
+///
+/// # Errors
+/// [`Unread`].
+pub fn asked(head: &Head, body: &[u8], whole: bool, limit: usize) -> Result<Asked, Unread> {
+    if !whole && head.encoding.is_some() {
+        return Err(Unread::Foreign("it is compressed and not whole"));
+    }
+    let plain = inflate(head, body, limit)?;
+    let (json, mut binary) = split(head, &plain)?;
+    let raw: RawAsked = parse(json)?;
+    let mut inputs = Vec::with_capacity(raw.inputs.len());
+    for tensor in raw.inputs {
+        match read(tensor, &mut binary) {
+            Err(_) if !whole => break,
+            read => inputs.push(read?),
+        }
+    }
+    Ok(Asked { inputs, parameters: raw.parameters.unwrap_or_default() })
+}
+
+/// Reads an answer.
+///
+/// # Errors
+/// [`Unread`].
+pub fn given(head: &Head, body: &[u8], limit: usize) -> Result<Given, Unread> {
+    let plain = inflate(head, body, limit)?;
+    let (json, mut binary) = split(head, &plain)?;
+    let raw: RawGiven = parse(json)?;
+    let version = raw.model_version.and_then(|version| match version {
+        Value::String(version) => Some(version),
+        Value::Number(version) => Some(version.to_string()),
+        _ => None,
+    });
+    let outputs = raw.outputs.into_iter().map(|tensor| read(tensor, &mut binary)).collect::<Result<_, _>>()?;
+    if !binary.is_empty() {
+        return Err(Unread::Wrong(format!("{} bytes are left over after the last tensor", binary.len())));
+    }
+    Ok(Given { version, outputs })
+}
+
+fn parse<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, Unread> {
+    serde_json::from_slice(json).map_err(|error| Unread::Wrong(format!("it is not the JSON that is expected: {error}")))
+}
+
+/// The plain body: as it is, or inflated up to a limit, so that a small body cannot become a large one.
+fn inflate<'a>(head: &Head, body: &'a [u8], limit: usize) -> Result<std::borrow::Cow<'a, [u8]>, Unread> {
+    let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    let mut plain = Vec::new();
+    let read = match head.encoding.as_deref() {
+        None => return Ok(body.into()),
+        Some("gzip" | "x-gzip") => flate2::read::GzDecoder::new(body).take(most).read_to_end(&mut plain),
+        Some("deflate") => flate2::read::ZlibDecoder::new(body).take(most).read_to_end(&mut plain),
+        Some("zstd") => zstd::Decoder::new(body).and_then(|reader| reader.take(most).read_to_end(&mut plain)),
+        Some(_) => return Err(Unread::Foreign("its content-encoding is not known")),
+    };
+    read.map_err(|error| Unread::Wrong(format!("it cannot be decompressed: {error}")))?;
+    if plain.len() > limit {
+        return Err(Unread::Foreign("it is too long once it is decompressed"));
+    }
+    Ok(plain.into())
+}
+
+/// The JSON and what follows it.
+fn split<'a>(head: &Head, body: &'a [u8]) -> Result<(&'a [u8], &'a [u8]), Unread> {
+    let Some(json) = head.json else { return Ok((body, &[])) };
+    body.split_at_checked(json).ok_or_else(|| Unread::Wrong(format!("its JSON has {json} bytes, but it is shorter")))
+}
+
+fn read(raw: RawTensor, binary: &mut &[u8]) -> Result<Tensor, Unread> {
+    let RawTensor { name, shape, datatype, parameters, data } = raw;
+    let wrong = |what: String| Unread::Wrong(format!("tensor '{name}' {what}"));
+    let size = parameters.as_ref().and_then(|parameters| parameters.get("binary_data_size")?.as_u64());
+    let data = match (size, data) {
+        (Some(size), None) => {
+            let cut = usize::try_from(size).ok().and_then(|size| binary.split_at_checked(size));
+            let (own, rest) = cut.ok_or_else(|| wrong(format!("has {size} bytes, but fewer are there")))?;
+            *binary = rest;
+            raw_data(&datatype, own).ok_or_else(|| wrong(format!("is no {datatype} in its {size} bytes")))?
+        }
+        (None, Some(flat)) => {
+            if let Some(nesting) = flat.nesting().filter(|nesting| *nesting != shape) {
+                return Err(wrong(format!("has shape {shape:?} but its data is nested as {nesting:?}")));
+            }
+            let datatype = if matches!(datatype.as_str(), "FP16" | "BF16") { "FP32" } else { &datatype };
+            flat.into_data(datatype).map_err(wrong)?
+        }
+        _ => return Err(wrong("has no data, or has it twice".to_owned())),
+    };
+    Tensor::new(&name, shape, data).map_err(|error| Unread::Wrong(error.to_string()))
+}
+
+/// Little-endian values of one datatype.
+fn raw_data(datatype: &str, bytes: &[u8]) -> Option<Data> {
+    macro_rules! values {
+        ($variant:ident, $type:ty) => {{
+            let (values, rest) = bytes.as_chunks::<{ size_of::<$type>() }>();
+            rest.is_empty().then(|| Data::$variant(values.iter().map(|&v| <$type>::from_le_bytes(v)).collect()))
+        }};
+    }
+    match datatype {
+        "BOOL" => Some(Data::Bool(bytes.iter().map(|&b| b != 0).collect())),
+        "UINT8" => Some(Data::Uint8(bytes.to_vec())),
+        "UINT16" => values!(Uint16, u16),
+        "UINT32" => values!(Uint32, u32),
+        "UINT64" => values!(Uint64, u64),
+        "INT8" => values!(Int8, i8),
+        "INT16" => values!(Int16, i16),
+        "INT32" => values!(Int32, i32),
+        "INT64" => values!(Int64, i64),
+        "FP32" => values!(Fp32, f32),
+        "FP64" => values!(Fp64, f64),
+        "FP16" => values!(Fp16, half::f16),
+        "BF16" => values!(Bf16, half::bf16),
+        "BYTES" => strings(bytes).map(Data::Bytes),
+        _ => None,
+    }
+}
+
+/// Strings, each after its length as a little-endian `u32`.
+fn strings(mut bytes: &[u8]) -> Option<Vec<String>> {
+    let mut strings = Vec::new();
+    while !bytes.is_empty() {
+        let (length, rest) = bytes.split_first_chunk::<4>()?;
+        let (own, rest) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
+        strings.push(String::from_utf8_lossy(own).into_owned());
+        bytes = rest;
+    }
+    Some(strings)
+}
+
+/// The protocol's own spelling of a datatype.
+pub(super) fn datatype(name: &str) -> Option<&'static str> {
+    const ALL: [&str; 14] = [
+        "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "BF16", "FP32",
+        "FP64", "BYTES",
+    ];
+    ALL.into_iter().find(|known| *known == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::io::Write as _;
+
+    const LIMIT: usize = 1 << 20;
+
+    fn given_json(outputs: &str) -> Result<Given, Unread> {
+        given(&Head::default(), format!(r#"{{"model_version":"3","outputs":[{outputs}]}}"#).as_bytes(), LIMIT)
+    }
+
+    #[test]
+    fn shapes_that_contradict_themselves_are_wrong() {
+        let good = r#"{"name":"y","datatype":"FP32","shape":[1,2],"data":[0.5,1]}"#;
+        assert_eq!(given_json(good).unwrap().version.as_deref(), Some("3"));
+        for bad in [
+            r#"{"name":"y","datatype":"FP32","shape":[2,2],"data":[0.5,1]}"#,
+            r#"{"name":"y","datatype":"FP32","shape":[1,2],"data":[[0.5],[1]]}"#,
+            r#"{"name":"y","datatype":"INT8","shape":[1],"data":[300]}"#,
+            r#"{"name":"y","datatype":"FP32","shape":[1]}"#,
+            r#"{"name":"y","datatype":"FP32","shape":[1],"parameters":{"binary_data_size":4}}"#,
+        ] {
+            assert!(matches!(given_json(bad), Err(Unread::Wrong(_))), "{bad}");
+        }
+    }
+
+    /// Bytes made by `numpy.array([1.5, -2, 65504, 6e-8], dtype=numpy.float16).tobytes().hex()`, and by
+    /// `struct.pack("<I5sI2s", 5, b"hello", 2, b"\xc3\xa9").hex()`.
+    #[test]
+    fn binary_data_is_read() {
+        let json = br#"{"inputs":[{"name":"h","datatype":"FP16","shape":[4],"parameters":{"binary_data_size":8}},
+            {"name":"s","datatype":"BYTES","shape":[2],"parameters":{"binary_data_size":15}}]}"#;
+        let mut body = json.to_vec();
+        body.extend(hex::decode("003e00c0ff7b0100").unwrap());
+        body.extend(hex::decode("0500000068656c6c6f02000000c3a9").unwrap());
+        let head = Head { json: Some(json.len()), encoding: None };
+        let whole = asked(&head, &body, true, LIMIT).unwrap();
+        let expected = [1.5, -2.0, 65504.0, 5.960_464_5e-8].map(half::f16::from_f32);
+        assert_eq!(whole.inputs[0].data(), &Data::Fp16(expected.to_vec()));
+        assert_eq!(whole.inputs[1].data(), &Data::Bytes(vec!["hello".into(), "é".into()]));
+        body.truncate(body.len() - 1);
+        assert!(asked(&head, &body, true, LIMIT).is_err());
+        assert_eq!(asked(&head, &body, false, LIMIT).unwrap().inputs, whole.inputs[..1]);
+    }
+
+    #[test]
+    fn a_small_body_does_not_become_a_large_one() {
+        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        packer.write_all(&vec![b' '; 10 * LIMIT]).unwrap();
+        let head = Head { encoding: Some("gzip".into()), json: None };
+        assert!(matches!(given(&head, &packer.finish().unwrap(), LIMIT), Err(Unread::Foreign(_))));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300), json in 0_usize..300, kind in 0..4) {
+            let encoding = ["", "gzip", "deflate", "zstd"][kind as usize];
+            let head = Head { encoding: (!encoding.is_empty()).then(|| encoding.into()), json: Some(json) };
+            let _ = given(&head, &bytes, LIMIT);
+            let _ = asked(&head, &bytes, false, LIMIT);
+            for datatype in ["FP16", "BYTES", "INT64", "FP64"] {
+                let _ = raw_data(datatype, &bytes);
+            }
+        }
+    }
+}
