@@ -15,6 +15,8 @@ pub struct RawConfig {
     pub listen: String,
     /// The log between acknowledgement and ClickHouse.
     pub log: RawLog,
+    /// From the log into ClickHouse.
+    pub insert: RawInsert,
     /// What a post may be.
     pub limits: RawLimits,
     /// How long open posts and the last segments may take at the stop; what is left stays in the log.
@@ -27,6 +29,7 @@ impl Default for RawConfig {
         Self {
             listen: "127.0.0.1:8090".to_owned(),
             log: RawLog::default(),
+            insert: RawInsert::default(),
             limits: RawLimits::default(),
             drain: Duration::from_secs(10),
         }
@@ -41,7 +44,7 @@ pub struct RawLog {
     pub dir: PathBuf,
     /// More than this is refused with 503, until ClickHouse has taken a tenth.
     pub max_bytes: ByteSize,
-    /// A segment of this size is closed and inserted.
+    /// A segment of this size, before compression, is closed and inserted.
     pub segment_max_bytes: ByteSize,
     /// A segment of this age is closed and inserted: how late a row shows.
     #[serde(with = "humantime_serde")]
@@ -58,11 +61,27 @@ impl Default for RawLog {
         Self {
             dir: "collector".into(),
             max_bytes: ByteSize::mib(2048),
-            segment_max_bytes: ByteSize::mib(16),
+            segment_max_bytes: ByteSize::mib(32),
             segment_max_age: Duration::from_secs(1),
             segment_max_rows: 500_000,
             backlog_after: Duration::from_secs(30),
         }
+    }
+}
+
+/// From the log into ClickHouse, as typed.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawInsert {
+    /// Segments that are built and inserted at once; each holds some times `log.segment_max_bytes`.
+    pub segments: usize,
+    /// What rows that ClickHouse refuses may take on disk; past it their segment waits, until somebody has made room.
+    pub quarantine_max_bytes: ByteSize,
+}
+
+impl Default for RawInsert {
+    fn default() -> Self {
+        Self { segments: 2, quarantine_max_bytes: ByteSize::mib(1024) }
     }
 }
 
@@ -72,8 +91,10 @@ impl Default for RawLog {
 pub struct RawLimits {
     /// Bytes of a body as it comes; more is answered 413.
     pub max_body_bytes: ByteSize,
-    /// Bytes of a body after decompression; more is answered 413.
+    /// Bytes that a body takes in memory, decompressed and read; more is answered 413.
     pub max_decoded_bytes: ByteSize,
+    /// Bytes that all open posts may hold together; a post that finds nothing left is answered 503.
+    pub max_posts_bytes: ByteSize,
     /// Observations or labels in a post; more is answered 413.
     pub max_items: usize,
     /// Posts at once; more are answered 503 with `Retry-After`.
@@ -95,7 +116,8 @@ impl Default for RawLimits {
     fn default() -> Self {
         Self {
             max_body_bytes: ByteSize::mib(16),
-            max_decoded_bytes: ByteSize::mib(64),
+            max_decoded_bytes: ByteSize::mib(128),
+            max_posts_bytes: ByteSize::mib(512),
             max_items: 10_000,
             max_posts: 32,
             max_sources: 1_000,
@@ -111,6 +133,7 @@ impl Default for RawLimits {
 pub struct Config {
     pub(crate) listen: SocketAddr,
     pub(crate) log: LogConfig,
+    pub(crate) insert: InsertConfig,
     pub(crate) limits: Limits,
     pub(crate) drain: Duration,
 }
@@ -127,11 +150,19 @@ pub struct LogConfig {
     pub(crate) max_sources: usize,
 }
 
+/// From the log into ClickHouse, checked.
+#[derive(Clone, Debug)]
+pub struct InsertConfig {
+    pub(crate) segments: usize,
+    pub(crate) quarantine_max_bytes: u64,
+}
+
 /// What a post may be, checked.
 #[derive(Clone, Debug)]
 pub struct Limits {
     pub(crate) max_body_bytes: usize,
     pub(crate) max_decoded_bytes: usize,
+    pub(crate) max_posts_bytes: usize,
     pub(crate) max_items: usize,
     pub(crate) max_posts: usize,
     pub(crate) max_age: Duration,
@@ -150,13 +181,14 @@ impl TryFrom<RawConfig> for Config {
             SocketAddr::from(([0, 0, 0, 0], 0))
         });
         let log = log(raw.log, raw.limits.max_sources, &mut faults);
+        let insert = insert(&raw.insert, &mut faults);
         let limits = limits(&raw.limits, &mut faults);
         faults.check(
             limits.max_decoded_bytes as u64 <= log.max_bytes / 2,
             "collector.log.max_bytes",
             "is under twice limits.max_decoded_bytes, so that one post could fill the log",
         );
-        faults.result(Self { listen, log, limits, drain: raw.drain })
+        faults.result(Self { listen, log, insert, limits, drain: raw.drain })
     }
 }
 
@@ -192,10 +224,19 @@ fn log(raw: RawLog, max_sources: usize, faults: &mut Faults) -> LogConfig {
     config
 }
 
+fn insert(raw: &RawInsert, faults: &mut Faults) -> InsertConfig {
+    let config = InsertConfig { segments: raw.segments, quarantine_max_bytes: raw.quarantine_max_bytes.bytes() as u64 };
+    let mut check = |holds, key: &str, sentence| faults.check(holds, format!("collector.insert.{key}"), sentence);
+    check((1..=64).contains(&config.segments), "segments", "is not between 1 and 64");
+    check(config.quarantine_max_bytes > 0, "quarantine_max_bytes", "is 0; the first refused row would stop everything");
+    config
+}
+
 fn limits(raw: &RawLimits, faults: &mut Faults) -> Limits {
     let config = Limits {
         max_body_bytes: raw.max_body_bytes.bytes(),
         max_decoded_bytes: raw.max_decoded_bytes.bytes(),
+        max_posts_bytes: raw.max_posts_bytes.bytes(),
         max_items: raw.max_items,
         max_posts: raw.max_posts,
         max_age: raw.max_age,
@@ -208,6 +249,11 @@ fn limits(raw: &RawLimits, faults: &mut Faults) -> Limits {
         config.max_decoded_bytes >= config.max_body_bytes,
         "max_decoded_bytes",
         "is under limits.max_body_bytes, so that plain bodies would be refused",
+    );
+    check(
+        config.max_posts_bytes >= config.max_decoded_bytes.saturating_mul(2).saturating_add(config.max_body_bytes),
+        "max_posts_bytes",
+        "is under limits.max_body_bytes and twice limits.max_decoded_bytes, so that one post could never be taken",
     );
     check(config.max_items > 0, "max_items", "is 0; nothing could be posted");
     check(config.max_posts > 0, "max_posts", "is 0; nothing could be posted");
@@ -227,8 +273,10 @@ mod tests {
         let mut raw = RawConfig { listen: "here".into(), ..RawConfig::default() };
         raw.log.max_bytes = ByteSize::mib(1);
         raw.limits.max_items = 0;
+        raw.limits.max_posts_bytes = ByteSize::mib(100);
+        raw.insert.segments = 0;
         let faults = Config::try_from(raw).unwrap_err();
-        assert_eq!(faults.len(), 4, "{faults}");
+        assert_eq!(faults.len(), 6, "{faults}");
         let text = faults.to_string();
         assert!(text.contains("collector.listen: 'here'") && text.contains("collector.limits.max_items"), "{text}");
     }

@@ -11,6 +11,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::budget::Held;
 use crate::pipeline::Refusal;
 
 /// How a body is written.
@@ -29,19 +30,98 @@ pub(crate) enum Posted {
     Single(Box<Observation>, bool),
 }
 
-/// Decompresses a zstd body, up to the limit.
-pub(crate) fn decompress(body: &[u8], max_bytes: usize) -> Result<Vec<u8>, Refusal> {
+/// Largest window of a zstd frame, as a power of two: 8 MiB, which is that of every level without `--ultra` or `--long`.
+const WINDOW_LOG_MAX: u32 = 23;
+/// Bytes that are decompressed between two looks at the budget.
+const CHUNK_BYTES: u64 = 1 << 20;
+/// Memory of one decoded value beside its own bytes: a [`Value`] in a list that doubled when it was full.
+const VALUE_BYTES: usize = 64;
+
+/// Decompresses a zstd body, up to the limit; what it grows to is taken from the budget as it grows.
+pub(crate) fn decompress(body: &[u8], max_bytes: usize, held: &mut Held) -> Result<Vec<u8>, Refusal> {
     let broken =
         |error: std::io::Error| Refusal::Malformed(format!("the body is not the zstd it is said to be: {error}"));
-    let decoder = zstd::stream::Decoder::new(body).map_err(broken)?;
+    let mut decoder = zstd::stream::Decoder::new(body).map_err(broken)?;
+    decoder.window_log_max(WINDOW_LOG_MAX).map_err(broken)?;
     let mut plain = Vec::new();
-    decoder.take(max_bytes as u64 + 1).read_to_end(&mut plain).map_err(broken)?;
-    if plain.len() > max_bytes {
-        let sentence =
-            format!("the body is over {max_bytes} bytes after decompression (collector.limits.max_decoded_bytes)");
-        return Err(Refusal::TooLarge(sentence));
+    while plain.len() <= max_bytes {
+        let most = CHUNK_BYTES.min((max_bytes - plain.len()) as u64 + 1);
+        let read = decoder.by_ref().take(most).read_to_end(&mut plain).map_err(broken)?;
+        held.grow(read)?;
+        if (read as u64) < most {
+            return Ok(plain);
+        }
     }
-    Ok(plain)
+    let sentence =
+        format!("the body is over {max_bytes} bytes after decompression (collector.limits.max_decoded_bytes)");
+    Err(Refusal::TooLarge(sentence))
+}
+
+/// Refuses a body that would grow past the limit in being read: a megabyte of small numbers is sixty of values.
+pub(crate) fn weigh(body: &[u8], form: Form, max_bytes: usize, held: &mut Held) -> Result<(), Refusal> {
+    let weight = body.len().saturating_add(values(body, form).saturating_mul(VALUE_BYTES));
+    if weight > max_bytes {
+        return Err(Refusal::TooLarge(format!(
+            "the body would take {weight} bytes of memory to read, over {max_bytes} (collector.limits.max_decoded_bytes); \
+             send it in parts"
+        )));
+    }
+    held.grow(weight)
+}
+
+/// Values, keys and containers in a body, without reading them; of a body that cannot be read, a number all the same.
+fn values(body: &[u8], form: Form) -> usize {
+    match form {
+        Form::Json => json_values(body),
+        Form::Msgpack => msgpack_values(body),
+    }
+}
+
+/// Every value but the first follows one of `,:[{` outside of a string.
+fn json_values(body: &[u8]) -> usize {
+    let (mut count, mut in_text, mut escaped) = (1_usize, false, false);
+    for byte in body {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            b',' | b':' | b'[' | b'{' if !in_text => count += 1,
+            _ => {}
+        }
+    }
+    count
+}
+
+/// One marker a value, see the MessagePack specification's table of formats; a container's items follow it.
+fn msgpack_values(body: &[u8]) -> usize {
+    let (mut count, mut at) = (0_usize, 0_usize);
+    let length = |at: usize, bytes: usize| {
+        let digits = body.get(at + 1..at + 1 + bytes).unwrap_or_default();
+        digits.iter().fold(0_usize, |n, digit| n << 8 | usize::from(*digit))
+    };
+    while let Some(marker) = body.get(at) {
+        count += 1;
+        let more = match marker {
+            0xA0..=0xBF => usize::from(marker & 0x1F),
+            0xC4 | 0xD9 => 1 + length(at, 1),
+            0xC5 | 0xDA => 2 + length(at, 2),
+            0xC6 | 0xDB => 4 + length(at, 4),
+            0xC7 => 2 + length(at, 1),
+            0xC8 => 3 + length(at, 2),
+            0xC9 => 5 + length(at, 4),
+            0xCC | 0xD0 => 1,
+            0xCD | 0xD1 | 0xD4 | 0xDC | 0xDE => 2,
+            0xD5 => 3,
+            0xCA | 0xCE | 0xD2 | 0xDD | 0xDF => 4,
+            0xD6 => 5,
+            0xCB | 0xCF | 0xD3 => 8,
+            0xD7 => 9,
+            0xD8 => 17,
+            _ => 0,
+        };
+        at = at.saturating_add(1 + more);
+    }
+    count
 }
 
 /// Fields by which the shapes are told apart.
@@ -112,6 +192,7 @@ fn sentence<E: std::fmt::Display>(error: serde_path_to_error::Error<E>) -> Refus
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::{Strategy, any};
 
     fn refused(json: &str) -> String {
         observations(json.as_bytes(), Form::Json, 5).unwrap_err().to_string()
@@ -163,23 +244,85 @@ mod tests {
         assert!(labels(&packed[..packed.len() - 1], Form::Msgpack).is_err());
     }
 
+    fn held() -> Held {
+        crate::budget::Budget::new(1 << 30).held()
+    }
+
     #[test]
     fn a_bomb_is_not_inflated() {
         let bomb = zstd::bulk::compress(&vec![0; 1 << 20], 3).unwrap();
         assert!(bomb.len() < 1000);
-        assert!(matches!(decompress(&bomb, 1 << 16), Err(Refusal::TooLarge(_))));
-        assert_eq!(decompress(&bomb, 1 << 20).unwrap().len(), 1 << 20);
-        assert!(matches!(decompress(b"plain", 10), Err(Refusal::Malformed(_))));
+        assert!(matches!(decompress(&bomb, 1 << 16, &mut held()), Err(Refusal::TooLarge(_))));
+        assert!(matches!(decompress(&bomb, (1 << 20) - 1, &mut held()), Err(Refusal::TooLarge(_))));
+        assert_eq!(decompress(&bomb, 1 << 20, &mut held()).unwrap().len(), 1 << 20);
+        assert!(matches!(decompress(b"plain", 10, &mut held()), Err(Refusal::Malformed(_))));
+        let mut little = crate::budget::Budget::new(1 << 19).held();
+        assert!(matches!(decompress(&bomb, 1 << 20, &mut little), Err(Refusal::Later { .. })));
+    }
+
+    #[test]
+    fn a_window_that_would_take_a_hundred_megabytes_is_refused() {
+        // magic, a descriptor without single segment or size, a window of 2^27; an empty last block
+        let frame = [0x28, 0xB5, 0x2F, 0xFD, 0x00, (27 - 10) << 3, 0x01, 0x00, 0x00];
+        assert!(matches!(decompress(&frame, 1 << 20, &mut held()), Err(Refusal::Malformed(_))));
+        let frame = [0x28, 0xB5, 0x2F, 0xFD, 0x00, (23 - 10) << 3, 0x01, 0x00, 0x00];
+        assert_eq!(decompress(&frame, 1 << 20, &mut held()).unwrap(), b"");
+    }
+
+    #[test]
+    fn small_values_weigh_what_they_become() {
+        let packed = rmp_serde::to_vec(&vec![0_u8; 1 << 20]).unwrap();
+        let refused = weigh(&packed, Form::Msgpack, 1 << 24, &mut held()).unwrap_err();
+        assert!(refused.to_string().contains("would take 68157509 bytes"), "{refused}");
+        weigh(&packed, Form::Msgpack, 1 << 27, &mut held()).unwrap();
+        let text = serde_json::to_vec(&"a, [text] {of}: signs \" ".repeat(1000)).unwrap();
+        weigh(&text, Form::Json, text.len() + VALUE_BYTES, &mut held()).unwrap();
+    }
+
+    fn count(value: &Value) -> usize {
+        match value {
+            Value::Array(items) => 1 + items.iter().map(count).sum::<usize>(),
+            Value::Object(fields) => 1 + fields.values().map(|v| 1 + count(v)).sum::<usize>(),
+            _ => 1,
+        }
+    }
+
+    fn any_value() -> impl Strategy<Value = Value> {
+        let leaf = proptest::prop_oneof![
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            ".{0,300}".prop_map(Value::from),
+            proptest::strategy::Just(Value::Null),
+        ];
+        leaf.prop_recursive(4, 64, 40, |inner| {
+            proptest::prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..40).prop_map(Value::from),
+                proptest::collection::btree_map(".{0,40}", inner, 0..20)
+                    .prop_map(|fields| Value::Object(fields.into_iter().collect())),
+            ]
+        })
     }
 
     proptest::proptest! {
         #[test]
-        fn any_body_is_read_or_refused(body in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..256)) {
+        fn any_body_is_read_or_refused(body in proptest::collection::vec(any::<u8>(), 0..256)) {
             for form in [Form::Json, Form::Msgpack] {
+                let _ = weigh(&body, form, 1 << 30, &mut held());
                 let _ = observations(&body, form, 0);
                 let _ = labels(&body, form);
             }
-            let _ = decompress(&body, 1024);
+            let _ = decompress(&body, 1024, &mut held());
+        }
+
+        #[test]
+        fn every_value_is_counted(value in any_value()) {
+            let expected = count(&value);
+            proptest::prop_assert_eq!(values(&rmp_serde::to_vec(&value).unwrap(), Form::Msgpack), expected);
+            let text = serde_json::to_vec(&value).unwrap();
+            // an empty list or object in JSON has a bracket with nothing behind it
+            let counted = values(&text, Form::Json);
+            proptest::prop_assert!(counted >= expected && counted <= 2 * expected, "{} for {}", counted, expected);
         }
     }
 }

@@ -1,4 +1,7 @@
-//! Carries sealed segments into ClickHouse, oldest first, and deletes each once all of its rows are there.
+//! Carries sealed segments into ClickHouse and deletes each once all of its rows are there.
+//!
+//! Several segments are read, masked, built and inserted at once. Only their ends keep the order of the log: a segment's
+//! heartbeats go in after everything before them, since a heartbeat promises the analyzer what is there.
 //!
 //! Tries again for ever while ClickHouse is away. Only rows that it refuses for what they hold are put aside, and the
 //! rest of their segment goes in.
@@ -6,65 +9,121 @@
 mod quarantine;
 mod segment;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use masking::Masker;
-use store::write::{Block, Inserted, Table};
-use store::{Error, Store};
+use store::Error;
+use store::write::{Block, Inserted, Table, Tables, write_block};
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::log::{self, Sealed, Shared};
+use crate::log::{self, Disk, Sealed, Shared};
 use crate::metrics::{InsertOutcome, Metrics};
 use segment::Loaded;
 
 const RETRY_MIN: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(10);
+/// How often the log's state is looked at while nothing else happens.
+const TICK: Duration = Duration::from_secs(1);
+/// Blocks that are tried in halving one block; what is then still undecided is put aside whole. A table that refuses
+/// every row would otherwise cost two inserts a row.
+const HALVES_MAX: usize = 4_096;
 
 /// What the inserter works with.
-pub(crate) struct Inserter {
-    pub store: Store,
+pub(crate) struct Inserter<T> {
+    pub tables: T,
+    pub disk: Arc<dyn Disk>,
     pub masker: Arc<Masker>,
     pub shared: Arc<Shared>,
     pub metrics: Arc<Metrics>,
+    /// Segments at once.
+    pub segments: usize,
     /// Where refused rows are put aside.
     pub quarantine: std::path::PathBuf,
+    /// What they may take there.
+    pub quarantine_max_bytes: u64,
     /// Cancelled when the rest is to stay in the log.
     pub give_up: CancellationToken,
     /// Held to the end: another collector must not find segments that this one still deletes.
-    pub _lock: std::fs::File,
+    pub _lock: Option<std::fs::File>,
 }
 
 /// The stop came first; what is left stays in the log.
-struct GivenUp;
+#[derive(Debug)]
+pub(crate) struct GivenUp;
 
-impl Inserter {
+/// A segment of which everything but the end is in ClickHouse.
+pub(crate) struct Delivered {
+    loaded: Loaded,
+    /// Tables of which rows were put aside.
+    refused: Vec<Table>,
+}
+
+type UnderWay = (Sealed, JoinHandle<Result<Delivered, GivenUp>>);
+
+impl<T: Tables> Inserter<T> {
     /// Runs until the log is closed and empty, or until it is to give up.
-    pub async fn run(self, mut sealed: UnboundedReceiver<Sealed>) {
-        if self.migrate().await.is_err() {
-            return;
+    pub async fn run(self, sealed: UnboundedReceiver<Sealed>) {
+        let this = Arc::new(self);
+        let mut under_way = VecDeque::new();
+        if this.carry(sealed, &mut under_way).await.is_err() {
+            tracing::warn!(
+                segments = under_way.len(),
+                "ClickHouse did not take all in time; the rest stays in the log"
+            );
         }
-        loop {
-            let next = tokio::select! {
-                next = sealed.recv() => next,
-                () = self.give_up.cancelled() => None,
-            };
-            let Some(segment) = next else { return };
-            self.shared.waits_since(segment.since);
-            if self.deliver(&segment).await.is_err() {
-                tracing::warn!(segment = %segment.id, "ClickHouse did not take it in time; it stays in the log");
-                return;
-            }
+        for (_, task) in under_way {
+            task.abort();
+            let _ = task.await;
         }
     }
 
+    async fn carry(
+        self: &Arc<Self>,
+        mut sealed: UnboundedReceiver<Sealed>,
+        under_way: &mut VecDeque<UnderWay>,
+    ) -> Result<(), GivenUp> {
+        self.prepare().await?;
+        let mut tick = tokio::time::interval(TICK);
+        let mut closed = false;
+        while !(closed && under_way.is_empty()) {
+            tokio::select! {
+                next = sealed.recv(), if !closed && under_way.len() < self.segments => match next {
+                    Some(segment) => {
+                        let (this, its) = (self.clone(), segment.clone());
+                        under_way.push_back((segment, tokio::spawn(async move { this.deliver(&its).await })));
+                    }
+                    None => closed = true,
+                },
+                delivered = first(under_way), if !under_way.is_empty() => {
+                    let Some((segment, _)) = under_way.front() else { continue };
+                    match delivered {
+                        Ok(delivered) => self.finish(segment, delivered?).await?,
+                        // whatever made it panic is in the segment: it must not be tried for ever, and not be deleted
+                        Err(error) => tracing::error!(%error, segment = %segment.id, "a segment cannot be worked on; it stays in the log"),
+                    }
+                    under_way.pop_front();
+                }
+                _ = tick.tick() => {}
+                () = self.give_up.cancelled() => return Err(GivenUp),
+            }
+            match under_way.front() {
+                Some((segment, _)) => self.shared.waits_since(segment.since),
+                None => self.shared.tick(),
+            }
+        }
+        Ok(())
+    }
+
     /// Makes the tables, however long ClickHouse is away.
-    async fn migrate(&self) -> Result<(), GivenUp> {
+    async fn prepare(&self) -> Result<(), GivenUp> {
         let mut retry = RETRY_MIN;
         loop {
-            match self.store.migrate().await {
-                Ok(_) => return Ok(()),
+            match self.unless_given_up(self.tables.prepare()).await? {
+                Ok(()) => return Ok(()),
                 Err(error) => tracing::warn!(%error, "the tables cannot be made yet; the log keeps what comes"),
             }
             self.shared.tick();
@@ -72,41 +131,83 @@ impl Inserter {
         }
     }
 
-    async fn deliver(&self, segment: &Sealed) -> Result<(), GivenUp> {
-        let mut wait = RETRY_MAX;
-        let loaded = loop {
-            let (path, id, masker) = (segment.path.clone(), segment.id, self.masker.clone());
-            match tokio::task::spawn_blocking(move || segment::load(&path, id, &masker)).await {
-                Ok(Ok(loaded)) => break loaded,
+    /// Everything of a segment but its end.
+    pub(crate) async fn deliver(&self, segment: &Sealed) -> Result<Delivered, GivenUp> {
+        let loaded = self.load(segment).await?;
+        if loaded.unreadable > 0 {
+            self.set_aside_whole(segment, &loaded).await?;
+        }
+        let mut refused = Vec::new();
+        for block in loaded.encoded.blocks().iter().filter(|block| block.table() != Table::Heartbeats) {
+            self.insert(segment, block, segment.recovered, &mut refused).await?;
+        }
+        Ok(Delivered { loaded, refused })
+    }
+
+    async fn load(&self, segment: &Sealed) -> Result<Loaded, GivenUp> {
+        let mut wait = RETRY_MIN;
+        loop {
+            let (disk, path, id, masker) = (self.disk.clone(), segment.path.clone(), segment.id, self.masker.clone());
+            match tokio::task::spawn_blocking(move || segment::load(&*disk, &path, id, &masker)).await {
+                Ok(Ok(loaded)) => return Ok(loaded),
                 Ok(Err(error)) => tracing::error!(%error, segment = %segment.id, "a segment cannot be read"),
                 Err(error) => tracing::error!(%error, segment = %segment.id, "a segment cannot be worked on"),
             }
             self.pause(&mut wait).await?;
-        };
-        if loaded.unreadable > 0 {
-            self.set_aside_whole(segment, &loaded).await?;
         }
-        for block in loaded.encoded.blocks() {
-            self.insert(segment, &loaded, block).await?;
+    }
+
+    /// The end of a segment: its heartbeats, a last look, its file.
+    pub(crate) async fn finish(&self, segment: &Sealed, delivered: Delivered) -> Result<(), GivenUp> {
+        let Delivered { loaded, mut refused } = delivered;
+        let blocks = loaded.encoded.blocks();
+        for block in blocks.iter().filter(|block| block.table() == Table::Heartbeats) {
+            self.insert(segment, block, segment.recovered, &mut refused).await?;
         }
-        self.finish(segment).await
+        if let Some(block) = blocks.iter().rev().find(|block| !refused.contains(&block.table())) {
+            let problem = match self.unless_given_up(self.tables.count(block)).await? {
+                Ok(1..) => None,
+                Ok(0) => Some("none of the rows that were said to be inserted is there".to_owned()),
+                Err(error) => Some(error.to_string()),
+            };
+            // something that is not ClickHouse may have said yes to all of it: this time every block is looked for
+            if let Some(problem) = problem {
+                tracing::error!(problem, segment = %segment.id, "an insert is not confirmed; the segment is gone through again");
+                for block in blocks {
+                    self.insert(segment, block, true, &mut refused).await?;
+                }
+            }
+        }
+        self.delete(segment).await
     }
 
     /// Inserts one block; what is refused for what it holds is halved until the refused observations stand alone.
-    async fn insert(&self, segment: &Sealed, loaded: &Loaded, block: &Block) -> Result<(), GivenUp> {
+    async fn insert(
+        &self,
+        segment: &Sealed,
+        block: &Block,
+        look_first: bool,
+        refused_tables: &mut Vec<Table>,
+    ) -> Result<(), GivenUp> {
         let mut refused = Vec::new();
-        let mut todo = vec![(block.clone(), segment.recovered)];
+        let mut todo = vec![(block.clone(), look_first)];
+        let mut tried = 0;
         while let Some((block, look_first)) = todo.pop() {
             let Some(error) = self.insert_block(segment, &block, look_first).await? else {
                 continue;
             };
-            match block.halves() {
+            tried += 1;
+            match block.halves().filter(|_| tried < HALVES_MAX) {
                 // they may have been tried before a restart
                 Some([left, right]) => todo.extend([(right, true), (left, true)]),
                 None => refused.push((block, error)),
             }
         }
-        if refused.is_empty() { Ok(()) } else { self.set_aside(segment, loaded, &refused).await }
+        if refused.is_empty() {
+            return Ok(());
+        }
+        refused_tables.push(block.table());
+        self.set_aside(segment, &refused).await
     }
 
     /// Tries until ClickHouse has the block (`None`) or refuses its data (the error).
@@ -114,7 +215,7 @@ impl Inserter {
         let (mut look_first, mut retry) = (look_first, RETRY_MIN);
         loop {
             let started = Instant::now();
-            let outcome = self.store.write_block(block, look_first).await;
+            let outcome = self.unless_given_up(write_block(&self.tables, block, look_first)).await?;
             let counted = match &outcome {
                 Ok(Inserted::Now) => InsertOutcome::Ok,
                 Ok(Inserted::Before) => InsertOutcome::Found,
@@ -138,37 +239,58 @@ impl Inserter {
             self.pause(&mut retry).await?;
             // somebody may have taken the tables away, or put an empty server in the old one's place
             if !error.is_unavailable()
-                && let Err(error) = self.store.migrate().await
+                && let Err(error) = self.unless_given_up(self.tables.prepare()).await?
             {
                 tracing::warn!(%error, "the tables cannot be made");
             }
         }
     }
 
-    async fn finish(&self, segment: &Sealed) -> Result<(), GivenUp> {
-        let mut retry = RETRY_MIN;
-        loop {
-            let path = segment.path.clone();
-            match tokio::task::spawn_blocking(move || log::remove(&path)).await {
-                Ok(Ok(())) => break,
-                Ok(Err(error)) => {
-                    tracing::error!(%error, segment = %segment.id, "a finished segment cannot be deleted");
-                }
-                Err(error) => tracing::error!(%error, "a finished segment cannot be deleted"),
-            }
-            self.pause(&mut retry).await?;
-        }
+    async fn delete(&self, segment: &Sealed) -> Result<(), GivenUp> {
+        let (disk, path) = (self.disk.clone(), segment.path.clone());
+        self.durably("a finished segment cannot be deleted", move || log::remove(&*disk, &path)).await?;
         self.shared.released(segment.bytes, segment.observations);
         Ok(())
+    }
+
+    /// Does something with the disk until it works; `failed` says what it is when it does not.
+    async fn durably(
+        &self,
+        failed: &str,
+        act: impl Fn() -> std::io::Result<()> + Clone + Send + 'static,
+    ) -> Result<(), GivenUp> {
+        let mut retry = RETRY_MIN;
+        loop {
+            match tokio::task::spawn_blocking(act.clone()).await {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(error)) => tracing::error!(%error, "{failed}; its segment waits"),
+                Err(error) => tracing::error!(%error, "{failed}; its segment waits"),
+            }
+            self.shared.tick();
+            self.pause(&mut retry).await?;
+        }
     }
 
     /// Waits, longer each time, unless it is to give up.
     async fn pause(&self, wait: &mut Duration) -> Result<(), GivenUp> {
         let now = *wait;
         *wait = (now * 2).min(RETRY_MAX);
+        self.unless_given_up(tokio::time::sleep(now)).await
+    }
+
+    /// An insert that is left in the middle is one of unknown outcome, which the next start looks for.
+    async fn unless_given_up<R>(&self, work: impl Future<Output = R>) -> Result<R, GivenUp> {
         tokio::select! {
-            () = tokio::time::sleep(now) => Ok(()),
+            result = work => Ok(result),
             () = self.give_up.cancelled() => Err(GivenUp),
         }
+    }
+}
+
+/// Waits for the first of those under way; it stays in its place.
+async fn first(under_way: &mut VecDeque<UnderWay>) -> Result<Result<Delivered, GivenUp>, tokio::task::JoinError> {
+    match under_way.front_mut() {
+        Some((_, task)) => task.await,
+        None => std::future::pending().await,
     }
 }

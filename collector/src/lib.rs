@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`pipeline`] | one post from bytes to acknowledgement |
 //! | `receive` | HTTP: media types, statuses, sentences |
+//! | `budget` | the memory of all open posts together |
 //! | `decode` | bytes to a batch, and what is wrong with them |
 //! | `check` | what a batch may hold |
 //! | `record` | what a frame of the log holds |
@@ -15,12 +16,15 @@
 //! | [`service`] | put together and run |
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod budget;
 mod check;
 pub mod config;
 mod decode;
 mod insert;
 pub mod log;
 mod metrics;
+#[cfg(test)]
+mod model;
 pub mod pipeline;
 mod receive;
 mod record;

@@ -7,6 +7,7 @@
 //!
 //! The log holds masked samples only: an [`Entry`] is made from them and from nothing else.
 
+pub(crate) mod disk;
 pub mod frame;
 mod level;
 mod marks;
@@ -25,12 +26,15 @@ use rustix::fs::FlockOperation;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
+pub(crate) use disk::Disk;
 pub(crate) use level::{Level, Shared};
 pub(crate) use marks::Guard;
-pub(crate) use segment::{SEGMENT_SUFFIX, content, remove, sync_dir, write_new};
+pub(crate) use segment::{SEGMENT_SUFFIX, frames, remove, whole};
 
 use crate::config::LogConfig;
 use crate::metrics::Metrics;
+use slots::Recall;
+pub(crate) use writer::Writer;
 
 /// Posts that may wait for the writer.
 const WAITING_MAX: usize = 1024;
@@ -48,6 +52,8 @@ pub(crate) struct Entry {
     pub labels: u64,
     /// Rows that it makes in the table that gets the most.
     pub rows: u64,
+    /// The payload's bytes before compression.
+    pub plain: u64,
 }
 
 /// What became of an entry that is on disk.
@@ -65,6 +71,9 @@ pub(crate) enum AppendError {
     /// The bound is reached.
     #[error("the log is full, since ClickHouse does not keep up or is away; nothing was stored")]
     Full,
+    /// It is longer than a frame can be.
+    #[error("the post is too large for a frame of the log; nothing was stored, send it in parts")]
+    TooLarge,
     /// Too many posts wait for the disk.
     #[error("too many posts wait for the disk; nothing was stored")]
     Busy,
@@ -142,27 +151,25 @@ pub enum OpenError {
     },
 }
 
+/// The log's parts before its thread has them.
+pub(crate) struct Parts {
+    pub writer: Writer,
+    pub sealed: mpsc::UnboundedReceiver<Sealed>,
+    pub shared: Arc<Shared>,
+}
+
 /// Opens the log: repairs what a kill left torn, recalls the marks, and starts the writer's thread.
 ///
 /// # Errors
 /// [`OpenError`].
-pub(crate) fn open(config: &LogConfig, metrics: Arc<Metrics>) -> Result<Opened, OpenError> {
+pub(crate) fn open(config: &LogConfig, disk: &Arc<dyn Disk>, metrics: Arc<Metrics>) -> Result<Opened, OpenError> {
     let dir = config.dir.clone();
     let io = |source| OpenError::Io { dir: dir.clone(), source };
-    std::fs::create_dir_all(&dir).map_err(io)?;
+    disk.make_dir(&dir).map_err(io)?;
     let lock = lock(&dir)?;
     let held = lock.try_clone().map_err(io)?;
-    let (slots, mut marks) = slots::Slots::open(&dir, config.max_sources).map_err(io)?;
-    let found = segment::recover(&dir, &mut marks, &metrics).map_err(io)?;
-    let shared = Arc::new(Shared::new(config, metrics.clone()));
-    let (send_sealed, sealed) = mpsc::unbounded_channel();
-    for segment in found {
-        shared.appended(segment.bytes, segment.observations);
-        // the receiver is in our hands
-        let _ = send_sealed.send(segment);
-    }
+    let Parts { writer, sealed, shared } = parts(config, disk, metrics).map_err(io)?;
     let (commands, received) = std::sync::mpsc::sync_channel(WAITING_MAX);
-    let writer = writer::Writer::new(config.clone(), marks, slots, shared.clone(), send_sealed, metrics);
     let thread = std::thread::Builder::new().name("log".to_owned());
     let thread = thread.spawn(move || {
         writer.run(&received);
@@ -170,6 +177,36 @@ pub(crate) fn open(config: &LogConfig, metrics: Arc<Metrics>) -> Result<Opened, 
     });
     let log = Log { commands, shared: shared.clone() };
     Ok(Opened { log, sealed, shared, thread: thread.map_err(io)?, lock: held })
+}
+
+/// What an earlier process left, and the writer that goes on from there.
+pub(crate) fn parts(config: &LogConfig, disk: &Arc<dyn Disk>, metrics: Arc<Metrics>) -> io::Result<Parts> {
+    let now_ms = host::clock::now_ms();
+    let (slots, mut marks, recall) = slots::Slots::open(disk, &config.dir, config.max_sources, now_ms)?;
+    match recall {
+        Recall::Fresh | Recall::Known { torn: false } => {}
+        Recall::Known { torn: true } => {
+            tracing::warn!("one of the two files of the log's marks cannot be read; the other one holds");
+            metrics.repaired("marks");
+        }
+        Recall::Damaged => {
+            tracing::error!(
+                dir = %config.dir.display(),
+                "both files of the log's marks are damaged: what was stored before is not known. Copies are kept as \
+                 marks.*.damaged. The first batches of each running source are refused (409), since they may have been \
+                 stored; single observations that are repeated are stored again"
+            );
+            metrics.repaired("marks");
+            metrics.repaired("marks");
+        }
+    }
+    let found = segment::recover(&**disk, &config.dir, &mut marks, &metrics)?;
+    let shared = Arc::new(Shared::new(config, metrics.clone()));
+    let (send_sealed, sealed) = mpsc::unbounded_channel();
+    found.iter().for_each(|segment| shared.appended(segment.bytes, segment.observations));
+    let writer =
+        Writer::new(config.clone(), disk.clone(), marks, slots, shared.clone(), send_sealed, metrics).go_on_with(found);
+    Ok(Parts { writer, sealed, shared })
 }
 
 impl Log {

@@ -121,7 +121,9 @@ impl Metrics {
         for source in [names::SOURCE_PROXY, SOURCE_HTTP] {
             Entity::ALL.iter().for_each(|e| drop(self.hits.with_label_values(&[source, e.as_str()])));
         }
-        ["torn", "corrupt", "unreadable"].iter().for_each(|reason| drop(self.repairs.with_label_values(&[*reason])));
+        ["torn", "corrupt", "unreadable", "marks"]
+            .iter()
+            .for_each(|reason| drop(self.repairs.with_label_values(&[*reason])));
         ["refused", "unreadable"].iter().for_each(|reason| drop(self.quarantined.with_label_values(&[*reason])));
     }
 

@@ -8,22 +8,24 @@
 //! An acknowledgement means: masked, on disk, fsynced. After it a kill or a loss of power loses nothing and doubles
 //! nothing; before it the sender may send again, and a repeat is acknowledged without being appended.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
 use contract::metrics::collector::SOURCE_PROXY;
 use contract::wire::{Ack, AckStatus, Label, Ledger, Observation, SINGLE_SOURCE};
 use masking::{Hits, MaskedSample, Masker};
+use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
+use uuid::Uuid;
 
+use crate::budget::{Budget, Held};
 use crate::check;
 use crate::config::Limits;
 use crate::decode::{self, Form, Posted};
 use crate::log::{AppendError, Appended, Entry, Log};
 use crate::metrics::{BatchOutcome, Metrics, SOURCE_HTTP};
-use crate::record::{self, Batch, Record, Single};
+use crate::record::{self, Batch, Packed, Record, Single, Unreadable};
 
 /// Rows of one post in one table: what ClickHouse cannot take as a block would hold up every segment behind it.
 const ROWS_MAX: u64 = 500_000;
@@ -35,6 +37,8 @@ pub(crate) struct Post {
     pub form: Form,
     pub compressed: bool,
     pub arrived: Instant,
+    /// What it holds of the memory of all posts, until it is answered.
+    pub held: Held,
 }
 
 /// Why a post was not stored, one variant per next action of the sender.
@@ -76,6 +80,7 @@ impl From<AppendError> for Refusal {
         let sentence = error.to_string();
         match error {
             AppendError::TooOld { .. } => Self::TooOld(sentence),
+            AppendError::TooLarge => Self::TooLarge(sentence),
             AppendError::Busy => Self::later(sentence, 1),
             AppendError::Full | AppendError::Disk(_) | AppendError::Stopping => Self::later(sentence, 5),
             AppendError::TooManySources => Self::later(sentence, 60),
@@ -95,16 +100,70 @@ struct Shared {
     log: Log,
     metrics: Arc<Metrics>,
     permits: Arc<Semaphore>,
-    /// Single observations are numbered by us, for their heartbeats.
+    budget: Budget,
+    singles: Arc<Singles>,
+}
+
+/// The account of single observations: we number them and keep their ledger, since their senders have none.
+struct Singles {
+    /// When we began to count.
     epoch: u64,
-    singles: AtomicU64,
+    counts: Mutex<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    /// The last number given.
+    seq: u64,
+    /// Those that are in the log.
+    stored: u64,
+    /// Those that may still turn out to be a repeat, or be refused.
+    in_flight: u64,
+}
+
+impl Singles {
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        // a row of numbers: a panic while it is held cannot leave it half-changed
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One more is on the way: its number, and the ledger as it is when that one is stored.
+    fn begin(self: &Arc<Self>) -> (u64, Ledger, Begun) {
+        let mut counts = self.counts();
+        counts.seq += 1;
+        let (delivered, in_flight) = (counts.stored + 1, counts.in_flight);
+        counts.in_flight += 1;
+        let ledger = Ledger { observed: delivered + in_flight, delivered, dropped: 0, in_flight };
+        (counts.seq, ledger, Begun { singles: self.clone(), stored: false })
+    }
+}
+
+/// A single observation on the way; counted as stored only where it was.
+struct Begun {
+    singles: Arc<Singles>,
+    stored: bool,
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        let mut counts = self.singles.counts();
+        counts.in_flight -= 1;
+        counts.stored += u64::from(self.stored);
+    }
 }
 
 impl Pipeline {
     pub fn new(masker: Masker, limits: Limits, log: Log, metrics: Arc<Metrics>) -> Self {
         let permits = Arc::new(Semaphore::new(limits.max_posts));
+        let budget = Budget::new(limits.max_posts_bytes);
         let epoch = u64::try_from(host::clock::now_ms()).unwrap_or_default();
-        Self { shared: Arc::new(Shared { masker, limits, log, metrics, permits, epoch, singles: AtomicU64::new(0) }) }
+        let singles = Arc::new(Singles { epoch, counts: Mutex::default() });
+        Self { shared: Arc::new(Shared { masker, limits, log, metrics, permits, budget, singles }) }
+    }
+
+    /// For a post whose body is about to be read.
+    pub fn held(&self) -> Held {
+        self.shared.budget.held()
     }
 
     pub fn limits(&self) -> &Limits {
@@ -142,18 +201,21 @@ impl Pipeline {
     async fn admitted(
         &self,
         post: Post,
-        make: fn(&Shared, &Post, i64) -> Result<Made, Refusal>,
+        make: fn(&Shared, &mut Post, i64) -> Result<Made, Refusal>,
     ) -> Result<Ack, Refusal> {
-        // a post holds memory for its body, its samples and its frame: only so many at once
+        let mut post = post;
         let Ok(permit) = self.shared.permits.clone().try_acquire_owned() else {
             return Err(Refusal::later("too many posts at once (collector.limits.max_posts); nothing was stored", 1));
         };
         let shared = self.shared.clone();
         // decoding and masking a megabyte takes milliseconds: off the threads that serve
         // the permit goes along: a sender that hangs up does not end the work
-        let work = tokio::task::spawn_blocking(move || (make(&shared, &post, host::clock::now_ms()), permit));
-        let (Made { entry, hits, source }, permit) = match work.await {
-            Ok((made, permit)) => (made?, permit),
+        let work = tokio::task::spawn_blocking(move || {
+            let made = make(&shared, &mut post, host::clock::now_ms());
+            (made, post.held, permit)
+        });
+        let (Made { entry, hits, source, begun }, held, permit) = match work.await {
+            Ok((made, held, permit)) => (made?, held, permit),
             Err(error) => {
                 tracing::error!(%error, "a post could not be worked on");
                 return Err(Refusal::Invalid("the post could not be worked on; it was not stored".to_owned()));
@@ -161,7 +223,10 @@ impl Pipeline {
         };
         let stored = entry.observations + entry.labels;
         let appended = self.shared.log.append(entry).await?;
-        drop(permit);
+        drop((held, permit));
+        if let Some(mut begun) = begun {
+            begun.stored = appended == Appended::Stored;
+        }
         let status = match appended {
             Appended::Stored => {
                 self.shared.metrics.hits(source, &hits);
@@ -178,13 +243,15 @@ struct Made {
     entry: Entry,
     hits: Hits,
     source: &'static str,
+    begun: Option<Begun>,
 }
 
 impl Shared {
     /// decode -> check -> mask -> pack
-    fn observations(&self, post: &Post, now_ms: i64) -> Result<Made, Refusal> {
-        let posted = self.plain(post, |body| decode::observations(body, post.form, now_ms))?;
-        let (batch, plain, source) = self.batch(posted, now_ms)?;
+    fn observations(&self, post: &mut Post, now_ms: i64) -> Result<Made, Refusal> {
+        let form = post.form;
+        let posted = self.plain(post, |body| decode::observations(body, form, now_ms))?;
+        let Numbered { batch, plain, source, begun } = self.batch(posted, now_ms)?;
         let mut hits = Hits::default();
         let mut masked = Vec::with_capacity(plain.len());
         for (i, observation) in plain.into_iter().enumerate() {
@@ -194,15 +261,12 @@ impl Shared {
             hits.merge(&done.hits);
             masked.push(done.sample);
         }
-        made(&Record::Batch(Batch { observations: masked, ..batch }), 0, hits, source)
+        let made = made(&Record::Batch(Batch { observations: masked, ..batch }), 0, hits, source)?;
+        Ok(Made { begun, ..made })
     }
 
     /// The record's header and the observations that go into it.
-    fn batch(
-        &self,
-        posted: Posted,
-        now_ms: i64,
-    ) -> Result<(Batch<MaskedSample>, Vec<Observation>, &'static str), Refusal> {
+    fn batch(&self, posted: Posted, now_ms: i64) -> Result<Numbered, Refusal> {
         let header = |source: String, epoch, seq, sent_at_ms, ledger, single| Batch {
             source,
             epoch,
@@ -221,22 +285,23 @@ impl Shared {
                     return Err(Refusal::Invalid("source holds personal data; give a host or pod name".to_owned()));
                 }
                 let head = header(batch.source, batch.epoch, batch.seq, batch.sent_at_ms, batch.ledger, None);
-                Ok((head, batch.observations, SOURCE_PROXY))
+                Ok(Numbered { batch: head, plain: batch.observations, source: SOURCE_PROXY, begun: None })
             }
             Posted::Single(observation, named) => {
-                let seq = self.singles.fetch_add(1, Ordering::Relaxed) + 1;
-                let ledger = Ledger { observed: seq, delivered: seq, ..Ledger::default() };
+                let (seq, ledger, begun) = self.singles.begin();
                 let single = if named { Single::Id(observation.id) } else { Single::Unguarded };
-                let head = header(SINGLE_SOURCE.to_owned(), self.epoch, seq, now_ms, ledger, Some(single));
-                Ok((head, vec![*observation], SOURCE_HTTP))
+                let head = header(SINGLE_SOURCE.to_owned(), self.singles.epoch, seq, now_ms, ledger, Some(single));
+                Ok(Numbered { batch: head, plain: vec![*observation], source: SOURCE_HTTP, begun: Some(begun) })
             }
         }
     }
 
     /// decode -> check -> mask -> pack
-    fn labels(&self, post: &Post, now_ms: i64) -> Result<Made, Refusal> {
-        let mut labels = self.plain(post, |body| decode::labels(body, post.form))?;
+    fn labels(&self, post: &mut Post, now_ms: i64) -> Result<Made, Refusal> {
+        let form = post.form;
+        let mut labels = self.plain(post, |body| decode::labels(body, form))?;
         check::count(labels.len(), "labels", &self.limits)?;
+        let key = key(&labels);
         let mut hits = Hits::default();
         let alone = labels.len() == 1;
         for (i, label) in labels.iter_mut().enumerate() {
@@ -249,16 +314,41 @@ impl Shared {
             at_ms.get_or_insert(now_ms);
         }
         let count = labels.len() as u64;
-        made(&Record::Labels { received_at_ms: now_ms, labels }, count, hits, SOURCE_HTTP)
+        made(&Record::Labels { received_at_ms: now_ms, labels, key }, count, hits, SOURCE_HTTP)
     }
 
-    fn plain<T>(&self, post: &Post, read: impl FnOnce(&[u8]) -> Result<T, Refusal>) -> Result<T, Refusal> {
-        if post.compressed {
-            read(&decode::decompress(&post.body, self.limits.max_decoded_bytes)?)
-        } else {
-            read(&post.body)
-        }
+    /// Reads a body: decompressed where it must be, and weighed before it is decoded.
+    fn plain<T>(&self, post: &mut Post, read: impl FnOnce(&[u8]) -> Result<T, Refusal>) -> Result<T, Refusal> {
+        let Post { body, form, compressed, held, .. } = post;
+        let most = self.limits.max_decoded_bytes;
+        let body = if *compressed { Bytes::from(decode::decompress(body, most, held)?) } else { std::mem::take(body) };
+        decode::weigh(&body, *form, most, held)?;
+        read(&body)
     }
+}
+
+/// A record's header with its number, and what goes into it.
+struct Numbered {
+    batch: Batch<MaskedSample>,
+    plain: Vec<Observation>,
+    source: &'static str,
+    begun: Option<Begun>,
+}
+
+/// What tells these labels from their repeat: all that they say, where every one says when it was so. Without a time the
+/// same words may come again and mean something new (a correction that is taken back), and a repeat is harmless.
+fn key(labels: &[Label]) -> Option<Uuid> {
+    let mut hash = Sha256::new();
+    for Label { id, item, label, at_ms } in labels {
+        hash.update(id);
+        hash.update(item.to_le_bytes());
+        hash.update(at_ms.as_ref()?.to_le_bytes());
+        hash.update((label.len() as u64).to_le_bytes());
+        hash.update(label);
+    }
+    let digest = hash.finalize();
+    let bytes: [u8; 16] = digest.get(..16)?.try_into().ok()?;
+    (!labels.is_empty()).then(|| uuid::Builder::from_custom_bytes(bytes).into_uuid())
 }
 
 fn made(record: &Record<MaskedSample>, labels: u64, hits: Hits, source: &'static str) -> Result<Made, Refusal> {
@@ -266,7 +356,10 @@ fn made(record: &Record<MaskedSample>, labels: u64, hits: Hits, source: &'static
     if rows > ROWS_MAX {
         return Err(Refusal::TooLarge(format!("it makes {rows} rows in a table, over {ROWS_MAX}; send it in parts")));
     }
-    let payload = record::write(record).map_err(|error| Refusal::Invalid(error.to_string()))?;
-    let entry = Entry { guard: record.guard(), payload, observations: record.observations(), labels, rows };
-    Ok(Made { entry, hits, source })
+    let Packed { payload, plain } = record::write(record).map_err(|error| match error {
+        Unreadable::TooLarge(_) => Refusal::TooLarge(error.to_string()),
+        Unreadable::Damaged(_) => Refusal::Invalid(error.to_string()),
+    })?;
+    let entry = Entry { guard: record.guard(), payload, observations: record.observations(), labels, rows, plain };
+    Ok(Made { entry, hits, source, begun: None })
 }

@@ -9,10 +9,12 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use contract::wire::{Ack, LABELS_PATH, OBSERVATIONS_PATH};
+use http_body::Frame;
 use http_body_util::{BodyExt as _, LengthLimitError};
 
+use crate::budget::Held;
 use crate::decode::Form;
 use crate::pipeline::{Pipeline, Post, Refusal};
 
@@ -23,7 +25,7 @@ pub(crate) fn routes(pipeline: Pipeline) -> Router {
 
 async fn observations(State(pipeline): State<Pipeline>, request: Request) -> Response {
     let arrived = Instant::now();
-    answer(match read(request, arrived).await {
+    answer(match read(&pipeline, request, arrived).await {
         Ok(post) => pipeline.observations(post).await,
         Err(refusal) => {
             let outcome = Err(refusal);
@@ -34,19 +36,20 @@ async fn observations(State(pipeline): State<Pipeline>, request: Request) -> Res
 }
 
 async fn labels(State(pipeline): State<Pipeline>, request: Request) -> Response {
-    answer(match read(request, Instant::now()).await {
+    answer(match read(&pipeline, request, Instant::now()).await {
         Ok(post) => pipeline.labels(post).await,
         Err(refusal) => Err(refusal),
     })
 }
 
 /// Reads the body and what the headers say of it.
-async fn read(request: Request, arrived: Instant) -> Result<Post, Refusal> {
+async fn read(pipeline: &Pipeline, request: Request, arrived: Instant) -> Result<Post, Refusal> {
     let (parts, body) = request.into_parts();
     let form = form(&parts.headers)?;
     let compressed = compressed(&parts.headers)?;
-    let body = bytes(body).await?;
-    Ok(Post { body, form, compressed, arrived })
+    let mut held = pipeline.held();
+    let body = bytes(body, &mut held).await?;
+    Ok(Post { body, form, compressed, arrived, held })
 }
 
 fn form(headers: &HeaderMap) -> Result<Form, Refusal> {
@@ -74,15 +77,26 @@ fn compressed(headers: &HeaderMap) -> Result<bool, Refusal> {
     }
 }
 
-async fn bytes(body: Body) -> Result<Bytes, Refusal> {
-    match body.collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(failure) if is_too_long(&failure) => {
-            Err(Refusal::TooLarge("the body is over collector.limits.max_body_bytes; send it in parts".to_owned()))
+/// The body; what came of it is held from the first byte on, whoever sends it slowly.
+async fn bytes(mut body: Body, held: &mut Held) -> Result<Bytes, Refusal> {
+    let mut bytes = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        match frame.map(Frame::into_data) {
+            Ok(Ok(chunk)) => {
+                held.grow(chunk.len())?;
+                bytes.extend_from_slice(&chunk);
+            }
+            // trailers
+            Ok(Err(_)) => {}
+            Err(failure) if is_too_long(&failure) => {
+                let sentence = "the body is over collector.limits.max_body_bytes; send it in parts";
+                return Err(Refusal::TooLarge(sentence.to_owned()));
+            }
+            // whoever was sending is gone
+            Err(failure) => return Err(Refusal::Malformed(format!("the body ended early: {failure}"))),
         }
-        // whoever was sending is gone
-        Err(failure) => Err(Refusal::Malformed(format!("the body ended early: {failure}"))),
     }
+    Ok(bytes.freeze())
 }
 
 fn is_too_long(error: &axum::Error) -> bool {

@@ -22,6 +22,9 @@ pub(crate) enum Record<O> {
         received_at_ms: i64,
         /// Masked labels.
         labels: Vec<Label>,
+        /// Follows from what was posted, where the post says all of it; a repeat has the same.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<Uuid>,
     },
     /// First in a quarantined segment: its rows go into this table only, the others have them.
     Only {
@@ -65,6 +68,7 @@ impl<O> Record<O> {
             Self::Batch(Batch { single: None, heartbeat: true, source, epoch, seq, .. }) => {
                 Guard::Numbered { source: source.clone(), epoch: *epoch, seq: *seq }
             }
+            Self::Labels { key: Some(key), .. } => Guard::Id(*key),
             Self::Batch(_) | Self::Labels { .. } | Self::Only { .. } => Guard::None,
         }
     }
@@ -107,20 +111,67 @@ impl Record<MaskedSample> {
 
 /// Level 1: the log's bytes live for seconds.
 const ZSTD_LEVEL: i32 = 1;
+/// A record that is longer before compression is not written, and not read.
+const PLAIN_BYTES_MAX: usize = 1 << 30;
 
-/// A record that cannot be packed or unpacked.
+/// Why a record cannot be packed or unpacked.
 #[derive(Debug, thiserror::Error)]
-#[error("a record of the log is unreadable: {0}")]
-pub(crate) struct Unreadable(String);
+pub(crate) enum Unreadable {
+    /// Its bytes are not a record's.
+    #[error("a record of the log is unreadable: {0}")]
+    Damaged(String),
+    /// It is longer than a record may be.
+    #[error("a record of the log would have {0} bytes, over {PLAIN_BYTES_MAX}")]
+    TooLarge(usize),
+}
+
+/// A record, packed.
+#[derive(Debug)]
+pub(crate) struct Packed {
+    /// The frame's payload.
+    pub payload: Vec<u8>,
+    /// Its bytes before compression.
+    pub plain: u64,
+}
 
 /// Packs a record of masked samples.
-pub(crate) fn write(record: &Record<MaskedSample>) -> Result<Vec<u8>, Unreadable> {
-    let packed = rmp_serde::to_vec_named(record).map_err(|error| Unreadable(error.to_string()))?;
-    zstd::bulk::compress(&packed, ZSTD_LEVEL).map_err(|error| Unreadable(error.to_string()))
+pub(crate) fn write(record: &Record<MaskedSample>) -> Result<Packed, Unreadable> {
+    let plain = rmp_serde::to_vec_named(record).map_err(|error| Unreadable::Damaged(error.to_string()))?;
+    if plain.len() > PLAIN_BYTES_MAX {
+        return Err(Unreadable::TooLarge(plain.len()));
+    }
+    let payload = zstd::bulk::compress(&plain, ZSTD_LEVEL).map_err(|error| Unreadable::Damaged(error.to_string()))?;
+    Ok(Packed { payload, plain: plain.len() as u64 })
 }
 
 /// Unpacks a record. Its samples are plain until they are masked again.
 pub(crate) fn read(payload: &[u8]) -> Result<Record<Observation>, Unreadable> {
-    let packed = zstd::stream::decode_all(payload).map_err(|error| Unreadable(error.to_string()))?;
-    rmp_serde::from_slice(&packed).map_err(|error| Unreadable(error.to_string()))
+    let damaged = |error: std::io::Error| Unreadable::Damaged(error.to_string());
+    // what we wrote says its length; a length that is not ours is not believed
+    let length = zstd::bulk::Decompressor::upper_bound(payload).filter(|bytes| *bytes <= PLAIN_BYTES_MAX);
+    let length = length.ok_or_else(|| Unreadable::Damaged("it does not say its length, or a wrong one".to_owned()))?;
+    let plain = zstd::bulk::decompress(payload, length).map_err(damaged)?;
+    rmp_serde::from_slice(&plain).map_err(|error| Unreadable::Damaged(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_payload_is_read_or_refused(payload in proptest::collection::vec(any::<u8>(), 0..512)) {
+            let _ = read(&payload);
+            let _ = read(&zstd::bulk::compress(&payload, 1).unwrap());
+        }
+    }
+
+    #[test]
+    fn a_length_that_is_not_ours_is_not_believed() {
+        // a frame header that promises 2^40 bytes: descriptor with an 8-byte content size
+        let mut lie = vec![0x28, 0xB5, 0x2F, 0xFD, 0xE0];
+        lie.extend((1_u64 << 40).to_le_bytes());
+        assert!(read(&lie).unwrap_err().to_string().contains("length"));
+    }
 }

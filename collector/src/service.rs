@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::insert::Inserter;
+use crate::log::disk::{Disk, Machine};
 use crate::log::{self, Log, OpenError, Opened, Sealed};
 use crate::metrics::Metrics;
 use crate::pipeline::Pipeline;
@@ -51,7 +52,7 @@ pub struct Service {
     readiness: Readiness,
     log: Log,
     thread: JoinHandle<()>,
-    inserter: Inserter,
+    inserter: Inserter<Store>,
     sealed: UnboundedReceiver<Sealed>,
     give_up: CancellationToken,
     drain: Duration,
@@ -63,20 +64,24 @@ pub struct Service {
 /// [`StartError`], with what to do.
 pub async fn build(config: Config, deps: Deps) -> Result<Service, StartError> {
     let Deps { store, masker, registry } = deps;
-    let Config { listen, log: log_config, limits, drain } = config;
+    let Config { listen, log: log_config, insert, limits, drain } = config;
     let metrics = Arc::new(Metrics::new(&registry));
     let listener = host::serve::bind(listen).await?;
     let address = listener.local_addr()?;
-    let Opened { log, sealed, shared, thread, lock } = log::open(&log_config, metrics.clone())?;
+    let disk: Arc<dyn Disk> = Arc::new(Machine);
+    let Opened { log, sealed, shared, thread, lock } = log::open(&log_config, &disk, metrics.clone())?;
     let give_up = CancellationToken::new();
     let inserter = Inserter {
-        store,
+        tables: store,
+        disk,
         masker: Arc::new(masker.clone()),
         shared,
         metrics: metrics.clone(),
+        segments: insert.segments,
         quarantine: log_config.dir.join("quarantine"),
+        quarantine_max_bytes: insert.quarantine_max_bytes,
         give_up: give_up.clone(),
-        _lock: lock,
+        _lock: Some(lock),
     };
     let pipeline = Pipeline::new(masker, limits, log.clone(), metrics);
     let edge_limits = edge::Limits {

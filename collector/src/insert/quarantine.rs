@@ -4,43 +4,52 @@
 //! back to the log's folder, it is inserted at the next start of the collector; the other tables have these rows.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::io;
+use std::path::Path;
 
 use masking::MaskedSample;
 use store::Error;
-use store::write::Block;
+use store::write::{Block, Tables};
 use uuid::Uuid;
 
-use super::segment::Loaded;
-use super::{GivenUp, Inserter, RETRY_MIN};
-use crate::log::{self, SEGMENT_SUFFIX, Sealed};
+use super::segment::{self, Loaded};
+use super::{GivenUp, Inserter};
+use crate::log::disk::{Disk, write_whole};
+use crate::log::{SEGMENT_SUFFIX, Sealed, whole};
 use crate::record::{self, Batch, Record};
 
 const REFUSED: &str = "refused";
 const UNREADABLE: &str = "unreadable";
 
-impl Inserter {
-    /// Puts the refused blocks of one table aside; each holds the rows of one observation or label.
-    pub(super) async fn set_aside(
-        &self,
-        segment: &Sealed,
-        loaded: &Loaded,
-        refused: &[(Block, Error)],
-    ) -> Result<(), GivenUp> {
+impl<T: Tables> Inserter<T> {
+    /// Puts the refused blocks of one table aside: the observations or labels that their rows belong to.
+    pub(super) async fn set_aside(&self, segment: &Sealed, refused: &[(Block, Error)]) -> Result<(), GivenUp> {
         let Some((first, error)) = refused.first() else { return Ok(()) };
         let table = first.table().name();
-        let ids: HashSet<Uuid> = refused.iter().filter_map(|(block, _)| block.first_id()).collect();
-        tracing::error!(table, segment = %segment.id, refused = refused.len(), %error, "ClickHouse refuses rows; they are put aside");
-        let mut payloads = vec![Record::Only { table: table.to_owned() }];
-        payloads.extend(loaded.records.iter().filter_map(|record| those(record, &ids)));
-        let observations = payloads.iter().map(Record::observations).sum();
-        let payloads: Vec<Vec<u8>> = payloads.iter().filter_map(|record| record::write(record).ok()).collect();
-        let (id, sentence) = (first.segment(), format!("table {table}, from segment {}: {error}\n", segment.id));
-        let dir = self.quarantine.clone();
-        self.durably(move || {
-            std::fs::create_dir_all(&dir)?;
-            let path = log::write_new(&dir, id, &payloads)?;
-            std::fs::write(path.with_extension("reason"), &sentence)
+        let ids: HashSet<Uuid> = refused.iter().flat_map(|(block, _)| block.ids()).collect();
+        tracing::error!(table, segment = %segment.id, refused = ids.len(), %error, "ClickHouse refuses rows; they are put aside");
+        let sentence = format!("table {table}, from segment {}: {error}\n", segment.id);
+        let (id, dir, most) = (first.segment(), self.quarantine.clone(), self.quarantine_max_bytes);
+        let (disk, path, masker) = (self.disk.clone(), segment.path.clone(), self.masker.clone());
+        let observations = ids.len() as u64;
+        self.durably("refused rows cannot be put aside", move || {
+            let mut payloads =
+                vec![record::write(&Record::Only { table: table.to_owned() }).map_err(io::Error::other)?];
+            let mut failed = None;
+            segment::for_each(&*disk, &path, &masker, |record| {
+                if let Some(those) = record.and_then(|record| those(&record, &ids)) {
+                    match record::write(&those) {
+                        Ok(packed) => payloads.push(packed),
+                        Err(error) => failed = Some(io::Error::other(error)),
+                    }
+                }
+            })?;
+            failed.map_or(Ok(()), Err)?;
+            let payloads: Vec<Vec<u8>> = payloads.into_iter().map(|packed| packed.payload).collect();
+            let (path, bytes) = whole(&dir, id, &payloads);
+            room(&*disk, &dir, bytes.len() + sentence.len(), most)?;
+            write_whole(&*disk, &path.with_extension("reason"), sentence.as_bytes())?;
+            write_whole(&*disk, &path, &bytes)
         })
         .await?;
         self.metrics.quarantined(REFUSED, observations);
@@ -49,30 +58,35 @@ impl Inserter {
 
     /// Keeps a copy of a segment from which not everything could be read.
     pub(super) async fn set_aside_whole(&self, segment: &Sealed, loaded: &Loaded) -> Result<(), GivenUp> {
-        let (from, dir) = (segment.path.clone(), self.quarantine.clone());
-        let to: PathBuf = dir.join(format!("{}.{SEGMENT_SUFFIX}.damaged", segment.id));
-        self.durably(move || {
-            std::fs::create_dir_all(&dir)?;
-            std::fs::copy(&from, &to)?;
-            std::fs::File::open(&to)?.sync_all()?;
-            log::sync_dir(&dir)
+        let (disk, from, dir, most) =
+            (self.disk.clone(), segment.path.clone(), self.quarantine.clone(), self.quarantine_max_bytes);
+        let to = dir.join(format!("{}.{SEGMENT_SUFFIX}.damaged", segment.id));
+        self.durably("a damaged segment cannot be put aside", move || {
+            let bytes = disk.read(&from)?;
+            room(&*disk, &dir, bytes.len(), most)?;
+            write_whole(&*disk, &to, &bytes)
         })
         .await?;
         self.metrics.quarantined(UNREADABLE, loaded.unreadable as u64);
         Ok(())
     }
+}
 
-    async fn durably(&self, write: impl Fn() -> std::io::Result<()> + Clone + Send + 'static) -> Result<(), GivenUp> {
-        let mut retry = RETRY_MIN;
-        loop {
-            match tokio::task::spawn_blocking(write.clone()).await {
-                Ok(Ok(())) => return Ok(()),
-                Ok(Err(error)) => tracing::error!(%error, "the quarantine cannot be written; the segment waits"),
-                Err(error) => tracing::error!(%error, "the quarantine cannot be written; the segment waits"),
-            }
-            self.pause(&mut retry).await?;
-        }
+/// Makes the folder, and refuses what would take it past its bound: what was acknowledged is not thrown away, it waits
+/// in the log until somebody has looked at what lies here.
+fn room(disk: &dyn Disk, dir: &Path, bytes: usize, most: u64) -> io::Result<()> {
+    disk.make_dir(dir)?;
+    let taken: u64 = disk.list(dir)?.iter().map(|path| disk.length(path).unwrap_or_default()).sum();
+    if taken.saturating_add(bytes as u64) <= most {
+        return Ok(());
     }
+    Err(io::Error::new(
+        io::ErrorKind::QuotaExceeded,
+        format!(
+            "{} holds {taken} bytes of {most} (collector.insert.quarantine_max_bytes); look at what is in it, then move it away",
+            dir.display()
+        ),
+    ))
 }
 
 /// Those observations or labels of a record that were refused.
@@ -85,9 +99,9 @@ fn those(record: &Record<MaskedSample>, ids: &HashSet<Uuid>) -> Option<Record<Ma
             let batch = Batch { observations, heartbeat: false, single: None, ..batch.clone() };
             (!batch.observations.is_empty()).then_some(Record::Batch(batch))
         }
-        Record::Labels { received_at_ms, labels } => {
+        Record::Labels { received_at_ms, labels, .. } => {
             let labels: Vec<_> = labels.iter().filter(|label| ids.contains(&label.id)).cloned().collect();
-            (!labels.is_empty()).then_some(Record::Labels { received_at_ms: *received_at_ms, labels })
+            (!labels.is_empty()).then_some(Record::Labels { received_at_ms: *received_at_ms, labels, key: None })
         }
         Record::Only { .. } => None,
     }

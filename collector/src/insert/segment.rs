@@ -10,34 +10,56 @@ use masking::{MaskedSample, Masker};
 use store::write::{EncodedSegment, Heartbeat, SegmentBuilder};
 use uuid::Uuid;
 
-use crate::log;
+use crate::log::{self, Disk, frame::Met};
 use crate::record::{self, Batch, Record};
 
 /// A segment, read.
 pub(super) struct Loaded {
     /// Its blocks.
     pub encoded: EncodedSegment,
-    /// Its records, for the quarantine.
-    pub records: Vec<Record<MaskedSample>>,
     /// Damaged places, and frames that no record can be read from.
     pub unreadable: usize,
 }
 
-/// Reads, masks and encodes a segment.
-pub(super) fn load(path: &Path, id: Uuid, masker: &Masker) -> io::Result<Loaded> {
-    let (payloads, mut unreadable) = log::content(path)?;
-    let mut records = Vec::with_capacity(payloads.len());
-    for payload in payloads {
-        match record::read(&payload) {
-            Ok(record) => records.push(masked(record, masker)),
+/// Reads, masks and encodes a segment, one record at a time: a segment's records together are some times its rows.
+pub(super) fn load(disk: &dyn Disk, path: &Path, id: Uuid, masker: &Masker) -> io::Result<Loaded> {
+    let mut builder = SegmentBuilder::new(id);
+    let (mut only, mut unreadable) = (None, 0);
+    for_each(disk, path, masker, |record| match record {
+        Some(Record::Only { table }) => only = Some(table),
+        Some(record) => encode(&mut builder, &record),
+        None => unreadable += 1,
+    })?;
+    let encoded = builder.finish();
+    let encoded = match only {
+        Some(table) => encoded.only(&table),
+        None => encoded,
+    };
+    Ok(Loaded { encoded, unreadable })
+}
+
+/// Hands on every record of a segment, masked again; `None` for what cannot be read.
+pub(super) fn for_each(
+    disk: &dyn Disk,
+    path: &Path,
+    masker: &Masker,
+    mut give: impl FnMut(Option<Record<MaskedSample>>),
+) -> io::Result<()> {
+    let bytes = disk.read(path)?;
+    for met in log::frames(&bytes) {
+        let Met::Frame(payload) = met else {
+            give(None);
+            continue;
+        };
+        match record::read(payload) {
+            Ok(record) => give(Some(masked(record, masker))),
             Err(error) => {
                 tracing::error!(path = %path.display(), %error, "a frame of the log holds no record");
-                unreadable += 1;
+                give(None);
             }
         }
     }
-    let encoded = encode(id, &records);
-    Ok(Loaded { encoded, records, unreadable })
+    Ok(())
 }
 
 fn masked(record: Record<contract::wire::Observation>, masker: &Masker) -> Record<MaskedSample> {
@@ -58,34 +80,25 @@ fn masked(record: Record<contract::wire::Observation>, masker: &Masker) -> Recor
                 observations,
             })
         }
-        Record::Labels { received_at_ms, labels } => Record::Labels { received_at_ms, labels },
+        Record::Labels { received_at_ms, labels, key } => Record::Labels { received_at_ms, labels, key },
         Record::Only { table } => Record::Only { table },
     }
 }
 
-fn encode(id: Uuid, records: &[Record<MaskedSample>]) -> EncodedSegment {
-    let mut builder = SegmentBuilder::new(id);
-    let mut only = None;
-    for record in records {
-        match record {
-            Record::Batch(batch) => {
-                for sample in &batch.observations {
-                    builder.observation(sample, &batch.source, batch.received_at_ms);
-                }
-                if batch.heartbeat {
-                    builder.heartbeat(&heartbeat(batch));
-                }
+fn encode(builder: &mut SegmentBuilder, record: &Record<MaskedSample>) {
+    match record {
+        Record::Batch(batch) => {
+            for sample in &batch.observations {
+                builder.observation(sample, &batch.source, batch.received_at_ms);
             }
-            Record::Labels { received_at_ms, labels } => {
-                labels.iter().for_each(|label| builder.label(label, *received_at_ms));
+            if batch.heartbeat {
+                builder.heartbeat(&heartbeat(batch));
             }
-            Record::Only { table } => only = Some(table.as_str()),
         }
-    }
-    let encoded = builder.finish();
-    match only {
-        Some(table) => encoded.only(table),
-        None => encoded,
+        Record::Labels { received_at_ms, labels, .. } => {
+            labels.iter().for_each(|label| builder.label(label, *received_at_ms));
+        }
+        Record::Only { .. } => {}
     }
 }
 

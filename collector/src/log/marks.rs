@@ -46,6 +46,9 @@ pub(crate) enum Seen {
 pub(crate) struct Marks {
     sources: HashMap<String, Source>,
     ids: VecDeque<Uuid>,
+    /// Nothing is known of what sources that began before this had sent until they were met again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    doubtful_before_ms: Option<i64>,
     #[serde(skip)]
     known_ids: HashSet<Uuid>,
     #[serde(skip)]
@@ -77,6 +80,25 @@ impl Marks {
         self
     }
 
+    /// Earlier marks are lost. Of a source that began before now, the first number met and those that may have overtaken
+    /// it are refused, since nobody can tell whether they were stored; what comes after them is news.
+    pub fn doubt(&mut self, now_ms: i64) {
+        self.doubtful_before_ms = Some(now_ms);
+    }
+
+    /// To be called before [`Self::look`]: a doubtful source is met.
+    pub fn meet(&mut self, guard: &Guard, now_ms: i64) {
+        let Guard::Numbered { source, epoch, seq } = guard else { return };
+        let doubtful = self.doubtful_before_ms.is_some_and(|ms| i64::try_from(*epoch).is_ok_and(|epoch| epoch < ms));
+        if !doubtful || self.look(guard, now_ms) != Seen::New {
+            return;
+        }
+        if self.sources.get(source).is_none_or(|known| !known.epochs.contains_key(epoch)) {
+            let unknown = Epoch::unknown_to(seq.saturating_add(OVERTAKE_MAX));
+            self.source(source, now_ms).put(*epoch, unknown);
+        }
+    }
+
     /// Whether an entry is news; nothing is noted.
     pub fn look(&self, guard: &Guard, now_ms: i64) -> Seen {
         match guard {
@@ -100,17 +122,23 @@ impl Marks {
                 0
             }
             Guard::Numbered { source, epoch, seq } => {
-                if !self.sources.contains_key(source)
-                    && self.sources.len() >= self.max_sources
-                    && let Some(silent) = self.silent(now_ms)
-                {
-                    self.sources.remove(&silent);
-                }
-                let source = self.sources.entry(source.clone()).or_default();
-                source.last_ms = source.last_ms.max(now_ms);
-                source.note(*epoch, *seq)
+                self.meet(guard, now_ms);
+                self.source(source, now_ms).note(*epoch, *seq)
             }
         }
+    }
+
+    /// The source of a name; a new one takes the place of a silent one where all places are taken.
+    fn source(&mut self, name: &str, now_ms: i64) -> &mut Source {
+        if !self.sources.contains_key(name)
+            && self.sources.len() >= self.max_sources
+            && let Some(silent) = self.silent(now_ms)
+        {
+            self.sources.remove(&silent);
+        }
+        let source = self.sources.entry(name.to_owned()).or_default();
+        source.last_ms = source.last_ms.max(now_ms);
+        source
     }
 
     fn note_id(&mut self, id: Uuid) {
@@ -143,14 +171,28 @@ impl Source {
 
     fn note(&mut self, epoch: u64, seq: u64) -> u64 {
         let gaps = self.epochs.entry(epoch).or_default().note(seq);
+        self.bound();
+        gaps
+    }
+
+    fn put(&mut self, epoch: u64, state: Epoch) {
+        self.epochs.insert(epoch, state);
+        self.bound();
+    }
+
+    fn bound(&mut self) {
         if self.epochs.len() > EPOCHS_MAX {
             self.epochs.pop_first();
         }
-        gaps
     }
 }
 
 impl Epoch {
+    /// Up to a number nothing is known.
+    const fn unknown_to(seq: u64) -> Self {
+        Self { highest: seq, missing: BTreeMap::new(), forgotten_below: seq.saturating_add(1), counted_to: seq }
+    }
+
     fn look(&self, seq: u64) -> Seen {
         if seq > self.highest || self.range_of(seq).is_some() {
             Seen::New
@@ -264,6 +306,22 @@ mod tests {
         }
         assert_eq!(marks.look(&numbered("a", 1, 9_999), 0), Seen::TooOld);
         assert_eq!(marks.look(&numbered("a", 6, 1), 0), Seen::New);
+    }
+
+    #[test]
+    fn where_the_marks_were_lost_the_first_numbers_of_a_running_source_are_not_believed() {
+        let mut marks = marks(9);
+        marks.doubt(1_000);
+        let mut seen = |epoch, seq| {
+            let guard = numbered("a", epoch, seq);
+            marks.meet(&guard, 2_000);
+            marks.look(&guard, 2_000)
+        };
+        assert_eq!(seen(900, 40), Seen::TooOld);
+        assert_eq!(seen(900, 40 + OVERTAKE_MAX), Seen::TooOld);
+        assert_eq!(seen(900, 41 + OVERTAKE_MAX), Seen::New);
+        assert_eq!(seen(900, 41 + OVERTAKE_MAX), Seen::New, "a look changes nothing");
+        assert_eq!(seen(1_500, 1), Seen::New, "it began later: nothing of it was stored before");
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! Segment files: `<id>.segment`, eight bytes that say so, then frames.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Seek as _, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use uuid::Uuid;
 
 use super::Sealed;
+use super::disk::{Disk, DiskFile};
 use super::frame::{self, Met, Reader};
 use super::marks::Marks;
 use crate::metrics::Metrics;
@@ -24,8 +25,10 @@ pub(super) struct Open {
     pub path: PathBuf,
     pub observations: u64,
     pub rows: u64,
+    /// Bytes of its records before compression.
+    pub plain: u64,
     pub begun: Instant,
-    file: File,
+    file: Box<dyn DiskFile>,
     /// What is durable.
     good: u64,
     /// Whether bytes past `good` may be in the file.
@@ -34,18 +37,18 @@ pub(super) struct Open {
 
 impl Open {
     /// Makes a segment under an id that is never used again; it and its name are durable when this returns.
-    pub fn create(dir: &Path) -> io::Result<Self> {
+    pub fn create(disk: &Arc<dyn Disk>, dir: &Path) -> io::Result<Self> {
         let id = Uuid::now_v7();
         let path = path_of(dir, id);
-        let mut file = OpenOptions::new().write(true).create_new(true).open(&path)?;
-        let written = file.write_all(MAGIC).and_then(|()| file.sync_data()).and_then(|()| sync_dir(dir));
+        let mut file = disk.create(&path)?;
+        let written = file.write_at(0, MAGIC).and_then(|()| file.sync()).and_then(|()| disk.sync_dir(dir));
         if let Err(error) = written {
             // without a frame in it nobody misses it
-            let _ = fs::remove_file(&path);
+            let _ = disk.remove(&path);
             return Err(error);
         }
         let good = MAGIC.len() as u64;
-        Ok(Self { id, path, observations: 0, rows: 0, begun: Instant::now(), file, good, dirty: false })
+        Ok(Self { id, path, observations: 0, rows: 0, plain: 0, begun: Instant::now(), file, good, dirty: false })
     }
 
     pub fn bytes(&self) -> u64 {
@@ -56,8 +59,8 @@ impl Open {
     pub fn commit(&mut self, frames: &[u8]) -> io::Result<()> {
         self.restore()?;
         self.dirty = true;
-        self.file.write_all(frames)?;
-        self.file.sync_data()?;
+        self.file.write_at(self.good, frames)?;
+        self.file.sync()?;
         self.good += frames.len() as u64;
         self.dirty = false;
         Ok(())
@@ -66,9 +69,8 @@ impl Open {
     /// Takes away what a failed write may have left: its posts were not acknowledged and will come again.
     pub fn restore(&mut self) -> io::Result<()> {
         if self.dirty {
-            self.file.set_len(self.good)?;
-            self.file.seek(io::SeekFrom::Start(self.good))?;
-            self.file.sync_data()?;
+            self.file.cut(self.good)?;
+            self.file.sync()?;
             self.dirty = false;
         }
         Ok(())
@@ -86,10 +88,9 @@ fn path_of(dir: &Path, id: Uuid) -> PathBuf {
 
 /// Finds the segments that an earlier process left, oldest first: cuts torn tails off, counts damaged frames, and notes
 /// what is in them. A file that is no segment of ours is left alone.
-pub(super) fn recover(dir: &Path, marks: &mut Marks, metrics: &Metrics) -> io::Result<Vec<Sealed>> {
+pub(super) fn recover(disk: &dyn Disk, dir: &Path, marks: &mut Marks, metrics: &Metrics) -> io::Result<Vec<Sealed>> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(dir)? {
-        let path = entry?.path();
+    for path in disk.list(dir)? {
         let id = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| Uuid::parse_str(stem).ok());
         if let Some(id) = id.filter(|_| path.extension().is_some_and(|e| e == SEGMENT_SUFFIX)) {
             found.push((id, path));
@@ -98,26 +99,26 @@ pub(super) fn recover(dir: &Path, marks: &mut Marks, metrics: &Metrics) -> io::R
     found.sort();
     let mut sealed = Vec::new();
     for (id, path) in found {
-        let (bytes, observations) = recover_one(&path, marks, metrics)?;
+        let (bytes, observations) = recover_one(disk, &path, marks, metrics)?;
         if bytes <= MAGIC.len() as u64 {
-            remove(&path)?;
+            remove(disk, &path)?;
         } else {
             sealed.push(Sealed { id, path, bytes, observations, recovered: true, since: Instant::now() });
         }
     }
-    sync_dir(dir)?;
+    disk.sync_dir(dir)?;
     Ok(sealed)
 }
 
 /// Repairs one segment; its bytes and observations.
-fn recover_one(path: &Path, marks: &mut Marks, metrics: &Metrics) -> io::Result<(u64, u64)> {
-    let bytes = fs::read(path)?;
+fn recover_one(disk: &dyn Disk, path: &Path, marks: &mut Marks, metrics: &Metrics) -> io::Result<(u64, u64)> {
+    let bytes = disk.read(path)?;
     if bytes.len() > MAGIC.len() && !bytes.starts_with(MAGIC) {
         // the beginning is durable before any frame is: damaged, or of another version, and perhaps acknowledged
         let aside = path.with_extension("segment.unknown");
         tracing::error!(path = %aside.display(), "a segment of the log does not begin like one; it is kept under this name");
         metrics.repaired("unreadable");
-        fs::rename(path, aside)?;
+        disk.rename(path, &aside)?;
         return Ok((0, 0));
     }
     let frames = bytes.strip_prefix(MAGIC).unwrap_or_default();
@@ -148,9 +149,9 @@ fn recover_one(path: &Path, marks: &mut Marks, metrics: &Metrics) -> io::Result<
         }
     }
     if length < bytes.len() {
-        let file = OpenOptions::new().write(true).open(path)?;
-        file.set_len(length as u64)?;
-        file.sync_all()?;
+        let mut file = disk.open(path)?;
+        file.cut(length as u64)?;
+        file.sync()?;
     }
     Ok((length as u64, observations))
 }
@@ -160,46 +161,22 @@ fn note(record: &Record<contract::wire::Observation>, marks: &mut Marks) -> u64 
     record.observations()
 }
 
-/// The payloads of a segment's whole frames, and how many damaged places there are.
-pub(crate) fn content(path: &Path) -> io::Result<(Vec<Vec<u8>>, usize)> {
-    let bytes = fs::read(path)?;
-    let mut damaged = 0;
-    let mut payloads = Vec::new();
-    for met in Reader::new(bytes.strip_prefix(MAGIC).unwrap_or_default()) {
-        match met {
-            Met::Frame(payload) => payloads.push(payload.to_vec()),
-            Met::Corrupt { .. } | Met::Torn { .. } => damaged += 1,
-        }
-    }
-    Ok((payloads, damaged))
+/// What is in a segment's file, whatever it is.
+pub(crate) fn frames(bytes: &[u8]) -> Reader<'_> {
+    Reader::new(bytes.strip_prefix(MAGIC).unwrap_or_default())
 }
 
 /// Deletes a segment for good.
-pub(crate) fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    path.parent().map_or(Ok(()), sync_dir)
+pub(crate) fn remove(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    disk.remove(path)?;
+    path.parent().map_or(Ok(()), |dir| disk.sync_dir(dir))
 }
 
-/// Writes a whole segment; it replaces one of the same id.
-pub(crate) fn write_new(dir: &Path, id: Uuid, payloads: &[Vec<u8>]) -> io::Result<PathBuf> {
+/// Where a whole segment goes in a folder, and its bytes.
+pub(crate) fn whole(dir: &Path, id: Uuid, payloads: &[Vec<u8>]) -> (PathBuf, Vec<u8>) {
     let mut bytes = MAGIC.to_vec();
     for payload in payloads {
         frame::write(payload, &mut bytes);
     }
-    let path = path_of(dir, id);
-    let fresh = path.with_extension("new");
-    let mut file = File::create(&fresh)?;
-    file.write_all(&bytes)?;
-    file.sync_all()?;
-    fs::rename(&fresh, &path)?;
-    sync_dir(dir)?;
-    Ok(path)
-}
-
-/// Makes the names in a folder durable.
-pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
+    (path_of(dir, id), bytes)
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::disk::Disk;
 use super::frame;
 use super::level::Shared;
 use super::marks::{Guard, Marks, Seen};
@@ -23,11 +24,12 @@ const RETRY: Duration = Duration::from_millis(200);
 /// A wait that is always cut short by an entry.
 const IDLE: Duration = Duration::from_secs(3600);
 
-type Reply = oneshot::Sender<Result<Appended, AppendError>>;
+pub(crate) type Reply = oneshot::Sender<Result<Appended, AppendError>>;
 
 /// The log's thread.
-pub(super) struct Writer {
+pub(crate) struct Writer {
     config: LogConfig,
+    disk: Arc<dyn Disk>,
     marks: Marks,
     slots: Slots,
     shared: Arc<Shared>,
@@ -48,18 +50,28 @@ struct Round {
     observations: u64,
     labels: u64,
     rows: u64,
+    plain: u64,
 }
 
 impl Writer {
     pub fn new(
         config: LogConfig,
+        disk: Arc<dyn Disk>,
         marks: Marks,
         slots: Slots,
         shared: Arc<Shared>,
         sealed: mpsc::UnboundedSender<Sealed>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { config, marks, slots, shared, metrics, open: None, held_back: Vec::new(), sealed }
+        Self { config, disk, marks, slots, shared, metrics, open: None, held_back: Vec::new(), sealed }
+    }
+
+    /// Takes on what an earlier process left. Its marks were recalled from the segments themselves, so they have to be
+    /// written before a segment may go.
+    pub fn go_on_with(mut self, found: Vec<Sealed>) -> Self {
+        self.held_back = found;
+        self.rotate(false);
+        self
     }
 
     /// Runs until told to close, or until nobody can append any more.
@@ -91,12 +103,15 @@ impl Writer {
     }
 
     /// Takes this entry and all that wait, writes them, syncs once, answers all; whether a close was among them.
-    fn commit(&mut self, entry: Entry, reply: Reply, commands: &Receiver<Command>) -> bool {
+    pub(crate) fn commit(&mut self, entry: Entry, reply: Reply, commands: &Receiver<Command>) -> bool {
         let now_ms = host::clock::now_ms();
         let mut round = Round::default();
         self.admit(entry, reply, now_ms, &mut round);
         let mut closed = false;
-        while round.frames.len() < COMMIT_BYTES_MAX && round.rows < self.config.segment_max_rows {
+        while round.frames.len() < COMMIT_BYTES_MAX
+            && round.rows < self.config.segment_max_rows
+            && round.plain < self.config.segment_max_bytes
+        {
             match commands.try_recv() {
                 Ok(Command::Append(entry, reply)) => self.admit(entry, reply, now_ms, &mut round),
                 Ok(Command::Close) => {
@@ -111,8 +126,9 @@ impl Writer {
     }
 
     /// Decides what an entry is: news joins the round, a repeat of something in the round waits for it.
-    fn admit(&self, entry: Entry, reply: Reply, now_ms: i64, round: &mut Round) {
+    fn admit(&mut self, entry: Entry, reply: Reply, now_ms: i64, round: &mut Round) {
         let refuse = |reply: Reply, error| drop(reply.send(Err(error)));
+        self.marks.meet(&entry.guard, now_ms);
         let seen =
             if round.guards.contains(&entry.guard) { Seen::Before } else { self.marks.look(&entry.guard, now_ms) };
         match (seen, &entry.guard) {
@@ -128,11 +144,12 @@ impl Writer {
                     return refuse(reply, AppendError::Full);
                 }
                 if !frame::write(&entry.payload, &mut round.frames) {
-                    return refuse(reply, AppendError::Disk("the post is too large for a frame".to_owned()));
+                    return refuse(reply, AppendError::TooLarge);
                 }
                 round.observations += entry.observations;
                 round.labels += entry.labels;
                 round.rows += entry.rows;
+                round.plain += entry.plain;
                 if entry.guard != Guard::None {
                     round.guards.insert(entry.guard.clone());
                 }
@@ -165,8 +182,15 @@ impl Writer {
         if round.frames.is_empty() {
             return Ok(());
         }
+        let over = |open: &Open| {
+            open.plain + round.plain > self.config.segment_max_bytes
+                || open.rows + round.rows > self.config.segment_max_rows
+        };
+        if self.open.as_ref().is_some_and(|open| open.plain > 0 && over(open)) {
+            self.rotate(true);
+        }
         if self.open.is_none() {
-            let open = Open::create(&self.config.dir)?;
+            let open = Open::create(&self.disk, &self.config.dir)?;
             self.shared.appended(open.bytes(), 0);
             self.open = Some(open);
         }
@@ -174,14 +198,16 @@ impl Writer {
         open.commit(&round.frames)?;
         open.observations += round.observations;
         open.rows += round.rows;
+        open.plain += round.plain;
         self.shared.appended(round.frames.len() as u64, round.observations);
         Ok(())
     }
 
     /// Seals the open segment where it is due (or `now`), and hands on what may be handed on.
-    fn rotate(&mut self, now: bool) {
+    pub(crate) fn rotate(&mut self, now: bool) {
         let due = |open: &Open| {
-            now || open.bytes() >= self.config.segment_max_bytes
+            // by what it grows to when it is read: its file may be a hundredth of that
+            now || open.plain.max(open.bytes()) >= self.config.segment_max_bytes
                 || open.rows >= self.config.segment_max_rows
                 || until(open.begun + self.config.segment_max_age).is_zero()
         };

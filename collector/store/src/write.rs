@@ -8,6 +8,8 @@
 mod block;
 mod rows;
 
+use std::future::Future;
+
 use clickhouse::Row;
 use serde::Deserialize;
 
@@ -25,54 +27,93 @@ pub enum Inserted {
     Before,
 }
 
-/// Tokens that may have lost their rows to kills before rows that vanish must have passed their time to live.
-const AGAIN_MAX: u32 = 4;
+/// Tokens that are tried before a block that will not stay is left to a later try: each kill leaves one more without rows.
+const TOKENS_MAX: u32 = 16;
 /// A chunk of a request's body.
 const CHUNK_BYTES: usize = 1 << 20;
+
+/// What inserting exactly once needs of a database.
+pub trait Tables: Send + Sync + 'static {
+    /// Makes the tables where they are absent.
+    fn prepare(&self) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// The rows of the block's segment that are in its table.
+    fn count(&self, block: &Block) -> impl Future<Output = Result<u64, Error>> + Send;
+
+    /// Inserts the block, whole or not at all; does nothing, successfully, where the token was used before.
+    fn put(&self, block: &Block, token: &str) -> impl Future<Output = Result<(), Error>> + Send;
+}
 
 #[derive(Row, Deserialize)]
 struct Count {
     n: u64,
 }
 
+/// Inserts a block. `look_first` unless this is the first try ever for this segment and table.
+///
+/// # Errors
+/// [`Error::Unavailable`] where nothing is known: try again with `look_first`. [`Error::Refused`] where ClickHouse said
+/// no; [`Error::is_data_refused`] tells whether the data is the reason.
+pub async fn write_block(tables: &impl Tables, block: &Block, look_first: bool) -> Result<Inserted, Error> {
+    if !look_first {
+        tables.put(block, &block.segment().to_string()).await?;
+        return Ok(Inserted::Now);
+    }
+    if holds(tables, block).await? {
+        return Ok(Inserted::Before);
+    }
+    for number in 0..TOKENS_MAX {
+        // always the same tokens in the same order: one whose insert is still under way must not be passed by another
+        tables.put(block, &token(block, number)).await?;
+        if holds(tables, block).await? {
+            return Ok(Inserted::Now);
+        }
+        // the engine remembers the token without its rows, so it swallowed the block
+        tracing::warn!(table = block.table().name(), segment = %block.segment(), number, "an insert was swallowed; again");
+    }
+    let message = format!("it took segment {} {TOKENS_MAX} times and has no row of it", block.segment());
+    Err(Error::Refused { code: None, message })
+}
+
+fn token(block: &Block, number: u32) -> String {
+    let segment = block.segment();
+    if number == 0 { segment.to_string() } else { format!("{segment}-again{number}") }
+}
+
+/// Whether rows of the block's segment are in its table.
+async fn holds(tables: &impl Tables, block: &Block) -> Result<bool, Error> {
+    let n = tables.count(block).await?;
+    // fewer: the rest is past its time to live; more: somebody wrote past us, which a person must look at
+    if n > block.rows() {
+        let (table, segment) = (block.table().name(), block.segment());
+        tracing::error!(table, %segment, n, expected = block.rows(), "a segment has more rows than were logged");
+    }
+    Ok(n > 0)
+}
+
 impl Store {
-    /// Inserts a block. `look_first` unless this is the first try ever for this segment and table.
+    /// [`write_block`] into this database.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] where nothing is known: try again with `look_first`. [`Error::Refused`] where ClickHouse said
-    /// no; [`Error::is_data_refused`] tells whether the data is the reason.
+    /// As there.
     pub async fn write_block(&self, block: &Block, look_first: bool) -> Result<Inserted, Error> {
-        if look_first && self.holds(block).await? {
-            return Ok(Inserted::Before);
-        }
-        let token = block.segment().to_string();
-        self.insert(block, &token).await?;
-        // a token that the engine remembers without its rows would swallow the block
-        for again in 1..=AGAIN_MAX {
-            if !look_first || self.holds(block).await? {
-                break;
-            }
-            // each kill can leave one more token without rows, so the next token is not trusted either
-            tracing::warn!(table = block.table().name(), segment = %block.segment(), again, "an insert was swallowed; again");
-            self.insert(block, &format!("{token}-again{again}")).await?;
-        }
-        Ok(Inserted::Now)
+        write_block(self, block, look_first).await
+    }
+}
+
+impl Tables for Store {
+    async fn prepare(&self) -> Result<(), Error> {
+        self.migrate().await.map(drop)
     }
 
-    /// Whether rows of the block's segment are in its table.
-    async fn holds(&self, block: &Block) -> Result<bool, Error> {
+    async fn count(&self, block: &Block) -> Result<u64, Error> {
         let (table, segment) = (block.table().name(), block.segment());
         let sql = format!("SELECT count() AS n FROM {table} WHERE segment = toUUID(?)");
         let query = self.client().query(&sql).bind(segment.to_string());
-        let n = self.bounded("the rows of a segment", query.fetch_one::<Count>()).await?.n;
-        // fewer: the rest is past its time to live; more: somebody wrote past us, which a person must look at
-        if n > block.rows() {
-            tracing::error!(table, %segment, n, expected = block.rows(), "a segment has more rows than were logged");
-        }
-        Ok(n > 0)
+        Ok(self.bounded("the rows of a segment", query.fetch_one::<Count>()).await?.n)
     }
 
-    async fn insert(&self, block: &Block, token: &str) -> Result<(), Error> {
+    async fn put(&self, block: &Block, token: &str) -> Result<(), Error> {
         let sql = format!("INSERT INTO {} ({}) FORMAT RowBinary", block.table().name(), block.table().columns());
         let limit = Some(self.request_timeout());
         let mut insert = self

@@ -69,10 +69,10 @@ pub const SEQUENCE_GAPS: Metric = Metric::counter(
     "Batches that a source numbered and that never came.",
     &["source"],
 );
-/// Torn or corrupt frames met at start.
+/// Torn or corrupt frames and damaged marks met at start.
 pub const LOG_REPAIRS: Metric = Metric::counter(
     "driftline_collector_log_repairs_total",
-    "Torn tails truncated and corrupt frames skipped when the log was opened.",
+    "Torn tails truncated, corrupt frames skipped and damaged marks met when the log was opened.",
     &["reason"],
 );
 

@@ -115,6 +115,11 @@ impl Block {
         self.id(0)
     }
 
+    /// The observations that its rows belong to, row by row; none for heartbeats.
+    pub fn ids(&self) -> impl Iterator<Item = Uuid> + '_ {
+        (0..self.starts.len()).filter_map(|row| self.id(row))
+    }
+
     /// Both halves, each a block of its own under a segment id of its own, which is the same whenever it is cut again.
     /// The rows of one observation stay together; `None` where there is nothing to cut.
     #[must_use]

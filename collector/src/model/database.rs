@@ -1,0 +1,156 @@
+//! A database in memory that does to inserts what ClickHouse does: it takes a block, refuses it, or lets nobody know.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use store::Error;
+use store::write::{Block, Table, Tables};
+use uuid::Uuid;
+
+/// What becomes of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It is done.
+    Done,
+    /// It is refused and not done.
+    Refused,
+    /// It is done, and the answer is lost.
+    Unheard,
+    /// It never arrived.
+    Lost,
+    /// It is done later, and whoever asked has gone.
+    Late,
+}
+
+/// The database. Clones share it.
+#[derive(Clone, Default)]
+pub(super) struct Database(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    parts: Vec<Part>,
+    tokens: Vec<(Table, String)>,
+    late: Vec<(Part, String)>,
+    fates: VecDeque<Fate>,
+    poison: HashSet<Uuid>,
+}
+
+struct Part {
+    table: Table,
+    segment: Uuid,
+    ids: Vec<Uuid>,
+    rows: u64,
+    /// Somebody was told that it is there.
+    told: bool,
+}
+
+impl State {
+    fn commit(&mut self, part: Part, token: String) {
+        let token = (part.table, token);
+        if !self.tokens.contains(&token) {
+            self.tokens.push(token);
+            self.parts.push(part);
+        }
+    }
+}
+
+impl Database {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn script(&self, fates: &[Fate]) {
+        self.state().fates = fates.iter().copied().collect();
+    }
+
+    /// An observation that the table of observations never takes.
+    pub fn refuse(&self, id: Uuid) {
+        self.state().poison.insert(id);
+    }
+
+    /// What was under way arrives.
+    pub fn settle(&self) {
+        let mut state = self.state();
+        for (part, token) in std::mem::take(&mut state.late) {
+            state.commit(part, token);
+        }
+    }
+
+    /// A kill: what is under way is gone, the newest tokens are forgotten, and rows that nobody was told of may be gone
+    /// although their tokens are remembered.
+    pub fn kill(&self, forgotten: usize, vanish: bool) {
+        let mut state = self.state();
+        state.late.clear();
+        if vanish {
+            state.parts.retain(|part| part.told);
+        } else {
+            let kept = state.tokens.len().saturating_sub(forgotten);
+            state.tokens.truncate(kept);
+        }
+    }
+
+    /// How often each observation is in a table.
+    pub fn times(&self, table: Table) -> HashMap<Uuid, usize> {
+        let state = self.state();
+        let mut times = HashMap::new();
+        for id in state.parts.iter().filter(|part| part.table == table).flat_map(|part| &part.ids) {
+            *times.entry(*id).or_default() += 1;
+        }
+        times
+    }
+
+    pub fn heartbeats(&self) -> u64 {
+        self.state().parts.iter().filter(|part| part.table == Table::Heartbeats).map(|part| part.rows).sum()
+    }
+}
+
+fn unavailable(reason: &str) -> Error {
+    Error::Unavailable { url: "memory".to_owned(), reason: reason.to_owned() }
+}
+
+impl Tables for Database {
+    async fn prepare(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn count(&self, block: &Block) -> Result<u64, Error> {
+        let mut state = self.state();
+        if matches!(state.fates.front(), Some(Fate::Lost)) {
+            state.fates.pop_front();
+            return Err(unavailable("the count was lost"));
+        }
+        let mut rows = 0;
+        let those = |part: &&mut Part| part.table == block.table() && part.segment == block.segment();
+        for part in state.parts.iter_mut().filter(those) {
+            part.told = true;
+            rows += part.rows;
+        }
+        Ok(rows)
+    }
+
+    async fn put(&self, block: &Block, token: &str) -> Result<(), Error> {
+        let mut state = self.state();
+        let ids: Vec<Uuid> = block.ids().collect();
+        if block.table() == Table::Observations && ids.iter().any(|id| state.poison.contains(id)) {
+            return Err(Error::Refused { code: Some(469), message: "a constraint".to_owned() });
+        }
+        let part = Part { table: block.table(), segment: block.segment(), ids, rows: block.rows(), told: false };
+        let token = token.to_owned();
+        match state.fates.pop_front().unwrap_or(Fate::Done) {
+            Fate::Done => {
+                state.commit(Part { told: true, ..part }, token);
+                Ok(())
+            }
+            Fate::Refused => Err(Error::Refused { code: Some(241), message: "no memory".to_owned() }),
+            Fate::Unheard => {
+                state.commit(part, token);
+                Err(unavailable("the answer was lost"))
+            }
+            Fate::Lost => Err(unavailable("the request was lost")),
+            Fate::Late => {
+                state.late.push((part, token));
+                Err(unavailable("the time limit passed"))
+            }
+        }
+    }
+}
