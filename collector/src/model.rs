@@ -39,6 +39,8 @@ const POISON: u64 = 17;
 enum Event {
     /// So many posts arrive while the disk is busy: they share a round.
     Posts(Vec<Kind>),
+    /// A sender that lost its patience posts again before it is answered.
+    Twice(Kind),
     /// Everything that was not answered is posted again.
     Again,
     /// A batch that was acknowledged is posted once more.
@@ -80,6 +82,7 @@ fn fate() -> impl Strategy<Value = Fate> {
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         8 => prop::collection::vec(kind(), 1..5).prop_map(Event::Posts),
+        1 => kind().prop_map(Event::Twice),
         3 => Just(Event::Again),
         2 => (0..64_usize).prop_map(Event::Repeat),
         4 => Just(Event::Seal),
@@ -294,6 +297,10 @@ impl World {
             Event::Posts(kinds) => {
                 let posts = kinds.iter().map(|kind| self.post(*kind)).collect();
                 self.round(posts);
+            }
+            Event::Twice(kind) => {
+                let post = self.post(*kind);
+                self.round(vec![post.clone(), post]);
             }
             Event::Again => {
                 let posts = std::mem::take(&mut self.waiting);

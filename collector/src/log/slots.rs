@@ -27,7 +27,7 @@ pub(crate) struct Slots {
 
 /// What was met where the marks should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Recall {
+pub(crate) enum Recall {
     /// The folder is new.
     Fresh,
     /// At least one file was whole, and all is known.

@@ -113,7 +113,7 @@ impl State {
             (0, _) => {}
             (1, Change::Write(at, new)) => {
                 for (i, sector) in new.chunks(SECTOR_BYTES).enumerate() {
-                    if self.chance() % 2 == 0 {
+                    if self.chance().is_multiple_of(2) {
                         Change::Write(at + i * SECTOR_BYTES, sector.to_vec()).apply(bytes);
                     }
                 }
@@ -140,7 +140,7 @@ impl Memory {
         }
         let mut names = std::mem::take(&mut state.synced_names);
         for change in std::mem::take(&mut state.pending_names) {
-            if state.chance() % 2 == 0 {
+            if state.chance().is_multiple_of(2) {
                 change.apply(&mut names);
             }
         }
