@@ -4,4 +4,6 @@
 //! is red, so a promise cannot be forgotten. The exit code is 0 only if every row holds.
 
 pub mod command;
+pub mod house;
+pub mod load;
 pub mod table;
