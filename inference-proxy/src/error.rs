@@ -29,6 +29,24 @@ impl ApiError {
         Self { status, reason: Reason(reason), sentence: sentence.into(), retry_after: None }
     }
 
+    /// The status, which says who has to do something.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The word for metrics and observations.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        self.reason
+    }
+
+    /// The sentence for the client.
+    #[must_use]
+    pub fn sentence(&self) -> &str {
+        &self.sentence
+    }
+
     /// 400: the request is wrong in a way that the reason names.
     pub fn invalid(reason: &'static str, sentence: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, reason, sentence)
@@ -52,9 +70,9 @@ impl ApiError {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", sentence)
     }
 
-    /// 415: the body is compressed.
-    pub fn compressed(encoding: &str) -> Self {
-        let sentence = format!("a body with content-encoding '{encoding}' is not taken; send it as it is");
+    /// 415: the body is compressed in a way that is not taken.
+    pub fn content_encoding(encoding: &str) -> Self {
+        let sentence = format!("a body with content-encoding '{encoding}' is not taken; send gzip, deflate or none");
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_encoding", sentence)
     }
 

@@ -10,6 +10,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 
+use crate::encoding::Coding;
 use crate::error::ApiError;
 use crate::model::config::is_name;
 use crate::model::{Answer, Catalog, Input, Urgency, Version};
@@ -80,13 +81,21 @@ pub fn lookup(catalog: &Catalog, named: &Named) -> Result<Arc<Version>, crate::m
     }
 }
 
-/// Reads the body, as far as it may go.
+/// Reads the body, as far as it may go; a compressed one as it was before, to the same limit.
 pub async fn body(request: Request, limit: usize) -> Result<Bytes, ApiError> {
-    let headers = request.headers();
-    let encoding = headers.get(header::CONTENT_ENCODING).and_then(|value| value.to_str().ok());
-    if let Some(encoding) = encoding.filter(|encoding| !encoding.eq_ignore_ascii_case("identity")) {
-        return Err(ApiError::compressed(encoding));
+    let coding = Coding::of(request.headers())?;
+    let body = read(request, limit).await?;
+    match coding {
+        None => Ok(body),
+        Some(coding) => {
+            let work = body.len().saturating_mul(INFLATION);
+            off_thread(work, move || coding.unpack(&body, limit)).await.map(Bytes::from)
+        }
     }
+}
+
+async fn read(request: Request, limit: usize) -> Result<Bytes, ApiError> {
+    let headers = request.headers();
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > limit) {
         return Err(ApiError::body_too_large(limit));
@@ -97,6 +106,9 @@ pub async fn body(request: Request, limit: usize) -> Result<Bytes, ApiError> {
         Err(_) => Err(ApiError::invalid("broken_body", "the body broke off before its end")),
     }
 }
+
+/// How many times its size a body may be once inflated, for the choice of the thread: deflate goes up to 1,032.
+const INFLATION: usize = 64;
 
 /// Bodies larger than this are decoded on a thread for blocking work, so that they hold up nobody else's request.
 const LARGE: usize = 64 << 10;

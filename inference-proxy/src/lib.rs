@@ -5,6 +5,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod config;
+pub mod encoding;
 pub mod error;
 pub mod features;
 pub mod handle;

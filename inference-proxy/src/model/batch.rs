@@ -191,6 +191,11 @@ impl<T> Batcher<T> {
         self.ledger
     }
 
+    /// How batches are formed.
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
     /// The bounds.
     pub(crate) fn limits(&self) -> &QueueLimits {
         &self.limits

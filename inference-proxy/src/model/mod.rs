@@ -42,6 +42,8 @@ pub use catalog::{Catalog, IndexEntry, LoadError, LookupError, OpenError};
 pub use config::{ModelsConfig, RawModelsConfig};
 pub use metadata::{Metadata, Task, TensorSpec};
 pub use pairing::{Check, CheckResult, Report, verify};
+pub(crate) use rows::bytes as data_bytes;
 pub use stats::{Parts as RunParts, Span, Statistics};
 pub(crate) use status::Status;
 pub use status::{Role, State};
+pub(crate) use version::Local;

@@ -212,6 +212,11 @@ impl Queue {
         self.lock().closed
     }
 
+    /// How batches are formed.
+    pub(crate) fn policy(&self) -> Policy {
+        self.lock().batcher.policy().clone()
+    }
+
     /// Whether nothing waits and nothing runs.
     pub(crate) fn is_idle(&self) -> bool {
         let inner = self.lock();

@@ -64,6 +64,10 @@ pub struct Statistics {
     pub queue: Span,
     /// How long their runs took.
     pub compute: Parts<Span>,
+    /// Answers that a cache gave; there is none before a version.
+    pub cache_hit: Span,
+    /// Answers that a cache was asked for and did not have.
+    pub cache_miss: Span,
     /// Runs by the number of items that ran together.
     pub batches: BTreeMap<usize, Parts<Span>>,
 }
@@ -148,7 +152,7 @@ mod tests {
         assert!(stats.begin().end::<()>(Err(RunError::Deadline)).is_err());
         drop(stats.begin());
         stats.executed(4, compute);
-        let Statistics { inferences, executions, success, fail, queue, compute, batches, last_inference_ms } =
+        let Statistics { inferences, executions, success, fail, queue, compute, batches, last_inference_ms, .. } =
             stats.snapshot();
         assert_eq!((inferences, executions, success.count, fail.count), (4, 1, 1, 2));
         assert_eq!(queue, Span { count: 1, ns: 1_000_000_000 });

@@ -410,7 +410,7 @@ async fn without_a_word_from_the_operator_the_highest_sound_version_answers() {
         assert_eq!(states[..2], [(Role::Spare, State::Unloaded), (Role::Primary, State::Ready)]);
         assert!(matches!(states[2], (Role::Spare, State::Failed { .. })), "one version is primary: {states:?}");
     }
-    let label = "driftline_model_version_state{model=\"router\",role=\"primary\",state=\"failed\",version=\"10\"}";
+    let label = "driftline_proxy_version_state{model=\"router\",role=\"primary\",state=\"failed\",version=\"10\"}";
     assert!(!house.registry.render().contains(label), "{}", house.registry.render());
 }
 

@@ -2,7 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::tensor::Tensor;
+use crate::tensor::{Data, Tensor};
 
 use super::metadata::TensorSpec;
 use super::rows;
@@ -61,6 +61,13 @@ fn check(spec: &TensorSpec, tensor: &Tensor, allow_non_finite: bool) -> Result<(
     if tensor.data().is_empty() {
         return Err(format!("input '{name}' of shape {:?} holds no values", tensor.shape()));
     }
+    if let Data::Bytes(texts) = tensor.data()
+        && let Some(at) = texts.iter().position(|text| text.contains('\0'))
+    {
+        return Err(format!(
+            "input '{name}' holds a string with a NUL character at index {at}, which a graph cannot take"
+        ));
+    }
     match rows::first_non_finite(tensor.data()) {
         Some((at, value)) if !allow_non_finite => Err(format!("input '{name}' holds {value} at index {at}")),
         _ => Ok(()),
@@ -83,8 +90,6 @@ fn same_rows(tensors: &[Tensor]) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use crate::tensor::Data;
-
     use super::*;
 
     fn spec(name: &str, datatype: &'static str, shape: &[i64]) -> TensorSpec {
@@ -102,6 +107,11 @@ mod tests {
             assert_eq!(tensors(&specs, given, true, false).unwrap_err(), expected);
         };
         let bad = Tensor::new("x", vec![1, 2], Data::Fp32(vec![0.0, f32::NEG_INFINITY])).unwrap();
+        let nul = Tensor::new("t", vec![2], Data::Bytes(vec!["a".into(), "b\0".into()])).unwrap();
+        assert_eq!(
+            tensors(&[spec("t", "BYTES", &[-1])], vec![nul], true, false).unwrap_err(),
+            "input 't' holds a string with a NUL character at index 1, which a graph cannot take"
+        );
         let integer = Tensor::new("x", vec![1, 2], Data::Int64(vec![0, 1])).unwrap();
         check(vec![floats("z", &[1])], "there is no input 'z'; the model takes 'x', 'n'");
         check(vec![floats("x", &[1, 2])], "input 'n' (FP32 [-1]) is missing");

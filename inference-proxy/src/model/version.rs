@@ -101,6 +101,19 @@ impl Local {
         Ok((answer, served(items, &done)))
     }
 
+    /// Most items that run together; 0 where requests run one by one.
+    #[must_use]
+    pub fn max_batch_items(&self) -> usize {
+        let policy = self.parts.queue.policy();
+        if policy.together { policy.max_rows } else { 0 }
+    }
+
+    /// How long a request waits for company.
+    #[must_use]
+    pub fn max_batch_delay(&self) -> Duration {
+        self.parts.queue.policy().max_delay
+    }
+
     /// What it has done since it was loaded.
     pub(crate) fn statistics(&self) -> Statistics {
         self.parts.queue.stats.snapshot()

@@ -1,26 +1,14 @@
-//! From a body to an inference request. Every mistake is answered with what is wrong and where.
+//! From an HTTP body to an inference request. Every mistake is answered with what is wrong and where.
 
-use std::collections::HashSet;
-
+use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::binary;
 use super::flat::Flat;
+use super::request::{InferRequest, MAX_TENSORS, Wanted, flag, refuse_extensions};
 use crate::error::ApiError;
-use crate::tensor::Tensor;
-
-/// A decoded inference request.
-#[derive(Clone, Debug, PartialEq)]
-pub struct InferRequest {
-    /// Echoed in the answer.
-    pub id: Option<String>,
-    /// The inputs; at least one, names unique, each with at least one value.
-    pub inputs: Vec<Tensor>,
-    /// Names of the wanted outputs; empty for all.
-    pub outputs: Vec<String>,
-    /// The request's own parameters, kept with its content.
-    pub parameters: Map<String, Value>,
-}
+use crate::tensor::{Data, Tensor};
 
 /// The body as the protocol writes it. Unknown keys are passed over: clients of other servers send some.
 #[derive(Deserialize)]
@@ -52,86 +40,99 @@ struct Output {
     parameters: Option<Map<String, Value>>,
 }
 
-/// Longest id that is echoed.
-const MAX_ID_CHARS: usize = 256;
-/// Most inputs and most outputs a request may name.
-const MAX_TENSORS: usize = 256;
-
-/// Decodes a JSON body.
+/// Decodes a body: all of it JSON, or JSON of `json_bytes` and the raw bytes of tensors behind it.
 ///
 /// # Errors
 /// 400 with one sentence.
-pub fn decode(body: &[u8]) -> Result<InferRequest, ApiError> {
-    let Body { id, parameters, inputs, outputs } = super::json(body)?;
+pub fn decode(body: &Bytes, json_bytes: Option<usize>) -> Result<InferRequest, ApiError> {
+    let all = body.len();
+    let json_bytes = json_bytes.unwrap_or(all);
+    if json_bytes > all {
+        let sentence = format!("inference-header-content-length is {json_bytes}, and the body has {all} bytes");
+        return Err(ApiError::invalid("bad_header_length", sentence));
+    }
+    let Body { id, parameters, inputs, outputs } = super::json(&body[..json_bytes])?;
     let outputs = outputs.unwrap_or_default();
-    if id.as_ref().is_some_and(|id| id.chars().count() > MAX_ID_CHARS) {
-        return Err(ApiError::invalid("bad_id", format!("`id` is longer than {MAX_ID_CHARS} characters")));
-    }
-    if inputs.is_empty() {
-        return Err(ApiError::invalid("no_inputs", "`inputs` is empty; name at least one tensor"));
-    }
     if inputs.len() > MAX_TENSORS || outputs.len() > MAX_TENSORS {
         let sentence = format!("more than {MAX_TENSORS} inputs or outputs are named");
         return Err(ApiError::invalid("too_many_tensors", sentence));
     }
-    no_extension("the request", parameters.as_ref())?;
-    for output in &outputs {
-        no_extension(&format!("output '{}'", output.name), output.parameters.as_ref())?;
+    let parameters = parameters.unwrap_or_default();
+    refuse_extensions("the request", &parameters)?;
+    let mut raw = body.slice(json_bytes..);
+    let inputs = inputs.into_iter().map(|input| tensor(input, &mut raw)).collect::<Result<_, _>>()?;
+    if !raw.is_empty() {
+        let sentence = format!("the body has {} bytes behind its last tensor", raw.len());
+        return Err(ApiError::invalid("bad_tensor", sentence));
     }
-    let mut names = HashSet::new();
-    if let Some(twice) = inputs.iter().find(|input| !names.insert(input.name.clone())) {
-        return Err(ApiError::invalid("bad_tensor", format!("input '{}' is given twice", twice.name)));
-    }
-    Ok(InferRequest {
-        id,
-        inputs: inputs.into_iter().map(tensor).collect::<Result<_, _>>()?,
-        outputs: outputs.into_iter().map(|output| output.name).collect(),
-        parameters: parameters.unwrap_or_default(),
-    })
+    let outputs = outputs.into_iter().map(wanted).collect::<Result<_, _>>()?;
+    InferRequest::new(id, inputs, outputs, parameters)
 }
 
-fn tensor(input: Input) -> Result<Tensor, ApiError> {
+fn wanted(output: Output) -> Result<Wanted, ApiError> {
+    let Output { name, parameters } = output;
+    let (whose, mut parameters) = (format!("output '{name}'"), parameters.unwrap_or_default());
+    refuse_extensions(&whose, &parameters)?;
+    let binary = flag(&whose, &mut parameters, "binary_data")?;
+    Ok(Wanted { name, binary })
+}
+
+fn tensor(input: Input, raw: &mut Bytes) -> Result<Tensor, ApiError> {
     let Input { name, shape, datatype, parameters, data } = input;
     let bad = |what: String| ApiError::invalid("bad_tensor", format!("input '{name}' {what}"));
-    no_extension(&format!("input '{name}'"), parameters.as_ref())?;
-    let flat = data.ok_or_else(|| bad("has no `data`".into()))?;
-    if let Some(nesting) = flat.nesting().filter(|nesting| *nesting != shape) {
-        return Err(bad(format!("has shape {shape:?} but its data is nested as {nesting:?}")));
-    }
+    let parameters = parameters.unwrap_or_default();
+    refuse_extensions(&format!("input '{name}'"), &parameters)?;
     if shape.contains(&0) {
         return Err(bad(format!("has shape {shape:?}, which holds no values")));
     }
-    let data = flat.into_data(&datatype).map_err(bad)?;
+    let data = match (parameters.get("binary_data_size"), data) {
+        (Some(size), None) => take(size, raw).and_then(|own| binary::read(&datatype, &shape, &own)),
+        (Some(_), Some(_)) => Err("has both `data` and a `binary_data_size`; send one".to_owned()),
+        (None, None) => Err("has no `data`".to_owned()),
+        (None, Some(flat)) => from_json(flat, &shape, &datatype),
+    };
+    let data = data.map_err(bad)?;
     Tensor::new(name, shape, data).map_err(|error| ApiError::invalid("bad_tensor", format!("input {error}")))
 }
 
-/// Parameters of the protocol's extensions that change what an answer is, and what they ask for.
-const EXTENSIONS: [(&str, &str, &str); 5] = [
-    ("binary_data_size", "binary_data", "binary tensor data, which is not taken; send `data` as JSON"),
-    ("binary_data", "binary_data", "binary tensor data, which is not given; ask for JSON"),
-    ("binary_data_output", "binary_data", "binary tensor data, which is not given; ask for JSON"),
-    ("classification", "classification", "classification strings, which are not given; ask for the values"),
-    ("shared_memory_region", "shared_memory", "shared memory, which is not used; send and ask for `data`"),
-];
-
-/// An extension is announced in parameters; passed over, the request would be answered wrongly, so it is refused.
-fn no_extension(whose: &str, parameters: Option<&Map<String, Value>>) -> Result<(), ApiError> {
-    let Some(parameters) = parameters else { return Ok(()) };
-    let on = |key: &str| parameters.get(key).is_some_and(|v| *v != Value::Bool(false) && v.as_u64() != Some(0));
-    match EXTENSIONS.into_iter().find(|(key, ..)| on(key)) {
-        None => Ok(()),
-        Some((_, reason, what)) => Err(ApiError::invalid(reason, format!("{whose} asks for {what}"))),
+/// The next tensor's share of the bytes behind the JSON.
+fn take(size: &Value, raw: &mut Bytes) -> Result<Bytes, String> {
+    let wrong = || format!("has a `binary_data_size` of {size}, which is no number of bytes");
+    let bytes = size.as_u64().and_then(|size| usize::try_from(size).ok()).ok_or_else(wrong)?;
+    if bytes > raw.len() {
+        let left = raw.len();
+        return Err(format!(
+            "has a `binary_data_size` of {bytes}, and {left} bytes are left behind the JSON \
+             (inference-header-content-length says where it ends)"
+        ));
     }
+    Ok(raw.split_to(bytes))
+}
+
+fn from_json(flat: Flat, shape: &[usize], datatype: &str) -> Result<Data, String> {
+    if let Some(nesting) = flat.nesting().filter(|nesting| *nesting != shape) {
+        return Err(format!("has shape {shape:?} but its data is nested as {nesting:?}"));
+    }
+    flat.into_data(datatype)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::oip::binary::Given;
     use crate::oip::encode::OnWire;
-    use crate::tensor::Data;
     use axum::response::IntoResponse;
     use http_body_util::BodyExt;
     use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::testing::tensors;
+
+    fn text(body: &str) -> Result<InferRequest, ApiError> {
+        decode(&Bytes::copy_from_slice(body.as_bytes()), None)
+    }
 
     fn sentence(error: ApiError) -> String {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -144,8 +145,8 @@ mod tests {
         let body = |data: &str| {
             format!(r#"{{"id":"7","inputs":[{{"name":"x","shape":[2,2],"datatype":"FP32","data":{data}}}]}}"#)
         };
-        let nested = decode(body("[[1,2],[3,4.5]]").as_bytes()).unwrap();
-        assert_eq!(nested, decode(body("[1,2,3,4.5]").as_bytes()).unwrap());
+        let nested = text(&body("[[1,2],[3,4.5]]")).unwrap();
+        assert_eq!(nested, text(&body("[1,2,3,4.5]")).unwrap());
         let expected = Tensor::new("x", vec![2, 2], Data::Fp32(vec![1.0, 2.0, 3.0, 4.5])).unwrap();
         assert_eq!(nested.inputs, [expected]);
         assert_eq!(nested.id.as_deref(), Some("7"));
@@ -172,52 +173,89 @@ mod tests {
             (input(r#""shape":[1],"datatype":"FP32","data":[NaN]"#), "expected value at line 1 column"),
             (input(r#""shape":[1],"datatype":"INT8","data":[300]"#), "input 'x' holds 300 at 0, which is no INT8"),
             (input(r#""shape":[18446744073709551615,9],"datatype":"BOOL","data":[]"#), "needs"),
-            (input(r#""shape":[1],"datatype":"FP32","parameters":{"binary_data_size":4}"#), "binary tensor data"),
-            (asking(r#""binary_data":true"#), "output 'y' asks for binary tensor data"),
+            (
+                input(r#""shape":[1],"datatype":"FP32","parameters":{"binary_data_size":4}"#),
+                "`binary_data_size` of 4, and 0 bytes are left behind the JSON",
+            ),
+            (
+                input(r#""shape":[1],"datatype":"FP32","data":[1],"parameters":{"binary_data_size":4}"#),
+                "has both `data` and a `binary_data_size`",
+            ),
+            (
+                input(r#""shape":[1],"datatype":"FP32","parameters":{"binary_data_size":-4}"#),
+                "of -4, which is no number of bytes",
+            ),
+            (
+                input(r#""shape":[1],"datatype":"FP16","data":[1]"#),
+                "input 'x' has datatype FP16, which JSON cannot carry",
+            ),
+            (asking(r#""binary_data":"yes""#), "output 'y' has a `binary_data` that is not true or false"),
             (asking(r#""classification":2"#), "output 'y' asks for classification strings"),
             (asking(r#""shared_memory_region":"r","shared_memory_byte_size":4"#), "output 'y' asks for shared memory"),
         ] {
-            let error = sentence(decode(body.as_bytes()).expect_err(&body));
+            let error = sentence(text(&body).expect_err(&body));
             assert!(error.contains(part), "{body}\n{error}");
         }
         let twice = r#"{"inputs":[{"name":"x","shape":[1],"datatype":"BOOL","data":[true]},{"name":"x","shape":[1],"datatype":"BOOL","data":[true]}]}"#;
-        assert!(sentence(decode(twice.as_bytes()).unwrap_err()).contains("given twice"));
-        let error = sentence(decode(b"{\"inputs\":\"\xff\"}").unwrap_err());
+        assert!(sentence(text(twice).unwrap_err()).contains("given twice"));
+        let error = sentence(decode(&Bytes::from_static(b"{\"inputs\":\"\xff\"}"), None).unwrap_err());
         assert!(error.contains("not UTF-8 at byte 11"), "{error}");
     }
 
-    fn tensors() -> impl Strategy<Value = Tensor> {
-        let finite32 = any::<f32>().prop_filter("finite", |x| x.is_finite());
-        let finite64 = any::<f64>().prop_filter("finite", |x| x.is_finite());
-        let data = prop_oneof![
-            proptest::collection::vec(any::<bool>(), 1..20).prop_map(Data::Bool),
-            proptest::collection::vec(any::<u8>(), 1..20).prop_map(Data::Uint8),
-            proptest::collection::vec(any::<u16>(), 1..20).prop_map(Data::Uint16),
-            proptest::collection::vec(any::<u32>(), 1..20).prop_map(Data::Uint32),
-            proptest::collection::vec(any::<u64>(), 1..20).prop_map(Data::Uint64),
-            proptest::collection::vec(any::<i8>(), 1..20).prop_map(Data::Int8),
-            proptest::collection::vec(any::<i16>(), 1..20).prop_map(Data::Int16),
-            proptest::collection::vec(any::<i32>(), 1..20).prop_map(Data::Int32),
-            proptest::collection::vec(any::<i64>(), 1..20).prop_map(Data::Int64),
-            proptest::collection::vec(finite32, 1..20).prop_map(Data::Fp32),
-            proptest::collection::vec(finite64, 1..20).prop_map(Data::Fp64),
-            proptest::collection::vec(any::<String>(), 1..20).prop_map(Data::Bytes),
-        ];
-        (any::<String>(), data).prop_map(|(name, data)| Tensor::new(name, vec![1, data.len()], data).unwrap())
+    /// A body with its tensors' bytes behind the JSON, and where the JSON ends.
+    fn binary(tensors: &[Tensor]) -> (Bytes, usize) {
+        let raw = |tensor: &Tensor| Given::Made(Arc::new(tensor.clone())).raw().unwrap();
+        let inputs: Vec<_> = tensors
+            .iter()
+            .map(|t| {
+                let size = raw(t).len();
+                json!({"name": t.name(), "shape": t.shape(), "datatype": t.data().datatype(),
+                       "parameters": {"binary_data_size": size}})
+            })
+            .collect();
+        let head = json!({"inputs": inputs, "parameters": {"binary_data_output": true}}).to_string().into_bytes();
+        let length = head.len();
+        (tensors.iter().fold(head, |body, tensor| [body, raw(tensor).to_vec()].concat()).into(), length)
+    }
+
+    #[test]
+    fn lengths_must_add_up() {
+        let x = Tensor::new("x", vec![2], Data::Fp32(vec![1.0, 2.0])).unwrap();
+        let (body, head) = binary(&[x]);
+        assert!(decode(&body, Some(head)).unwrap().binary_outputs);
+        for (body, head, part) in [
+            (body.slice(..body.len() - 1), Some(head), "`binary_data_size` of 8, and 7 bytes are left behind the JSON"),
+            ([&body[..], b"!"].concat().into(), Some(head), "the body has 1 bytes behind its last tensor"),
+            (body.clone(), Some(body.len() + 1), "inference-header-content-length is"),
+            (body.clone(), Some(head - 1), "line 1 column"),
+            (body.clone(), Some(0), "EOF"),
+            (body.clone(), None, "not UTF-8 at byte"),
+        ] {
+            let error = sentence(decode(&body, head).unwrap_err());
+            assert!(error.contains(part), "{error}");
+        }
     }
 
     proptest! {
         #[test]
         fn what_is_written_reads_back(tensor in tensors()) {
-            let body = serde_json::json!({"inputs": [OnWire(&tensor)], "outputs": [{"name": "y"}]}).to_string();
-            let request = decode(body.as_bytes()).unwrap();
+            prop_assume!(!matches!(tensor.data(), Data::Fp16(_) | Data::Bf16(_)));
+            let body = json!({"inputs": [OnWire(&tensor)], "outputs": [{"name": "y"}]}).to_string();
+            let request = text(&body).unwrap();
             prop_assert_eq!(request.inputs, vec![tensor]);
-            prop_assert_eq!(request.outputs, vec!["y".to_owned()]);
+            prop_assert_eq!(request.outputs, vec![Wanted { name: "y".to_owned(), binary: None }]);
         }
 
         #[test]
-        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = decode(&bytes);
+        fn raw_bytes_read_back(first in tensors(), second in tensors()) {
+            prop_assume!(first.name() != second.name());
+            let (body, head) = binary(&[first.clone(), second.clone()]);
+            prop_assert_eq!(decode(&body, Some(head)).unwrap().inputs, vec![first, second]);
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), head in any::<Option<u8>>()) {
+            let _ = decode(&bytes.into(), head.map(usize::from));
         }
 
         #[test]
@@ -226,13 +264,53 @@ mod tests {
             cut in any::<prop::sample::Index>(),
             swap in any::<prop::sample::Index>(),
             byte in any::<u8>(),
+            raw in any::<bool>(),
         ) {
-            let mut body = serde_json::json!({"inputs": [OnWire(&tensor)]}).to_string().into_bytes();
+            let (body, head) = binary(std::slice::from_ref(&tensor));
+            let (mut body, head) = match raw {
+                true => (body.to_vec(), Some(head)),
+                false => (json!({"inputs": [OnWire(&tensor)]}).to_string().into_bytes(), None),
+            };
             let place = swap.index(body.len());
             body[place] = byte;
-            let _ = decode(&body);
+            let _ = decode(&body.clone().into(), head);
             body.truncate(cut.index(body.len()));
-            let _ = decode(&body);
+            let _ = decode(&body.into(), head);
         }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! Tensors of any datatype, for properties.
+
+    use half::{bf16, f16};
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use crate::tensor::{Data, Tensor};
+
+    pub(crate) fn tensors() -> impl Strategy<Value = Tensor> {
+        let finite32 = any::<f32>().prop_filter("finite", |x| x.is_finite());
+        let finite64 = any::<f64>().prop_filter("finite", |x| x.is_finite());
+        let half = any::<u16>().prop_map(f16::from_bits).prop_filter("finite", |x| x.is_finite());
+        let brain = any::<u16>().prop_map(bf16::from_bits).prop_filter("finite", |x| x.is_finite());
+        let data = prop_oneof![
+            vec(any::<bool>(), 1..20).prop_map(Data::Bool),
+            vec(any::<u8>(), 1..20).prop_map(Data::Uint8),
+            vec(any::<u16>(), 1..20).prop_map(Data::Uint16),
+            vec(any::<u32>(), 1..20).prop_map(Data::Uint32),
+            vec(any::<u64>(), 1..20).prop_map(Data::Uint64),
+            vec(any::<i8>(), 1..20).prop_map(Data::Int8),
+            vec(any::<i16>(), 1..20).prop_map(Data::Int16),
+            vec(any::<i32>(), 1..20).prop_map(Data::Int32),
+            vec(any::<i64>(), 1..20).prop_map(Data::Int64),
+            vec(half, 1..20).prop_map(Data::Fp16),
+            vec(brain, 1..20).prop_map(Data::Bf16),
+            vec(finite32, 1..20).prop_map(Data::Fp32),
+            vec(finite64, 1..20).prop_map(Data::Fp64),
+            vec(any::<String>(), 1..20).prop_map(Data::Bytes),
+        ];
+        (any::<String>(), data).prop_map(|(name, data)| Tensor::new(name, vec![1, data.len()], data).unwrap())
     }
 }

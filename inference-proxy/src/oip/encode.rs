@@ -1,9 +1,13 @@
 //! From tensors to the protocol's JSON: flat data in row-major order.
 
+use std::sync::Arc;
+
 use serde::ser::{SerializeSeq, SerializeStruct};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
+use super::binary::Given;
+use super::request::InferRequest;
 use crate::error::ApiError;
 use crate::model::{Answer, Metadata, Task, TensorSpec};
 use crate::tensor::{Data, Tensor};
@@ -27,7 +31,7 @@ impl Serialize for OnWire<'_> {
     }
 }
 
-struct Values<'a>(&'a Data);
+pub(super) struct Values<'a>(pub &'a Data);
 
 impl Serialize for Values<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -76,35 +80,37 @@ pub fn output_specs(metadata: &Metadata) -> Vec<TensorSpec> {
     specs
 }
 
-/// The outputs to answer with: all of them, or the wanted ones in the wanted order.
+/// All outputs of an answer: the graph's, and those that are made from them.
 ///
 /// # Errors
-/// A wanted output that the model has not, or an output that JSON cannot carry.
-pub fn outputs(answer: &Answer, metadata: &Metadata, wanted: &[String]) -> Result<Vec<Tensor>, ApiError> {
-    let mut available = answer.outputs.clone();
+/// An output that cannot be made.
+pub fn outputs(answer: &Arc<Answer>, metadata: &Metadata) -> Result<Vec<Given>, ApiError> {
+    let mut available: Vec<Given> =
+        (0..answer.outputs.len()).map(|index| Given::Graph(Arc::clone(answer), index)).collect();
     if metadata.task == Task::TextClassification {
         add_classes(answer, metadata, &mut available)?;
     }
-    if let Some(bad) = available.iter().find(|tensor| !is_finite(tensor.data())) {
-        return Err(ApiError::bad_output(format!("output '{}' holds values that are not finite", bad.name())));
-    }
-    if wanted.is_empty() {
-        return Ok(available);
-    }
-    let find = |name: &String| {
-        let found = available.iter().find(|tensor| tensor.name() == name).cloned();
-        found.ok_or_else(|| unknown_output(name, &available))
-    };
-    wanted.iter().map(find).collect()
+    Ok(available)
 }
 
-fn unknown_output(name: &str, available: &[Tensor]) -> ApiError {
-    let names: Vec<_> = available.iter().map(|tensor| format!("'{}'", tensor.name())).collect();
-    let sentence = format!("there is no output '{name}'; the model gives {}", names.join(", "));
-    ApiError::invalid("unknown_output", sentence)
+/// Refuses, before the model runs for it, an answer that JSON cannot carry.
+///
+/// # Errors
+/// 400 with one sentence.
+pub fn check_json(request: &InferRequest, specs: &[TensorSpec]) -> Result<(), ApiError> {
+    let wanted = |name: &str| request.outputs.is_empty() || request.outputs.iter().any(|wanted| wanted.name == name);
+    let narrow = |spec: &&TensorSpec| matches!(spec.datatype, "FP16" | "BF16") && !request.is_binary(&spec.name);
+    match specs.iter().filter(narrow).find(|spec| wanted(&spec.name)) {
+        None => Ok(()),
+        Some(TensorSpec { name, datatype, .. }) => {
+            let sentence =
+                format!("output '{name}' is {datatype}, which JSON cannot carry; ask for it with `binary_data`");
+            Err(ApiError::invalid("json_carries_no_16_bit_floats", sentence))
+        }
+    }
 }
 
-fn add_classes(answer: &Answer, metadata: &Metadata, available: &mut Vec<Tensor>) -> Result<(), ApiError> {
+fn add_classes(answer: &Answer, metadata: &Metadata, available: &mut Vec<Given>) -> Result<(), ApiError> {
     let items = answer.classes.len();
     let scores = answer.classes.iter().flat_map(|classes| classes.scores.iter().copied()).collect();
     let labels = answer.classes.iter().map(|classes| classes.prediction().label).collect();
@@ -114,14 +120,14 @@ fn add_classes(answer: &Answer, metadata: &Metadata, available: &mut Vec<Tensor>
     ];
     for tensor in composed {
         let tensor = tensor.map_err(|error| ApiError::bad_output(error.to_string()))?;
-        if available.iter().all(|other| other.name() != tensor.name()) {
-            available.push(tensor);
+        if available.iter().all(|other| other.tensor().name() != tensor.name()) {
+            available.push(Given::Made(Arc::new(tensor)));
         }
     }
     Ok(())
 }
 
-/// Whether there is no NaN and no infinity among the values.
+/// Whether there is no NaN and no infinity among the values: JSON has neither.
 #[must_use]
 pub fn is_finite(data: &Data) -> bool {
     match data {

@@ -8,6 +8,7 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, SeqAccess, Visitor};
 
+use super::binary::UNKNOWN_DATATYPE;
 use crate::tensor::Data;
 
 /// Deepest nesting of `data`: no model takes tensors of a higher rank.
@@ -62,12 +63,11 @@ impl Flat {
             "FP32" => Data::Fp32(values.single()?),
             "FP64" => Data::Fp64(values.double()?),
             "BYTES" => Data::Bytes(values.strings()?),
-            "FP16" | "BF16" => return Err(format!("has datatype {datatype}, which JSON cannot carry; send FP32")),
-            _ => {
-                return Err(
-                    "has an unknown datatype; use BOOL, UINT8 to UINT64, INT8 to INT64, FP32, FP64 or BYTES".into()
-                );
+            // as Triton: JSON has no 16-bit number, so rounding would be the server's guess
+            "FP16" | "BF16" => {
+                return Err(format!("has datatype {datatype}, which JSON cannot carry; send binary tensor data"));
             }
+            _ => return Err(UNKNOWN_DATATYPE.to_owned()),
         })
     }
 }
@@ -387,7 +387,7 @@ mod tests {
             ("3", "INT8", "must be an array"),
             ("[null]", "INT8", "expected a number"),
             ("[{}]", "INT8", "expected a number"),
-            ("[1]", "FP16", "send FP32"),
+            ("[1]", "FP16", "send binary tensor data"),
             ("[1]", "FLOAT", "unknown datatype"),
         ] {
             let error = convert(json, datatype).expect_err(json);

@@ -20,7 +20,15 @@ pub async fn server() -> Json<Value> {
     Json(json!({
         "name": "driftline",
         "version": env!("CARGO_PKG_VERSION"),
-        "extensions": ["model_repository", "model_repository(unload_dependents)"],
+        "extensions": [
+            "binary_tensor_data",
+            "model_configuration",
+            "model_repository",
+            "model_repository(unload_dependents)",
+            "parameters",
+            "schedule_policy",
+            "statistics",
+        ],
     }))
 }
 
@@ -96,7 +104,7 @@ pub async fn model(State(edge): State<Arc<Edge>>, named: Named) -> Result<Respon
 }
 
 /// A question about a model that another server answers best.
-async fn passed_on(version: &Version, named: &Named, tail: &str) -> Result<Response, ApiError> {
+pub(super) async fn passed_on(version: &Version, named: &Named, tail: &str) -> Result<Response, ApiError> {
     let Some(upstream) = version.upstream() else { return Err(ApiError::no_path(tail)) };
     let asked = named.version.as_deref().filter(|_| upstream.floats());
     forward::get(upstream, asked, tail).await

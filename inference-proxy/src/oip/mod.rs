@@ -1,46 +1,44 @@
-//! The Open Inference Protocol, version 2, over HTTP with JSON tensors.
+//! The Open Inference Protocol, version 2, over HTTP, with tensors as JSON or as raw bytes.
 //!
 //! | path | |
 //! |---|---|
 //! | `GET /v2`, `/v2/health/live`, `/v2/health/ready` | the server ([`info`]) |
 //! | `GET /v2/models/{model}[/versions/{version}]`, and `/ready` below it | a model ([`info`]) |
+//! | `GET …/config`, `…/stats` below a model, `/v2/models/stats` | how it is served ([`settings`]), what it did ([`statistics`]) |
 //! | `POST /v2/models/{model}[/versions/{version}]/infer` | inference (here) |
 //! | `POST /v2/repository/index`, `/v2/repository/models/{model}/load` and `/unload` | [`repository`] |
+//!
+//! An inference is decoded ([`decode`], [`binary`]) into an [`request::InferRequest`], run by [`core`], which knows no
+//! transport, and written by [`respond`].
 //!
 //! Errors are `{"error": "<one sentence>"}`. A text classifier takes its texts as one `BYTES` tensor, and gives
 //! `scores` (`FP32`, items by classes) and `label` (`BYTES`) beside the graph's own outputs.
 
+pub mod binary;
+pub mod core;
 pub mod decode;
 pub mod encode;
 pub mod flat;
 pub mod info;
 pub mod repository;
+pub mod request;
+pub mod respond;
+pub mod settings;
+pub mod statistics;
 
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::Json;
 use axum::extract::{Path, Request, State};
-use axum::response::{IntoResponse, Response};
-use serde::Serialize;
+use axum::http::HeaderMap;
+use axum::response::Response;
 use serde::de::DeserializeOwned;
 
+use crate::encoding::Coding;
 use crate::error::ApiError;
-use crate::handle::{self, Asked, Deadline, Edge, Named};
-use crate::model::{Input, Version};
+use crate::handle::{self, Deadline, Edge, Named};
 use crate::observe::Notes;
-use crate::tensor::Tensor;
 use crate::upstream::forward::{self, Passage};
-
-/// An inference answer as the protocol writes it.
-#[derive(Serialize)]
-struct InferResponse<'a> {
-    model_name: &'a str,
-    model_version: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<String>,
-    outputs: Vec<encode::OnWire<'a>>,
-}
 
 /// `POST …/infer`.
 pub async fn infer(
@@ -56,19 +54,21 @@ pub async fn infer(
         let passage = Passage { notes: &notes, version: asked, deadline, max_body_bytes: edge.max_body_bytes };
         return forward::infer(upstream, passage, request).await;
     }
+    let (json_bytes, coding) = (json_bytes(request.headers())?, Coding::accepted(request.headers()));
     let body = handle::body(request, edge.max_body_bytes).await?;
-    let decode::InferRequest { id, inputs, outputs: wanted, parameters } =
-        handle::off_thread(body.len(), move || decode::decode(&body)).await?;
-    let asked = Asked { version: &version, input: Input::Tensors(inputs), parameters, urgency: deadline.0.into() };
-    let answer = handle::run(&notes, asked).await?;
-    let outputs = encode::outputs(&answer, version.metadata(), &wanted)?;
-    Ok(respond(&version, id, &outputs))
+    let request = handle::off_thread(body.len(), move || decode::decode(&body, json_bytes)).await?;
+    encode::check_json(&request, &encode::output_specs(version.metadata()))?;
+    let answer = core::infer(&notes, version, deadline, request).await?;
+    respond::respond(answer, coding).await
 }
 
-fn respond(version: &Version, id: Option<String>, outputs: &[Tensor]) -> Response {
-    let (model_name, model_version) = (version.name(), version.version());
-    let outputs = outputs.iter().map(encode::OnWire).collect();
-    Json(InferResponse { model_name, model_version, id, outputs }).into_response()
+/// Where the JSON of a body ends, if raw bytes follow it.
+fn json_bytes(headers: &HeaderMap) -> Result<Option<usize>, ApiError> {
+    let Some(value) = headers.get(&respond::JSON_LENGTH) else { return Ok(None) };
+    let length = value.to_str().ok().and_then(|value| value.trim().parse().ok());
+    length.map(Some).ok_or_else(|| {
+        ApiError::invalid("bad_header_length", "inference-header-content-length must be a whole number of bytes")
+    })
 }
 
 /// Reads a JSON body; mistakes are told with line and column.

@@ -304,6 +304,91 @@ async fn a_model_goes_and_comes_and_says_so() {
     assert_eq!(outcomes, [("flowers", Outcome::Error), ("flowers", Outcome::Ok)]);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn raw_bytes_and_compressed_bodies_go_both_ways_together() {
+    use crate::encoding::Coding;
+    let proxy = Proxy::start(|raw| {
+        raw.max_body_bytes = host::config::ByteSize::new(200_000);
+        raw.models.queue.max_items = 20_000;
+    })
+    .await;
+    let rows = 10_000_usize;
+    let head = json!({"id": "b", "inputs": [{"name": "input", "shape": [rows, 4], "datatype": "FP32",
+        "parameters": {"binary_data_size": 16 * rows}}], "outputs": [{"name": "label", "parameters": {"binary_data": false}},
+        {"name": "probabilities"}], "parameters": {"binary_data_output": true}}).to_string();
+    let values = [5.1_f32, 3.5, 1.4, 0.2].map(f32::to_le_bytes).concat().repeat(rows);
+    let body = Bytes::from([head.as_bytes(), &values].concat());
+    let ask = async |body: Vec<u8>, content: &str, accept: &str| {
+        let request = Request::post("/v2/models/flowers/infer")
+            .header("inference-header-content-length", head.len())
+            .header("content-encoding", content)
+            .header("accept-encoding", accept);
+        let answer = proxy.service.router().oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
+        let (parts, body) = answer.into_parts();
+        (parts.status, parts.headers, body.collect().await.unwrap().to_bytes())
+    };
+    let (status, headers, plain) = ask(body.to_vec(), "identity", "identity").await;
+    assert_eq!(status, 200, "{}", String::from_utf8_lossy(&plain));
+    assert_eq!(headers["content-type"], "application/octet-stream");
+    assert_eq!(headers["content-length"].to_str().unwrap(), plain.len().to_string());
+    let json_bytes: usize = headers["inference-header-content-length"].to_str().unwrap().parse().unwrap();
+    let answer: Value = serde_json::from_slice(&plain[..json_bytes]).unwrap();
+    assert_eq!(answer["outputs"][0]["data"].as_array().unwrap().len(), rows);
+    assert_eq!(answer["outputs"][1]["parameters"], json!({"binary_data_size": 12 * rows}));
+    assert_eq!((answer["outputs"][1].get("data"), plain.len()), (None, json_bytes + 12 * rows));
+    for (coding, name) in [(Coding::Gzip, "gzip"), (Coding::Deflate, "deflate")] {
+        let (status, headers, packed) = ask(coding.pack([&body]).unwrap(), name, name).await;
+        assert_eq!((status, headers["content-encoding"].to_str().unwrap()), (StatusCode::OK, name));
+        assert!(packed.len() < plain.len() / 4, "{} of {}", packed.len(), plain.len());
+        assert_eq!(headers["inference-header-content-length"].to_str().unwrap(), json_bytes.to_string());
+        assert_eq!(coding.unpack(&packed, plain.len()).unwrap(), plain);
+        let bomb = coding.pack([&Bytes::from(vec![b' '; 200_001])]).unwrap();
+        let (status, _, told) = ask(bomb, name, "identity").await;
+        assert_eq!(status, 413, "{}", String::from_utf8_lossy(&told));
+        assert_eq!(ask(body.to_vec(), name, "identity").await.0, 400);
+    }
+    assert_eq!(ask(body.to_vec(), "br", "identity").await.0, 415);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clients_own_timeout_is_kept_and_what_cannot_be_answered_does_not_run() {
+    let proxy = Proxy::start(|_| {}).await;
+    let slow = |micros: u64| {
+        format!(
+            r#"{{"inputs":[{{"name":"steps","shape":[1],"datatype":"INT64","data":[{LONG}]}}],"parameters":{{"timeout":{micros},"priority":2}}}}"#
+        )
+    };
+    let (status, _, answer) = proxy.call("POST", "/v2/models/slow/infer", slow(200_000)).await;
+    assert_eq!(status, 504, "{answer}");
+    for (model, body, part) in [
+        ("slow", slow(1).replace(":2}", ":-2}"), "`priority` must be a whole number"),
+        (
+            "slow",
+            steps(1).replace("]}]", "]}],\"outputs\":[{\"name\":\"nope\"}]"),
+            "no output 'nope'; the model gives 'done'",
+        ),
+        (
+            "slow",
+            steps(1).replace("]}]", "]}],\"outputs\":[{\"name\":\"done\"},{\"name\":\"done\"}]"),
+            "asked for twice",
+        ),
+        (
+            "types",
+            steps(1).replace("]}]", "]}],\"outputs\":[{\"name\":\"BF16_out\"}]"),
+            "output 'BF16_out' is BF16, which JSON cannot carry",
+        ),
+    ] {
+        let (status, _, answer) = proxy.call("POST", &format!("/v2/models/{model}/infer"), body).await;
+        assert_eq!(status, 400, "{answer}");
+        assert!(answer["error"].as_str().unwrap().contains(part), "{answer}");
+    }
+    let (_, _, stats) = proxy.call("GET", "/v2/models/slow/stats", "").await;
+    let [slow] = stats["model_stats"].as_array().unwrap().as_slice() else { panic!("{stats}") };
+    assert_eq!((&slow["inference_stats"]["fail"]["count"], &slow["inference_count"]), (&json!(1), &json!(0)));
+    assert_eq!(proxy.call("GET", "/v2/models/nobody/stats", "").await.0, 404);
+    assert_eq!(proxy.call("GET", "/v2/models/slow/versions/9/stats", "").await.0, 404);
+}
+
 fn steps(n: u64) -> String {
     format!(r#"{{"inputs":[{{"name":"steps","shape":[1],"datatype":"INT64","data":[{n}]}}]}}"#)
 }

@@ -104,8 +104,8 @@ async fn send(
     Ok(response)
 }
 
-/// Passes a question about a model on: `/ready`, `/stats`, or what it is (an empty `tail`), where its name there gives
-/// way to its name here.
+/// Passes a question about a model on: `/ready`, `/stats`, how it is served (`/config`) or what it is (an empty `tail`),
+/// where its name there gives way to its name here.
 ///
 /// # Errors
 /// Where there is no answer.
@@ -113,7 +113,7 @@ pub async fn get(upstream: &Upstream, version: Option<&str>, tail: &str) -> Resu
     let due = Due::of(None, upstream.config.timeout);
     let (status, body) = upstream.fetch(Method::GET, &upstream.path(version, tail), None, due).await?;
     let body = match serde_json::from_slice::<Map<String, Value>>(&body) {
-        Ok(mut told) if tail.is_empty() && told.contains_key("name") => {
+        Ok(mut told) if matches!(tail, "" | "/config") && told.contains_key("name") => {
             told.insert("name".into(), upstream.name().into());
             serde_json::to_vec(&told).unwrap_or_default().into()
         }

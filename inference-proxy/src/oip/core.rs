@@ -1,0 +1,62 @@
+//! The way of an inference that every transport shares: a decoded request in, tensors out. HTTP (`super`) and gRPC
+//! decode into an [`InferRequest`] and encode an [`InferAnswer`]; neither repeats what is here.
+
+use std::sync::Arc;
+
+use super::binary::Given;
+use super::encode;
+use super::request::InferRequest;
+use crate::error::ApiError;
+use crate::handle::{self, Asked, Deadline};
+use crate::model::{Input, Version};
+use crate::observe::Notes;
+
+/// What a model answered, ready to be encoded.
+#[derive(Debug)]
+pub struct InferAnswer {
+    /// The version that answered.
+    pub version: Arc<Version>,
+    /// The request's own id.
+    pub id: Option<String>,
+    /// The wanted outputs in the wanted order.
+    pub outputs: Vec<Output>,
+}
+
+/// One output.
+#[derive(Debug)]
+pub struct Output {
+    /// The tensor.
+    pub given: Given,
+    /// Whether it was asked for as raw bytes.
+    pub binary: bool,
+}
+
+/// Runs a decoded request on a version; what was asked and answered is noted.
+///
+/// # Errors
+/// The status and the sentence for the client.
+pub async fn infer(
+    notes: &Notes,
+    version: Arc<Version>,
+    deadline: Deadline,
+    request: InferRequest,
+) -> Result<InferAnswer, ApiError> {
+    request.check_outputs(&encode::output_specs(version.metadata()))?;
+    let urgency = request.urgency(deadline);
+    let InferRequest { id, inputs, outputs: wanted, binary_outputs, parameters, .. } = request;
+    let asked = Asked { version: &version, input: Input::Tensors(inputs), parameters, urgency };
+    let answer = handle::run(notes, asked).await?;
+    let available = encode::outputs(&answer, version.metadata())?;
+    let outputs = if wanted.is_empty() {
+        available.into_iter().map(|given| Output { given, binary: binary_outputs }).collect()
+    } else {
+        let find = |name: &str| available.iter().find(|given| given.tensor().name() == name).cloned();
+        let lost = |name: &str| ApiError::bad_output(format!("the model did not give its output '{name}'"));
+        let output = |wanted: super::request::Wanted| {
+            let given = find(&wanted.name).ok_or_else(|| lost(&wanted.name))?;
+            Ok::<_, ApiError>(Output { given, binary: wanted.binary.unwrap_or(binary_outputs) })
+        };
+        wanted.into_iter().map(output).collect::<Result<_, _>>()?
+    };
+    Ok(InferAnswer { version, id, outputs })
+}
