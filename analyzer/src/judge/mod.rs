@@ -10,6 +10,7 @@
 //! | [`shares`] | categories: largest difference of a share, G test |
 //! | [`bh`] | Benjamini-Hochberg |
 //! | [`gate`] | the verdict of one window, and how states follow each other |
+//! | [`sequential`] | the detector over windows: evidence with a bound on false alarms at every look |
 //! | [`agreement`] | shadow verdicts from paired answers |
 //! | [`burn`] | error budgets and burn rates from counts |
 //! | [`display`] | reference and window in a few bars, for the page |
@@ -25,4 +26,5 @@ pub mod ks;
 pub mod psi;
 pub mod reference;
 pub mod sentence;
+pub mod sequential;
 pub mod shares;

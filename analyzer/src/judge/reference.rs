@@ -216,6 +216,12 @@ impl Numbers {
 }
 
 impl Categories {
+    /// Names that came once: their share of the reference estimates that of all names never seen (Good 1953).
+    #[must_use]
+    pub fn once(&self) -> u64 {
+        self.counts.iter().take(self.names.len()).filter(|count| **count == 1).count() as u64
+    }
+
     fn cell(&self, bin: i32) -> usize {
         let names = self.names.len();
         match bin {

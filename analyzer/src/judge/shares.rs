@@ -32,7 +32,7 @@ pub fn largest(categories: &Categories, current: &[u64]) -> Option<Largest> {
     if m == 0 || n == 0 {
         return None;
     }
-    let once = reference.iter().take(names).filter(|count| **count == 1).count() as u64;
+    let once = categories.once();
     reference
         .iter()
         .zip(current)
