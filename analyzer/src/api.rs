@@ -19,7 +19,7 @@ use tower_http::{compression::CompressionLayer, set_header::SetResponseHeaderLay
 use crate::{
     baseline::{self, BaselineError},
     config::Config,
-    cycle::{Clock, Shared, Snapshot, model::event},
+    cycle::{Clock, Shared, Snapshot, changes::event},
 };
 
 pub use assets::Asset;

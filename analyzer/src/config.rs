@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 use host::config::Faults;
 use serde::Deserialize;
 
-use crate::judge::{agreement::ShadowPolicy, gate::Policy};
+use crate::judge::{agreement::ShadowPolicy, gate::Policy, sequential};
 
 /// The section as typed.
 #[derive(Clone, Debug, Deserialize)]
@@ -35,7 +35,9 @@ pub struct RawConfig {
     pub max_features: u32,
     /// Delta: the shift of a distribution function to ignore.
     pub delta_ignore: f64,
-    /// delta: chance of a false `drifted` in one window, over all features of a model.
+    /// False alarms that one model may raise in thirty days, on average, however often one looks.
+    pub false_alarms_a_month: f64,
+    /// delta: chance that a reference misleads for its whole life, over all features of a model.
     pub delta: f64,
     /// Level of the classical tests behind `watch`.
     pub alpha: f64,
@@ -95,6 +97,8 @@ pub struct RawBaseline {
 pub struct RawOverrides {
     /// See [`RawConfig::delta_ignore`].
     pub delta_ignore: Option<f64>,
+    /// See [`RawConfig::false_alarms_a_month`].
+    pub false_alarms_a_month: Option<f64>,
     /// See [`RawConfig::delta`].
     pub delta: Option<f64>,
     /// See [`RawConfig::alpha`].
@@ -128,6 +132,7 @@ impl Default for RawConfig {
             max_models: 64,
             max_features: 256,
             delta_ignore: 0.05,
+            false_alarms_a_month: 1.0,
             delta: 0.01,
             alpha: 0.01,
             min_window_n: 200,
@@ -292,13 +297,17 @@ fn windows(raw: &RawConfig, faults: &mut Faults) -> Windows {
 }
 
 fn model_config(raw: &RawConfig, own: &RawOverrides, key: &str, faults: &mut Faults) -> ModelConfig {
+    let (delta, rate) = (own.delta.unwrap_or(raw.delta), own.false_alarms_a_month.unwrap_or(raw.false_alarms_a_month));
+    let sentence = format!("is {rate}; write a number above 0, such as 1");
+    faults.check(rate > 0.0 && rate.is_finite(), format!("{key}.false_alarms_a_month"), sentence);
     let policy = Policy {
         delta_ignore: own.delta_ignore.unwrap_or(raw.delta_ignore),
-        delta: own.delta.unwrap_or(raw.delta),
+        delta,
         alpha: own.alpha.unwrap_or(raw.alpha),
         n_min: own.min_window_n.unwrap_or(raw.min_window_n),
         detectable_min: own.min_detectable.unwrap_or(raw.min_detectable),
         resolve_windows: raw.resolve_windows,
+        false_alarm_windows: sequential::windows_to_false_alarm(raw.window.as_secs_f64(), rate, delta),
     };
     let shadow = ShadowPolicy {
         agreement_min: own.agreement_min.unwrap_or(raw.shadow.agreement_min),

@@ -3,6 +3,8 @@
 //! A cycle moves the watermark, judges every window that it closed, and puts together what the API shows. It holds only what
 //! it can read back: after a restart the next window follows the last one judged, with the states it had.
 
+pub mod changes;
+mod detect;
 pub mod figures;
 pub mod model;
 pub mod paced;

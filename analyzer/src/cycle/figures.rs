@@ -13,7 +13,7 @@ use contract::{
 };
 use store::read::{ModelSeen, Reader, ShadowCounts, SourceSeen, TrafficCounts, Window};
 
-use super::model::{ModelState, event};
+use super::{changes::event, model::ModelState};
 use crate::{
     config::Config,
     judge::{
@@ -88,7 +88,7 @@ impl Figures<'_> {
             classes: confidence.map(|figures| figures.classes.clone()).unwrap_or_default(),
             shadows,
             baseline: state.baseline().map(|baseline| baseline.info.clone()),
-            guarantee: sentence::guarantee(&settings.policy, features),
+            guarantee: sentence::guarantee(&settings.policy, features, self.config.windows.length_ms),
         })
     }
 

@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 
 use contract::api::{Distribution, DriftState, FeatureVerdict, ShadowStatus, ShadowVerdict, TrafficPoint};
-use store::read::{BaselineSummary, EventRow, ModelSeen, Reader, VerdictRow, Window, WindowSeen};
+use store::read::{BaselineSummary, DetectorState, DetectorsAt, ModelSeen, Reader, VerdictRow, Window, WindowSeen};
 
 use super::{
+    changes::{self, Versions, event},
+    detect::{self, Detectors},
     figures::ConfidenceFigures,
     paced::Paced,
     span::{Recent, Taken},
@@ -17,7 +19,7 @@ use crate::{
     judge::{
         display,
         gate::{self, Input, Track},
-        sentence,
+        sentence, watch,
     },
     publish::Metrics,
 };
@@ -28,8 +30,6 @@ const PROVISIONAL_LOOK_BACK_MS: i64 = 30 * 86_400_000;
 const WINDOWS_A_ROUND: u64 = 64;
 /// Windows given up that are counted at most: more than fit in the time that observations are kept.
 const SKIPPED_COUNTED: u64 = 1_000_000;
-/// Features named in an event.
-const NAMED_MAX: usize = 8;
 
 /// What one round works with.
 pub struct Round<'a> {
@@ -69,6 +69,7 @@ pub struct ModelState {
     version: String,
     recent: Recent,
     tracks: HashMap<String, Track>,
+    detectors: Detectors,
     cells: HashMap<String, Vec<u64>>,
     verdicts: Vec<FeatureVerdict>,
     /// The last verdict on each shadow, to see it change.
@@ -164,7 +165,10 @@ impl ModelState {
         let baseline = Baseline::load(round.reader, summary).await?;
         self.recent = Recent::default();
         self.cells.clear();
+        self.detectors = Detectors::default();
         if let Some(end_ms) = self.judged_until_ms {
+            let at = DetectorsAt { model: round.model(), fingerprint: &summary.fingerprint, window_end_ms: end_ms };
+            self.detectors = Detectors::after(round.reader, at).await?;
             let span = Window { start_ms: end_ms - span_ms(round), end_ms };
             self.recent.put(round.reader.bin_counts(round.model(), &summary.fingerprint, span).await?);
             for verdict in self.verdicts.iter().filter(|verdict| verdict.baseline == summary.fingerprint) {
@@ -233,6 +237,7 @@ impl ModelState {
         round.reader.insert_events(&[event]).await?;
         self.baseline = Some(frozen);
         self.recent = Recent::default();
+        self.detectors = Detectors::default();
         Ok(())
     }
 
@@ -271,10 +276,15 @@ impl ModelState {
         self.recent.put(round.reader.bin_counts(model, fingerprint, window).await?);
         self.recent.forget_before(window.end_ms - span_ms(round));
         let judged = self.judge_features(round, baseline, window, seen);
-        let changes = self.changes(round, &judged, window, seen);
+        let versions = Versions { before: &self.version, now: &seen.version };
+        let changes = changes::of(window.end_ms, model, versions, &judged);
         if !changes.is_empty() {
             round.reader.insert_events(&changes).await?;
         }
+        let states: Vec<DetectorState> =
+            judged.iter().map(|one| detect::state(&one.verdict.feature, &one.detector)).collect();
+        let at = DetectorsAt { model, fingerprint, window_end_ms: window.end_ms };
+        round.reader.insert_detectors(at, round.now_ms, &states).await?;
         let rows: Vec<VerdictRow> = judged.iter().map(|one| row(one, round.now_ms, seen.cut_ms)).collect();
         round.reader.insert_verdicts(&rows).await?;
         let unjudged = round.reader.features_seen(model, window).await?;
@@ -304,51 +314,37 @@ impl ModelState {
             .map(|(frozen, current)| Input { reference: &frozen.reference, current })
             .collect();
         let findings = gate::judge(&inputs, policy);
-        let judged = baseline.features.iter().zip(findings).zip(taken).zip(cells);
+        let watched = self.detectors.look(baseline, &self.recent, window, policy);
+        let judged = baseline.features.iter().zip(findings).zip(watched).zip(taken).zip(cells);
         judged
-            .map(|(((frozen, finding), taken), cells)| {
+            .map(|((((frozen, mut finding), watched), taken), cells)| {
                 let before = self.tracks.get(&frozen.name).copied().unwrap_or_default();
                 // Values judged before are not evidence once more that a drift is over.
+                finding.call = watch::call(finding.call, &watched, before.state, policy);
                 let stale = !self.recent.holds(&frozen.name, window.start_ms) && before.state == DriftState::Drifted;
                 let track = if stale { before } else { before.next(finding.call, policy.resolve_windows) };
-                let text = sentence::of_feature(&frozen.reference, &finding, track, policy);
+                let text = sentence::of_feature(&frozen.reference, &finding, &watched, track, policy);
                 let span = Window { start_ms: taken.start_ms, end_ms: window.end_ms };
                 let names = (round.model(), seen.version.as_str(), frozen.name.as_str());
-                let verdict = verdict(names, span, &finding, track, policy, &baseline.info.fingerprint, text);
-                Judged { verdict, before, track, cells }
+                let shown = (&finding, &watched, track);
+                let verdict = verdict(names, span, shown, policy, &baseline.info.fingerprint, text);
+                Judged { verdict, before, track, cells, detector: watched.detector }
             })
             .collect()
-    }
-
-    /// What is worth a mark on the time line: features that started or ceased to drift, and a change of version.
-    fn changes(&self, round: &Round<'_>, judged: &[Judged], window: Window, seen: &WindowSeen) -> Vec<EventRow> {
-        let mut events = Vec::new();
-        let mut note = |kind: &str, text| events.push(event(window.end_ms, kind, round.model(), &seen.version, text));
-        if !self.version.is_empty() && self.version != seen.version {
-            note("deployment", format!("Version {} answers in place of {}.", seen.version, self.version));
-        }
-        for (state, words) in [(DriftState::Drifted, "Drifted"), (DriftState::Resolved, "No longer drifted")] {
-            let names: Vec<&str> = judged
-                .iter()
-                .filter(|one| one.track.state == state && one.before.state != state)
-                .map(|one| one.verdict.feature.as_str())
-                .collect();
-            if !names.is_empty() {
-                note("drift", format!("{words}: {}.", list(&names)));
-            }
-        }
-        events
     }
 
     fn remember(&mut self, judged: Vec<Judged>, window: Window, seen: &WindowSeen) {
         self.tracks = judged.iter().map(|one| (one.verdict.feature.clone(), one.track)).collect();
         self.cells.clear();
         self.verdicts.clear();
+        let mut detectors = Vec::with_capacity(judged.len());
         for one in judged {
+            detectors.push((one.verdict.feature.clone(), one.detector));
             self.cells.insert(one.verdict.feature.clone(), one.cells);
             self.verdicts.push(one.verdict);
         }
         sort(&mut self.verdicts);
+        self.detectors.keep(detectors);
         self.version.clone_from(&seen.version);
         self.last_window = Some(window);
         self.judged_until_ms = Some(window.end_ms);
@@ -365,17 +361,6 @@ async fn first_span(round: &Round<'_>, since_ms: i64) -> Result<Option<Window>, 
     let (Some(first), Some(last)) = (times.first(), times.last()) else { return Ok(None) };
     let complete = times.len() as u64 == wanted && *last < round.watermark_ms;
     Ok(complete.then_some(Window { start_ms: *first, end_ms: *last + 1 }))
-}
-
-/// An event, as a row.
-#[must_use]
-pub fn event(at_ms: i64, kind: &str, model: &str, version: &str, text: String) -> EventRow {
-    EventRow { at: at_ms, kind: kind.to_owned(), model: model.to_owned(), version: version.to_owned(), text }
-}
-
-fn list(names: &[&str]) -> String {
-    let shown = names.iter().take(NAMED_MAX).copied().collect::<Vec<_>>().join(", ");
-    if names.len() > NAMED_MAX { format!("{shown} and {} more", names.len() - NAMED_MAX) } else { shown }
 }
 
 fn span_ms(round: &Round<'_>) -> i64 {

@@ -4,7 +4,11 @@ use contract::api::FeatureVerdict;
 use serde::{Deserialize, Serialize};
 use store::read::{VerdictRow, Window};
 
-use crate::judge::gate::{self, Finding, Track};
+use crate::judge::{
+    gate::{self, Finding, Track},
+    sequential::Detector,
+    watch::Watched,
+};
 
 /// A verdict with what the next one needs, as JSON in the `evidence` column.
 #[derive(Serialize, Deserialize)]
@@ -20,13 +24,13 @@ pub(super) struct Judged {
     pub(super) before: Track,
     pub(super) track: Track,
     pub(super) cells: Vec<u64>,
+    pub(super) detector: Detector,
 }
 
 pub(super) fn verdict(
     (model, version, feature): (&str, &str, &str),
     span: Window,
-    finding: &Finding,
-    track: Track,
+    (finding, watched, track): (&Finding, &Watched, Track),
     policy: &gate::Policy,
     fingerprint: &str,
     sentence: String,
@@ -46,12 +50,22 @@ pub(super) fn verdict(
         p_value: finding.p,
         q_value: finding.q,
         psi: finding.psi,
+        evidence: power_of_ten(watched.evidence),
+        evidence_needed: power_of_ten(policy.false_alarm_windows.ln()),
+        discovery: watched.listed,
+        autocorrelation: watched.dependence.map(|measured| measured.autocorrelation),
+        worth: watched.dependence.map(|measured| measured.worth),
         delta: policy.delta_ignore,
         threshold: finding.threshold,
         visible: finding.visible,
         baseline: fingerprint.to_owned(),
         sentence,
     }
+}
+
+/// A natural logarithm as people read evidence; nothing yet is nothing.
+fn power_of_ten(log: f64) -> Option<f64> {
+    log.is_finite().then_some(log / std::f64::consts::LN_10)
 }
 
 pub(super) fn row(judged: &Judged, now_ms: i64, cut_ms: i64) -> VerdictRow {

@@ -31,6 +31,8 @@ pub struct Policy {
     pub detectable_min: f64,
     /// Windows without an alarm before a drift counts as over.
     pub resolve_windows: u32,
+    /// c: windows that pass on average, at least, between two false alarms of a model, over `1 - delta`.
+    pub false_alarm_windows: f64,
 }
 
 /// One feature's reference and the window's counts by cell.
@@ -151,7 +153,7 @@ fn effective(m: u64, n: u64) -> u64 {
 }
 
 /// By how much a sample of `k` may be off by chance, but with probability `delta`.
-fn margin(reference: &Reference, k: u64, delta: f64) -> f64 {
+pub(super) fn margin(reference: &Reference, k: u64, delta: f64) -> f64 {
     match reference {
         Reference::Numbers(_) => ((2.0 / delta).ln() / (2.0 * k as f64)).sqrt(),
         Reference::Categories(categories) => shares::margin(k, categories.counts.len(), delta),
@@ -227,8 +229,15 @@ impl Track {
 mod tests {
     use super::*;
 
-    const POLICY: Policy =
-        Policy { delta_ignore: 0.05, delta: 0.01, alpha: 0.01, n_min: 200, detectable_min: 0.2, resolve_windows: 3 };
+    const POLICY: Policy = Policy {
+        delta_ignore: 0.05,
+        delta: 0.01,
+        alpha: 0.01,
+        n_min: 200,
+        detectable_min: 0.2,
+        resolve_windows: 3,
+        false_alarm_windows: 1e3,
+    };
 
     fn frozen(n: u32) -> Reference {
         Reference::numbers(&(0..n).map(f64::from).collect::<Vec<_>>(), 0, 256)

@@ -11,6 +11,7 @@
 //! | [`bh`] | Benjamini-Hochberg |
 //! | [`gate`] | the verdict of one window, and how states follow each other |
 //! | [`sequential`] | the detector over windows: evidence with a bound on false alarms at every look |
+//! | [`watch`] | the detectors of all features of a model, one window further |
 //! | [`agreement`] | shadow verdicts from paired answers |
 //! | [`burn`] | error budgets and burn rates from counts |
 //! | [`display`] | reference and window in a few bars, for the page |
@@ -28,3 +29,4 @@ pub mod reference;
 pub mod sentence;
 pub mod sequential;
 pub mod shares;
+pub mod watch;

@@ -6,11 +6,18 @@ use super::{
     bounds::Witness,
     gate::{Call, Finding, Policy, Track},
     reference::Reference,
+    watch::Watched,
 };
 
 /// One sentence on a feature.
 #[must_use]
-pub fn of_feature(reference: &Reference, finding: &Finding, track: Track, policy: &Policy) -> String {
+pub fn of_feature(
+    reference: &Reference,
+    finding: &Finding,
+    watched: &Watched,
+    track: Track,
+    policy: &Policy,
+) -> String {
     let n = finding.n;
     if let Call::ReferenceTooSmall { needed } = finding.call {
         return format!(
@@ -22,13 +29,15 @@ pub fn of_feature(reference: &Reference, finding: &Finding, track: Track, policy
         let tail = if track.state == DriftState::Drifted { "; that does not end the drift found before" } else { "" };
         return format!("{n} of the {} values that a verdict needs{tail}.", policy.n_min);
     }
-    let (lower, threshold) = (finding.lower.unwrap_or(0.0), finding.threshold.unwrap_or(0.0));
+    let lower = finding.lower.unwrap_or(0.0);
+    let powers = |log: f64| format!("10^{:.1}", log.max(0.0) / std::f64::consts::LN_10);
+    let (evidence, needed) = (powers(watched.evidence), powers(policy.false_alarm_windows.ln()));
     let moved = finding.witness.and_then(|witness| what_moved(reference, witness));
     let moved = moved.map(|text| format!("{text}: ")).unwrap_or_default();
     let ignored = policy.delta_ignore;
     match (finding.call, track.state) {
         (Call::Certified, _) => format!(
-            "{moved}a shift of {lower:.2} is above {threshold:.2}, what chance and the ignored shift of {ignored:.2} can explain together ({n} values)."
+            "{moved}a shift of {lower:.2}; the evidence of more than the ignored {ignored:.2} is {evidence}, and {needed} is rarer than the false alarms you accept ({n} values)."
         ),
         (_, DriftState::Drifted) => format!(
             "Drifted before; {} of {} windows without a new alarm, the shift is now {lower:.2} ({n} values).",
@@ -36,7 +45,7 @@ pub fn of_feature(reference: &Reference, finding: &Finding, track: Track, policy
         ),
         (_, DriftState::Resolved) => format!("The drift is over: the shift is {lower:.2} ({n} values)."),
         (Call::Suspicious, _) => format!(
-            "{moved}a shift of {lower:.2} is significant and above the ignored {ignored:.2}, but below the {threshold:.2} that would prove it ({n} values)."
+            "{moved}a shift of {lower:.2} looks like more than the ignored {ignored:.2}, but the evidence over windows is {evidence} of the {needed} that an alarm needs ({n} values)."
         ),
         _ => format!("A shift of {lower:.2} agrees with chance and the ignored shift of {ignored:.2} ({n} values)."),
     }
@@ -86,19 +95,22 @@ fn rounded(value: f64) -> String {
 
 /// What the drift verdict of a model promises and assumes.
 #[must_use]
-pub fn guarantee(policy: &Policy, features: usize) -> String {
+pub fn guarantee(policy: &Policy, features: usize, window_ms: i64) -> String {
     if features == 0 {
         return "No reference is frozen yet, so nothing is promised.".to_owned();
     }
+    let windows = policy.false_alarm_windows * (1.0 - policy.delta);
+    let days = windows * window_ms as f64 / 86_400_000.0;
     format!(
-        "If none of the {features} features moved by more than {:.2}, one window calls any of them drifted with probability at most {:.3}, \
-         given a reference that lies within its own margin, which it does with probability at least {:.3}. \
-         This holds for each window alone; over many windows the chances add up. It assumes that the values of a window, and of the \
-         reference, are independent draws: bursts of near-equal requests break it. The state watch follows classical p-values \
-         (Benjamini-Hochberg at {:.2}) and promises nothing.",
+        "If none of the {features} features moved by more than {:.2}, at least {windows:.0} windows ({days:.1} days) pass on average \
+         between two false alarms of the model, however often one looks, given a reference that lies within its own margin, which \
+         it does with probability at least {:.3}. It assumes that values are independent draws given what came before: bursts of \
+         near-equal requests break it, and each verdict carries what was measured of that. A discovery is on a list of which at most \
+         {:.0} % are false, at any time (e-BH). The state watch follows classical p-values of single windows (Benjamini-Hochberg at \
+         {:.2}) and promises nothing.",
         policy.delta_ignore,
-        policy.delta,
         1.0 - policy.delta,
+        (policy.alpha + policy.delta) * 100.0,
         policy.alpha
     )
 }
@@ -106,15 +118,29 @@ pub fn guarantee(policy: &Policy, features: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judge::gate::{Input, judge};
+    use crate::judge::{
+        gate::{Input, judge},
+        sequential::Detector,
+        watch::{call, watch},
+    };
 
-    const POLICY: Policy =
-        Policy { delta_ignore: 0.05, delta: 0.01, alpha: 0.01, n_min: 100, detectable_min: 0.2, resolve_windows: 3 };
+    const POLICY: Policy = Policy {
+        delta_ignore: 0.05,
+        delta: 0.01,
+        alpha: 0.01,
+        n_min: 100,
+        detectable_min: 0.2,
+        resolve_windows: 3,
+        false_alarm_windows: 1e3,
+    };
 
     fn sentence(reference: &Reference, bins: &[(i32, u64)]) -> String {
         let current = reference.cells(bins.iter().copied());
-        let finding = judge(&[Input { reference, current: &current }], &POLICY)[0];
-        of_feature(reference, &finding, Track::default().next(finding.call, 3), &POLICY)
+        let input = Input { reference, current: &current };
+        let mut finding = judge(&[input], &POLICY)[0];
+        let watched = watch(&[input], vec![Detector::default()], &POLICY).remove(0);
+        finding.call = call(finding.call, &watched, DriftState::Stable, &POLICY);
+        of_feature(reference, &finding, &watched, Track::default().next(finding.call, 3), &POLICY)
     }
 
     #[test]

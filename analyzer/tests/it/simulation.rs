@@ -7,8 +7,15 @@ use analyzer::judge::{
     reference::{Numbers, Reference},
 };
 
-const POLICY: Policy =
-    Policy { delta_ignore: 0.05, delta: 0.01, alpha: 0.01, n_min: 200, detectable_min: 0.2, resolve_windows: 3 };
+const POLICY: Policy = Policy {
+    delta_ignore: 0.05,
+    delta: 0.01,
+    alpha: 0.01,
+    n_min: 200,
+    detectable_min: 0.2,
+    resolve_windows: 3,
+    false_alarm_windows: 1e3,
+};
 const REFERENCE_ROWS: usize = 5_000;
 const WINDOW_ROWS: usize = 400;
 const STREAMS: u64 = 12;

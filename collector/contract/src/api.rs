@@ -153,6 +153,21 @@ pub struct FeatureVerdict {
     pub q_value: Option<f64>,
     /// Population stability index over merged bins.
     pub psi: Option<f64>,
+    /// Evidence against "moved by at most `delta`" over all windows since the last alarm, as a power of ten.
+    #[serde(default)]
+    pub evidence: Option<f64>,
+    /// The evidence at which an alarm is raised, as a power of ten: the mean over the model's features has to reach it.
+    #[serde(default)]
+    pub evidence_needed: Option<f64>,
+    /// Whether the feature is a discovery since the reference was frozen (e-BH, as a share of false ones at any time).
+    #[serde(default)]
+    pub discovery: bool,
+    /// Lag-1 autocorrelation of windows, as measured; the evidence assumes about 0.
+    #[serde(default)]
+    pub autocorrelation: Option<f64>,
+    /// Independent values that one value was worth, as measured; the evidence assumes about 1.
+    #[serde(default)]
+    pub worth: Option<f64>,
     /// CDF shift that the user ignores.
     pub delta: f64,
     /// What the lower bound has to exceed for a `drifted` verdict from this window alone.

@@ -5,6 +5,7 @@
 
 mod baselines;
 mod confidence;
+mod detectors;
 mod overview;
 mod shadows;
 mod sources;
@@ -14,6 +15,7 @@ mod windows;
 
 pub use baselines::{BaselineRow, BaselineSummary, CategoryCounts, FeatureSeen, NumberSample};
 pub use confidence::ConfidenceCounts;
+pub use detectors::{DetectorState, DetectorsAt};
 pub use overview::RowCounts;
 pub use shadows::{FlipCount, ShadowCounts};
 pub use sources::{ModelSeen, SourceSeen};

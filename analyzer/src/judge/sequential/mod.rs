@@ -28,6 +28,8 @@ pub use together::{Alarm, alarm, discoveries, windows_to_false_alarm};
 
 /// Share of a memory that is left after a window.
 const DECAYS: [f64; 3] = [0.8, 0.9, 0.97];
+/// The memory that tells whether a drift goes on.
+const MIDDLE: usize = 1;
 
 /// What one window brought.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +46,8 @@ pub struct Detector {
     memories: Vec<Memory>,
     slow: Vec<Channel>,
     fast: Channel,
+    /// What the bets of the middle memory paid lately: the logarithms, the older the lighter.
+    lately: f64,
     dependence: Dependence,
 }
 
@@ -80,12 +84,15 @@ impl Detector {
         if let Some((point, expected)) = self.middle() {
             self.dependence.look(counts[point], n, expected);
         }
-        for ((memory, channel), decay) in self.memories.iter_mut().zip(&mut self.slow).zip(DECAYS) {
+        self.lately *= DECAYS[MIDDLE];
+        for (at, (memory, channel)) in self.memories.iter_mut().zip(&mut self.slow).enumerate() {
             // first the bet, then the look: a memory that knew the window would make the payments worthless
             if let Some(bet) = memory.bet(points, allowance) {
-                channel.bet(bet.paid(counts[bet.point], n));
+                let paid = bet.paid(counts[bet.point], n);
+                channel.bet(paid);
+                self.lately += if at == MIDDLE { paid } else { 0.0 };
             }
-            memory.take(&counts, n, decay);
+            memory.take(&counts, n, DECAYS[at]);
         }
         self.fast.bet(log_calibrated(window.log_p));
     }
@@ -106,11 +113,11 @@ impl Detector {
     }
 
     /// How much the logarithm of the evidence would grow in a window of `n` values, if they came like those of the last
-    /// few windows; 0 where these are within the allowance.
+    /// windows; 0 where these are within the allowance, and where bets on what was before lose: then a drift has ended.
     #[must_use]
     pub fn pace(&self, points: &[Point], allowance: f64, n: u64) -> f64 {
-        let bet = self.memories.first().and_then(|memory| memory.bet(points, allowance));
-        bet.map_or(0.0, |bet| bet.growth * n as f64)
+        let bet = self.memories.get(MIDDLE).and_then(|memory| memory.bet(points, allowance));
+        bet.filter(|_| self.lately > 0.0).map_or(0.0, |bet| bet.growth * n as f64)
     }
 
     /// How far the windows seen are from independent, once there are enough of them.

@@ -1,0 +1,47 @@
+//! What is worth a mark on the time line.
+
+use contract::api::DriftState;
+use store::read::EventRow;
+
+use super::verdicts::Judged;
+
+/// Features named in an event.
+const NAMED_MAX: usize = 8;
+
+/// An event, as a row.
+#[must_use]
+pub fn event(at_ms: i64, kind: &str, model: &str, version: &str, text: String) -> EventRow {
+    EventRow { at: at_ms, kind: kind.to_owned(), model: model.to_owned(), version: version.to_owned(), text }
+}
+
+/// Which version answered before a window and in it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Versions<'a> {
+    pub(super) before: &'a str,
+    pub(super) now: &'a str,
+}
+
+/// Features that started or ceased to drift in the window that ended at a time, and a change of version.
+pub(super) fn of(at_ms: i64, model: &str, versions: Versions<'_>, judged: &[Judged]) -> Vec<EventRow> {
+    let mut events = Vec::new();
+    let mut note = |kind: &str, text| events.push(event(at_ms, kind, model, versions.now, text));
+    if !versions.before.is_empty() && versions.before != versions.now {
+        note("deployment", format!("Version {} answers in place of {}.", versions.now, versions.before));
+    }
+    for (state, words) in [(DriftState::Drifted, "Drifted"), (DriftState::Resolved, "No longer drifted")] {
+        let names: Vec<&str> = judged
+            .iter()
+            .filter(|one| one.track.state == state && one.before.state != state)
+            .map(|one| one.verdict.feature.as_str())
+            .collect();
+        if !names.is_empty() {
+            note("drift", format!("{words}: {}.", list(&names)));
+        }
+    }
+    events
+}
+
+fn list(names: &[&str]) -> String {
+    let shown = names.iter().take(NAMED_MAX).copied().collect::<Vec<_>>().join(", ");
+    if names.len() > NAMED_MAX { format!("{shown} and {} more", names.len() - NAMED_MAX) } else { shown }
+}
