@@ -8,7 +8,7 @@ PYTHON := .deps/venv/bin/python
 # A step announces itself, so that a long run shows where it is.
 say = @printf '\n== %s\n' "$(1)"
 
-.PHONY: help deps build models demo test smoke bench-proxy bench-collector chaos clean
+.PHONY: help deps build models demo test smoke bench-proxy bench-collector chaos simulate clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -38,6 +38,9 @@ bench-collector: build ## the collector's, the store's and the masker's promises
 
 chaos: build ## kill -9 at random moments, and full disks
 	@cargo run --release --locked -p bench --bin chaos -- --write docs/BENCHMARKS.md $(BENCH_FLAGS)
+
+simulate: ## how often verdicts are wrong and how late they are right, on streams of which the truth is known
+	@cargo run --release --locked -p bench --bin simulate -- --write docs/STATISTICS.md $(BENCH_FLAGS)
 
 test: deps ## format, lints, all tests (end-to-end ones with real processes)
 	$(call say,format)

@@ -30,12 +30,15 @@ struct Family {
 }
 
 /// Gauges that are set from a snapshot.
-const FROM_SNAPSHOT: [&Metric; 18] = [
+const FROM_SNAPSHOT: [&Metric; 21] = [
     &names::DRIFT_KS_LOWER,
     &names::DRIFT_KS_UPPER,
     &names::DRIFT_P_VALUE,
     &names::DRIFT_Q_VALUE,
     &names::DRIFT_PSI,
+    &names::DRIFT_EVIDENCE,
+    &names::DRIFT_EVIDENCE_NEEDED,
+    &names::DRIFT_VALUE_WORTH,
     &names::DRIFT_STATE,
     &names::DRIFT_WINDOW,
     &names::DRIFT_VISIBLE,
@@ -71,6 +74,8 @@ impl Values {
         self.put(&names::DRIFT_P_VALUE, labels, verdict.p_value);
         self.put(&names::DRIFT_Q_VALUE, labels, verdict.q_value);
         self.put(&names::DRIFT_PSI, labels, verdict.psi);
+        self.put(&names::DRIFT_EVIDENCE, labels, verdict.evidence);
+        self.put(&names::DRIFT_VALUE_WORTH, labels, verdict.worth);
         self.put(&names::DRIFT_WINDOW, labels, verdict.n as f64);
         self.put(&names::DRIFT_VISIBLE, labels, verdict.visible);
         for state in DriftState::ALL {
@@ -115,6 +120,8 @@ impl Metrics {
             model.features.iter().for_each(|verdict| values.drift(verdict));
             model.shadows.iter().for_each(|shadow| values.shadow(shadow));
             let labels = [model.model.as_str(), model.version.as_str()];
+            let needed = model.features.first().and_then(|verdict| verdict.evidence_needed);
+            values.put(&names::DRIFT_EVIDENCE_NEEDED, labels, needed);
             values.put(&names::CONFIDENCE, labels, model.confidence_mean);
             values.put(&names::LOW_CONFIDENCE, labels, low_shares.get(&model.model).copied());
         }

@@ -2,7 +2,7 @@
 
 import { h } from "./dom.js";
 import { cumulative, evidence, overlay, shares } from "./charts.js";
-import { DASH, clock, count, distance, plural, probability } from "./format.js";
+import { DASH, clock, count, distance, plural, power, probability } from "./format.js";
 import { badge, icon, word } from "./state.js";
 
 const close = (model) => h("a", { class: "close", href: `#/${encodeURIComponent(model)}`, "aria-label": "Close" }, icon("reject"));
@@ -36,12 +36,14 @@ export function detail({ verdict: v, distribution, history }) {
       "dl",
       { class: "facts" },
       fact(categories ? "Largest shift of a share" : "KS distance", bounds, "bounds of the exact distance, from the reference's bins"),
-      fact("Drifted above", distance(v.threshold), "what the lower bound has to exceed"),
+      fact("Evidence", `${power(v.evidence)} of ${power(v.evidence_needed)}`, "of more than the ignored shift, over all windows since the last alarm; the mean over the model's features has to reach the second"),
+      fact("One window alone", distance(v.threshold), "what the lower bound would have to exceed to tell by itself"),
       fact("Harmless up to", distance(v.delta), "the shift that the configuration ignores"),
       fact("Smallest visible", distance(v.visible), "no smaller shift can be shown with this reference"),
       fact("PSI", distance(v.psi), "population stability index over merged bins"),
       fact("p", probability(v.p_value), "classical, of this window alone"),
       fact("q", probability(v.q_value), "adjusted over the model's features (Benjamini-Hochberg)"),
+      fact("A value is worth", v.worth == null ? DASH : distance(v.worth), "independent values that one was worth, as measured; the evidence assumes about 1"),
       fact("Values", `${count(v.n)} (${count(v.needed)} needed)`),
       fact("Reference", plural(v.m, "value")),
       fact("Window", `${clock(v.window_start_ms)}\u2013${clock(v.window_end_ms)}`),

@@ -43,6 +43,9 @@ export function probability(p) {
   return p.toFixed(3);
 }
 
+/** Evidence, given as a power of ten. */
+export const power = (exponent) => (!known(exponent) || exponent < 0 ? "<\u202f1" : `10^${exponent.toFixed(exponent < 10 ? 1 : 0)}`);
+
 export function span(ms) {
   const seconds = Math.max(0, Math.round(ms / 1000));
   if (seconds < 90) return `${seconds}\u202fs`;

@@ -2,7 +2,7 @@
 
 import { h, s } from "./dom.js";
 import { agreementBar, intervalBar, overlay, shares, sparkline } from "./charts.js";
-import { DASH, ago, count, distance, latency, latencyText, moment, percent, plural, probability, short } from "./format.js";
+import { DASH, ago, count, distance, latency, latencyText, moment, percent, plural, power, short } from "./format.js";
 import { badge, icon, loudness, word } from "./state.js";
 import { events, objectives, pipeline } from "./system.js";
 
@@ -131,7 +131,7 @@ function table(rows, scale) {
         h("th", { scope: "col", class: "wide" }, h("span", { class: "axis-title" }, h("span", {}, "KS distance 0"), h("span", {}, distance(scale)))),
         h("th", { scope: "col", class: "num" }, "at least"),
         h("th", { scope: "col", class: "num" }, "PSI"),
-        h("th", { scope: "col", class: "num" }, "q"),
+        h("th", { scope: "col", class: "num", title: "Evidence of more than the ignored shift, over all windows since the last alarm" }, "evidence"),
         h("th", { scope: "col", class: "num" }, "n"),
       ),
     ),
@@ -149,7 +149,7 @@ function row(v, scale) {
     h("td", { class: "wide" }, intervalBar(v, scale)),
     h("td", { class: "num", "data-label": "at least" }, distance(v.ks_lower)),
     h("td", { class: "num", "data-label": "PSI" }, distance(v.psi)),
-    h("td", { class: "num", "data-label": "q" }, probability(v.q_value)),
+    h("td", { class: "num", "data-label": "evidence" }, power(v.evidence)),
     h("td", { class: "num", "data-label": "n" }, enough ? count(v.n) : `${count(v.n)}\u2009/\u2009${count(v.needed)}`),
   );
 }

@@ -83,8 +83,12 @@ pub fn sequence(successes: u64, n: u64, alpha: f64) -> Option<Interval> {
         if likelihood(out) > limit {
             return out;
         }
-        for _ in 0..200 {
+        // a double has 53 bits: halving ends when the two are neighbours
+        loop {
             let middle = f64::midpoint(out, inside);
+            if middle == out || middle == inside {
+                break;
+            }
             if likelihood(middle) > limit {
                 inside = middle;
             } else {

@@ -1,10 +1,12 @@
-//! The gate in simulation, seeded: no alarm on equal and on inside-Delta streams, a clear shift in its first window, and the
-//! naive test beside it.
+//! Gate and detector in simulation, seeded: no alarm on equal and on inside-Delta streams, shifts within the windows that
+//! docs/STATISTICS.md promises, and the naive test beside them.
 
 use analyzer::judge::{
     gate::{Call, Input, Policy, judge},
     kolmogorov,
     reference::{Numbers, Reference},
+    sequential::Detector,
+    watch::watch,
 };
 
 const POLICY: Policy = Policy {
@@ -106,4 +108,37 @@ fn the_threshold_is_what_the_data_say() {
     let lower = found.lower.unwrap();
     let n = (REFERENCE_ROWS * WINDOW_ROWS) as f64 / (REFERENCE_ROWS + WINDOW_ROWS) as f64;
     assert_eq!(found.p, Some(kolmogorov::tail(n.round() as u64, lower).p));
+}
+
+/// Windows until the detector alarms on a stream that moves by `shift`, in at most `windows`; `None` without an alarm.
+fn alarm(seed: u64, delta_ignore: f64, shift: f64, windows: usize) -> Option<usize> {
+    let policy = Policy { delta_ignore, ..POLICY };
+    let mut source = Normal(seed);
+    let reference = Reference::numbers(&source.rows(10_000, 0.0), 0, 1_024);
+    let mut detector = Detector::default();
+    (1..=windows).find(|_| {
+        let rows = source.rows(200, shift);
+        let current = reference.cells(rows.iter().map(|x| (numbers(&reference).bin_of(*x), 1)));
+        let input = Input { reference: &reference, current: &current };
+        let watched = watch(&[input], vec![std::mem::take(&mut detector)], &policy).remove(0);
+        detector = watched.detector;
+        watched.named
+    })
+}
+
+/// The small form of `make simulate`.
+#[test]
+fn the_detector_is_quiet_inside_delta_and_quick_outside() {
+    for seed in 0..6 {
+        assert_eq!(alarm(seed, 0.05, 0.0, 300), None, "seed {seed}: nothing moved");
+        assert_eq!(alarm(seed, 0.05, 0.12, 300), None, "seed {seed}: moved by less than Delta");
+    }
+    let median = |delta: f64, shift: f64| {
+        let mut delays: Vec<usize> = (300..309).map(|seed| alarm(seed, delta, shift, 400).unwrap_or(401)).collect();
+        delays.sort_unstable();
+        delays[4]
+    };
+    for (delta, shift, most) in [(0.0, 0.1, 40), (0.0, 0.25, 5), (0.0, 0.5, 1), (0.05, 0.25, 36), (0.05, 0.5, 3)] {
+        assert!(median(delta, shift) <= most, "Delta {delta}, shift {shift}: {} windows", median(delta, shift));
+    }
 }

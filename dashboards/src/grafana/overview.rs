@@ -153,8 +153,14 @@ fn drift() -> Row {
                 .named(&words)
                 .sized(24, 10),
             lines(
+                "Evidence of drift",
+                "Over all windows since the last alarm, as a power of ten: the twelve largest, and the line that the mean has to reach.",
+                of(&a::DRIFT_EVIDENCE),
+            )
+            .series(gauge("max", &a::DRIFT_EVIDENCE_NEEDED, &["model"]), "{{model}} needed"),
+            lines(
                 "KS distance, at least",
-                "Lower bound of the KS distance: the twelve largest. Drift verdicts rest on it.",
+                "Lower bound of the KS distance: the twelve largest.",
                 of(&a::DRIFT_KS_LOWER),
             ),
             lines(
@@ -180,6 +186,11 @@ fn drift() -> Row {
             )
             .series(gauge("min", &a::DRIFT_WINDOW, &["model"]), "{{model}} values, least")
             .series(gauge("max", &a::DRIFT_VISIBLE, &["model"]), "{{model}} smallest visible shift"),
+            lines(
+                "What a value is worth",
+                "Independent values that one value was worth, the twelve least: well below 1, values come in bunches or waves, and false alarms come oftener than promised.",
+                format!("bottomk(12, {})", gauge("min", &a::DRIFT_VALUE_WORTH, &["model", "feature"])),
+            ),
         ],
     )
 }

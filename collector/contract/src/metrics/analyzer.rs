@@ -32,6 +32,24 @@ pub const DRIFT_PSI: Metric = Metric::gauge(
     "Population stability index over merged bins.",
     &["model", "version", "feature"],
 );
+/// Evidence of drift.
+pub const DRIFT_EVIDENCE: Metric = Metric::gauge(
+    "driftline_drift_evidence_log10",
+    "Evidence, over all windows since the last alarm, that the feature moved by more than the ignored shift, as a power of ten.",
+    &["model", "version", "feature"],
+);
+/// Evidence at which a model alarms.
+pub const DRIFT_EVIDENCE_NEEDED: Metric = Metric::gauge(
+    "driftline_drift_evidence_needed_log10",
+    "Evidence, as a power of ten, that the mean over a model's features has to reach for an alarm.",
+    &["model", "version"],
+);
+/// How independent the values are.
+pub const DRIFT_VALUE_WORTH: Metric = Metric::gauge(
+    "driftline_drift_value_worth_ratio",
+    "Independent values that one value of the feature was worth, as measured over windows; the evidence assumes about 1.",
+    &["model", "version", "feature"],
+);
 /// State of the drift verdict.
 pub const DRIFT_STATE: Metric = Metric::gauge(
     "driftline_drift_state",
@@ -140,6 +158,9 @@ pub const ALL: &[Metric] = &[
     DRIFT_P_VALUE,
     DRIFT_Q_VALUE,
     DRIFT_PSI,
+    DRIFT_EVIDENCE,
+    DRIFT_EVIDENCE_NEEDED,
+    DRIFT_VALUE_WORTH,
     DRIFT_STATE,
     DRIFT_WINDOW,
     DRIFT_VISIBLE,
