@@ -128,6 +128,10 @@ pub struct RawMirror {
     /// An idle mirror posts an empty batch this often.
     #[serde(with = "humantime_serde")]
     pub heartbeat: Duration,
+    /// Threads that compute features and mask.
+    pub masking_threads: usize,
+    /// Most posts on their way at one time.
+    pub max_posts: usize,
     /// How long one post may take before its outcome is called unknown.
     #[serde(with = "humantime_serde")]
     pub post_timeout: Duration,
@@ -153,6 +157,8 @@ impl Default for RawMirror {
             batch_max_bytes: ByteSize::mib(4),
             batch_max_delay: Duration::from_millis(200),
             heartbeat: Duration::from_secs(1),
+            masking_threads: 2,
+            max_posts: 4,
             post_timeout: Duration::from_secs(10),
             retry_min: Duration::from_millis(100),
             retry_max: Duration::from_secs(5),
@@ -286,6 +292,10 @@ impl RawMirror {
             faults.check(!time.is_zero(), key, "must be longer than 0s");
         }
         faults.check(self.retry_min <= self.retry_max, "proxy.mirror.retry_max", "must not be below retry_min");
+        let few = |n: usize, most: usize| (1..=most).contains(&n);
+        faults.check(few(self.masking_threads, 64), "proxy.mirror.masking_threads", "must be from 1 to 64");
+        // the collector takes what lags further behind for lost
+        faults.check(few(self.max_posts, 8), "proxy.mirror.max_posts", "must be from 1 to 8");
         let source = self.source.unwrap_or_else(host_name);
         faults.check(is_source(&source), "proxy.mirror.source", SOURCE_RULE);
         let collector_url = self.collector_url?.trim_end_matches('/').to_owned();
@@ -304,6 +314,8 @@ impl RawMirror {
             batch_max_bytes: self.batch_max_bytes.bytes(),
             batch_max_delay: self.batch_max_delay,
             heartbeat: self.heartbeat,
+            masking_threads: self.masking_threads,
+            max_posts: self.max_posts,
             post_timeout: self.post_timeout,
             retry_min: self.retry_min,
             retry_max: self.retry_max.max(self.retry_min),

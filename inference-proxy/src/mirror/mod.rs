@@ -4,19 +4,20 @@
 //!
 //! 1. [`Mirror::offer`]: counted and, within the bound on bytes, let in; never blocks, never fails ([`ledger`]);
 //! 2. waits for its shadow answers, a bounded time;
-//! 3. features, masking and packing, on a thread of the mirror's own ([`queue`]);
-//! 4. batched, compressed and posted until the outcome is known, one batch at a time ([`sender`]).
+//! 3. features, masking and packing, on threads of the mirror's own ([`queue`]);
+//! 4. batched ([`sender`]), compressed and posted until the outcome is known, a few batches at a time ([`post`]).
 //!
 //! The serving path pays for one lock and one push to a channel. The channels have no bound of their own: the
 //! ledger's bound on bytes is the bound, and everything in them holds a ticket.
 
 pub mod batch;
 pub mod ledger;
+pub mod post;
 pub mod queue;
 pub mod sender;
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -70,6 +71,10 @@ pub struct Config {
     pub batch_max_delay: Duration,
     /// An idle mirror sends an empty batch this often.
     pub heartbeat: Duration,
+    /// Threads that mask.
+    pub masking_threads: usize,
+    /// Most batches on their way at one time.
+    pub max_posts: usize,
     /// One post may take this long before its outcome is called unknown.
     pub post_timeout: Duration,
     /// First wait between posts of one batch; doubles.
@@ -105,17 +110,17 @@ struct Shared {
     runtime: tokio::runtime::Handle,
 }
 
-/// The mirror's own thread and task; whoever holds it can drain.
+/// The mirror's own threads and task; whoever holds them can drain.
 #[derive(Debug)]
 pub struct Workers {
-    masking: JoinHandle<()>,
+    masking: Vec<JoinHandle<()>>,
     sending: tokio::task::JoinHandle<()>,
 }
 
 /// Starts a mirror on the current runtime.
 ///
 /// # Errors
-/// Where the masking thread or the HTTP client cannot be made.
+/// Where a masking thread or the HTTP client cannot be made.
 pub fn start<R: Record>(
     config: Config,
     masker: Masker,
@@ -127,13 +132,17 @@ pub fn start<R: Record>(
     let (abort, published) = (CancellationToken::new(), Published::new(registry));
     let (intake, work) = mpsc::unbounded_channel();
     let (packed, to_send) = mpsc::unbounded_channel();
-    let masking = queue::Masking::new(masker, registry, Arc::clone(&ledger), abort.clone());
-    let masking = std::thread::Builder::new()
-        .name("mirror-masking".into())
-        .spawn(move || masking.run(work, &packed))
-        .map_err(StartError::Thread)?;
-    let sender = sender::Sender::new(config, registry, Arc::clone(&ledger), epoch_ms, to_send, abort.clone())?;
-    let sending = tokio::spawn(sender.run());
+    let masking = Arc::new(queue::Masking::new(masker, registry, Arc::clone(&ledger), abort.clone()));
+    let work = Arc::new(Mutex::new(work));
+    let thread = |n: usize| {
+        let (masking, work, packed) = (Arc::clone(&masking), Arc::clone(&work), packed.clone());
+        std::thread::Builder::new().name(format!("mirror-mask-{n}")).spawn(move || masking.run(&work, &packed))
+    };
+    let masking = (0..config.masking_threads).map(thread).collect::<Result<_, _>>().map_err(StartError::Thread)?;
+    // with the threads' last copy of it the sender knows that nothing more comes
+    drop(packed);
+    let poster = post::Poster::new(config.clone(), registry, Arc::clone(&ledger), epoch_ms)?;
+    let sending = tokio::spawn(sender::Sender::new(config, poster, to_send, abort.clone()).run());
     let runtime = tokio::runtime::Handle::current();
     let shared = Arc::new(Shared { ledger, published, waiting: TaskTracker::new(), abort, runtime });
     Ok((Mirror { intake, shared }, Workers { masking, sending }))
@@ -143,7 +152,7 @@ pub fn start<R: Record>(
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// No thread.
-    #[error("the mirror's masking thread cannot be started: {0}")]
+    #[error("a masking thread of the mirror cannot be started: {0}")]
     Thread(#[source] std::io::Error),
     /// No client.
     #[error("the mirror's HTTP client cannot be made: {0}")]
@@ -203,8 +212,9 @@ impl<R: Record> Mirror<R> {
             let _ = self.intake.send(Work::Close);
             let _ = sending.await;
         }
-        // the thread ends soon after its last record; joining it must not hold a worker of the runtime
-        let _ = tokio::task::spawn_blocking(move || workers.masking.join()).await;
+        // the threads end soon after their last record; joining them must not hold a worker of the runtime
+        let join = move || workers.masking.into_iter().for_each(|thread| drop(thread.join()));
+        let _ = tokio::task::spawn_blocking(join).await;
         let left = shared.ledger.counts();
         let ledger = left.wire();
         tracing::info!(

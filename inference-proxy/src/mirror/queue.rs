@@ -4,7 +4,7 @@
 //! cannot be masked does not leave the process: a panic in here costs one observation, which is counted.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use contract::metrics::proxy as names;
 use contract::wire::Payload;
@@ -36,7 +36,7 @@ pub struct Packed {
     pub bytes: Vec<u8>,
 }
 
-/// The masking thread's belongings.
+/// What the masking threads share.
 pub struct Masking {
     masker: Masker,
     entities: IntCounterVec,
@@ -55,9 +55,10 @@ impl Masking {
         Self { masker, entities, ledger, abort }
     }
 
-    /// Works until told that nothing more comes, or nobody is left to send anything.
-    pub fn run<R: Record>(self, mut work: UnboundedReceiver<Work<R>>, packed: &UnboundedSender<Packed>) {
-        while let Some(Work::Record(ticket, record)) = work.blocking_recv() {
+    /// Works until told that nothing more comes, or nobody is left to send anything. Several threads may take from the
+    /// same work; whoever is waiting for it holds the lock, which is let go before the work is done.
+    pub fn run<R: Record>(&self, work: &Mutex<UnboundedReceiver<Work<R>>>, packed: &UnboundedSender<Packed>) {
+        while let Some((ticket, record)) = take(work) {
             if self.abort.is_cancelled() {
                 ticket.dropped(DropReason::Shutdown);
             } else {
@@ -101,6 +102,18 @@ impl Masking {
             self.entities.with_label_values(&[entity.as_str()]).inc_by(*n);
         }
         Ok((content_of(&masked.sample.payload), bytes))
+    }
+}
+
+/// The next record; `None` for every thread once one has seen the end.
+fn take<R>(work: &Mutex<UnboundedReceiver<Work<R>>>) -> Option<(Ticket, R)> {
+    let mut work = work.lock().unwrap_or_else(PoisonError::into_inner);
+    match work.blocking_recv()? {
+        Work::Record(ticket, record) => Some((ticket, record)),
+        Work::Close => {
+            work.close();
+            None
+        }
     }
 }
 

@@ -1,8 +1,7 @@
 //! The mirror against a real collector's socket that fails, hangs, refuses and answers at random.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Router;
@@ -83,10 +82,23 @@ struct Collector {
     moody: bool,
     poison: Option<Uuid>,
     away: std::sync::atomic::AtomicBool,
+    /// Refuses with this status, once, what it has stored without saying so.
+    forgets: Option<u16>,
+    /// Holds the post with this observation back until it is released.
+    hangs: Option<Uuid>,
+    released: tokio::sync::Notify,
+    /// Numbers under which something was posted.
+    posted: Mutex<BTreeSet<u64>>,
 }
 
 impl Collector {
     fn mood(&self, post: u64, batch: &Batch, stored_before: bool) -> Mood {
+        if batch.observations.is_empty() && self.posted.lock().unwrap().contains(&batch.seq) {
+            return Mood::Store;
+        }
+        if let Some(status) = self.forgets.filter(|_| !batch.observations.is_empty()) {
+            return if stored_before { Mood::Fail(status) } else { Mood::StoreAndDie };
+        }
         if self.away.load(Ordering::Relaxed) {
             return Mood::Fail(503);
         }
@@ -115,13 +127,13 @@ impl Collector {
         let mut batches = self.batches.lock().unwrap();
         let ids: Vec<_> = batch.observations.iter().map(|o| o.id).collect();
         let stored = ids.len() as u64;
-        match batches.insert(batch.seq, ids.clone()) {
-            Some(before) => {
-                assert_eq!(before, ids, "a repeat under number {} holds something else", batch.seq);
-                Ack { status: AckStatus::Repeated, stored }
-            }
-            None => Ack { status: AckStatus::Stored, stored },
+        if let Some(before) = batches.get(&batch.seq) {
+            let asking = ids.is_empty();
+            assert!(asking || *before == ids, "a repeat under number {} holds something else", batch.seq);
+            return Ack { status: AckStatus::Repeated, stored };
         }
+        batches.insert(batch.seq, ids);
+        Ack { status: AckStatus::Stored, stored }
     }
 
     fn ids(&self) -> Vec<Uuid> {
@@ -136,6 +148,12 @@ async fn observations(State(collector): State<Arc<Collector>>, body: Bytes) -> R
     collector.bodies.lock().unwrap().push(batch.clone());
     let stored_before = collector.batches.lock().unwrap().contains_key(&batch.seq);
     let mood = collector.mood(collector.posts.fetch_add(1, Ordering::Relaxed), &batch, stored_before);
+    if collector.hangs.is_some_and(|hangs| batch.observations.iter().any(|o| o.id == hangs)) {
+        collector.released.notified().await;
+    }
+    if !batch.observations.is_empty() {
+        collector.posted.lock().unwrap().insert(batch.seq);
+    }
     match mood {
         Mood::Store => axum::Json(collector.store(&batch)).into_response(),
         Mood::StoreAndHang => {
@@ -177,6 +195,8 @@ fn config(address: SocketAddr) -> Config {
         batch_max_bytes: 1 << 20,
         batch_max_delay: Duration::from_millis(5),
         heartbeat: Duration::from_millis(50),
+        masking_threads: 3,
+        max_posts: 4,
         post_timeout: Duration::from_millis(150),
         retry_min: Duration::from_millis(1),
         retry_max: Duration::from_millis(10),
@@ -364,7 +384,8 @@ async fn a_collector_that_asks_for_no_pause_is_given_one() {
     let collector = Arc::new(Collector::default());
     collector.away.store(true, Ordering::Relaxed);
     let wait = Duration::from_millis(50);
-    let config = Config { retry_min: wait, retry_max: wait, ..config(serve(Arc::clone(&collector)).await) };
+    let config =
+        Config { retry_min: wait, retry_max: wait, heartbeat: PATIENCE, ..config(serve(Arc::clone(&collector)).await) };
     let (mirror, workers) = begin(config, &Registry::new());
     mirror.offer(plain(1));
     tokio::time::sleep(Duration::from_millis(500)).await;
@@ -390,6 +411,46 @@ async fn one_observation_that_the_collector_will_not_have_takes_no_other_with_it
     let seqs: Vec<u64> = collector.batches.lock().unwrap().keys().copied().collect();
     let last = seqs.last().copied().unwrap();
     assert_eq!(seqs.len() as u64, last - 1, "only the number of what was lost is missing: {seqs:?}");
+}
+
+/// Stored without an answer, then refused: parts of it under other numbers would be stored twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_stored_unheard_and_then_refused_is_delivered_once() {
+    for status in [413, 422, 403] {
+        let collector = Arc::new(Collector { forgets: Some(status), ..Collector::default() });
+        let (mirror, workers) = begin(config(serve(Arc::clone(&collector)).await), &Registry::new());
+        (0..120).for_each(|n| mirror.offer(plain(n)));
+        mirror.drain(workers, PATIENCE).await;
+        let (counts, mut ids) = (mirror.counts(), collector.ids());
+        ids.sort();
+        assert_eq!(ids, (0..120).map(Uuid::from_u128).collect::<Vec<_>>(), "{status}");
+        assert_eq!((counts.delivered, counts.in_flight), (120, [0; 5]), "{status}: {counts:?}");
+    }
+}
+
+/// A collector that holds a post back does not hold back the others, and nothing older is promised to have come.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn posts_overtake_one_that_hangs() {
+    let collector = Arc::new(Collector { hangs: Some(Uuid::from_u128(0)), ..Collector::default() });
+    let slow =
+        Config { batch_max_observations: 1, post_timeout: PATIENCE, ..config(serve(Arc::clone(&collector)).await) };
+    let (mirror, workers) = begin(slow, &Registry::new());
+    (0..20).for_each(|n| mirror.offer(plain(n)));
+    let others = async {
+        while collector.ids().len() < 19 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, others).await.unwrap();
+    {
+        let bodies = collector.bodies.lock().unwrap();
+        let hanging = bodies.iter().find(|b| b.observations.iter().any(|o| o.id == Uuid::from_u128(0))).unwrap();
+        let later = bodies.iter().filter(|b| b.seq > hanging.seq);
+        later.for_each(|b| assert!(b.sent_at_ms <= hanging.sent_at_ms, "{} after {}", b.seq, hanging.seq));
+    }
+    collector.released.notify_one();
+    mirror.drain(workers, PATIENCE).await;
+    assert_eq!((mirror.counts().delivered, collector.ids().len()), (20, 20));
 }
 
 /// The address of the collector is in the configuration; a proxy in the environment is not ours to pass content to.

@@ -17,7 +17,7 @@ use crate::upstream::Upstream;
 pub enum Version {
     /// Sessions of ours.
     #[expect(private_interfaces, reason = "only `load` makes one, from a folder that passed its checks")]
-    Onnx(Local),
+    Onnx(Box<Local>),
     /// Another server.
     Http(Arc<Upstream>),
 }

@@ -356,7 +356,7 @@ impl Inner {
         let task = tokio::task::spawn_blocking(move || load::load(&order));
         let panicked = |_| Err(Refusal { reason: "panic", why: "the load panicked".to_owned() });
         match task.await.unwrap_or_else(panicked) {
-            Ok(loaded) => Ok(Arc::new(Version::Onnx(loaded))),
+            Ok(loaded) => Ok(Arc::new(Version::Onnx(Box::new(loaded)))),
             Err(Refusal { reason, why }) => {
                 tracing::error!(model, version, reason, why, "a version was refused");
                 self.metrics.load_failed(model, version, reason);

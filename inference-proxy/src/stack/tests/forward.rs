@@ -96,6 +96,9 @@ fn infer(model: &str) -> Option<String> {
     })
 }
 
+/// A model, the status, a part of the answer unless it breaks off, the outcome and its reason.
+type Case = (&'static str, u16, Option<&'static str>, Outcome, Option<&'static str>);
+
 const ASKED: &str = r#"{"id":"7","inputs":[{"name":"x","datatype":"FP32","shape":[1,2],"data":[1.5,2.5]}]}"#;
 
 /// A proxy in front of a server, with these models.
@@ -185,7 +188,7 @@ async fn a_server_that_misbehaves_is_told_apart_and_observed_in_full() {
     let models = ["gibberish", "hangup", "cut", "drip", "slow", "shapes", "html", "nan", "refuses", "fails", "good"];
     let more = "upstream = { timeout = '700ms', version = '12' }";
     let proxy = front(&format!("http://{address}"), &models, more).await;
-    let cases: [(&str, u16, Option<&str>, Outcome, Option<&str>); 11] = [
+    let cases: [Case; 11] = [
         ("gibberish", 502, Some("not HTTP"), Error, Some("upstream_gibberish")),
         ("hangup", 502, Some("hung up"), Error, Some("upstream_cut")),
         ("slow", 504, Some("did not answer within 700 ms"), Timeout, Some("upstream_slow")),
@@ -331,4 +334,77 @@ async fn a_client_that_leaves_during_the_answer_is_observed() {
     let [seen] = observations.as_slice() else { panic!("{observations:?}") };
     assert_eq!((seen.outcome, seen.code, seen.reason.as_deref()), (Outcome::Cancelled, 200, Some("client_gone")));
     assert!((number(seen, "input.x_0") - 1.5).abs() < 1e-9);
+}
+
+/// The protocol's own Python client, as it comes from PyPI, through the front; and how much later its answers come.
+const TRITONCLIENT: &str = r#"
+import sys, time
+import numpy as np
+import tritonclient.http as http
+from tritonclient.utils import InferenceServerException
+
+front, behind = (http.InferenceServerClient(url.removeprefix("http://")) for url in sys.argv[1:])
+assert front.is_server_live() and front.is_model_ready("support")
+assert front.get_model_metadata("support")["name"] == "support"
+
+texts = http.InferInput("text", [2], "BYTES")
+texts.set_data_from_numpy(np.array(["where is my parcel", "crash at login"], dtype=object), binary_data=False)
+label = http.InferRequestedOutput("label", binary_data=False)
+answer = front.infer("support", [texts], outputs=[label], request_id="7")
+assert answer.get_response()["id"] == "7"
+assert answer.as_numpy("label").tolist() == ["shipping", "technical"], answer.get_response()
+
+wrong = http.InferInput("nothing", [1], "BYTES")
+wrong.set_data_from_numpy(np.array(["x"], dtype=object), binary_data=False)
+try:
+    front.infer("support", [wrong], outputs=[label])
+    raise SystemExit("a wrong input was taken")
+except InferenceServerException as error:
+    assert "nothing" in error.message(), error
+
+def median(client, model):
+    flower = http.InferInput("input", [1, 4], "FP32")
+    flower.set_data_from_numpy(np.array([[5.1, 3.5, 1.4, 0.2]], dtype=np.float32), binary_data=False)
+    wanted = [http.InferRequestedOutput("probabilities", binary_data=False)]
+    took = []
+    for _ in range(200):
+        began = time.perf_counter()
+        client.infer(model, [flower], outputs=wanted)
+        took.append(time.perf_counter() - began)
+    return sorted(took)[len(took) // 2] * 1e3
+
+direct, fronted = median(behind, "flowers"), median(front, "iris")
+print(f"p50 straight {direct:.3f} ms, through the front {fronted:.3f} ms: {fronted - direct:.3f} ms more")
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_protocols_own_client_does_not_notice_the_front() {
+    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.deps/venv/bin/python");
+    assert!(python.exists(), "{} is missing: run `make deps`", python.display());
+    let behind = Proxy::start(|raw| raw.mirror.collector_url = None).await;
+    let behind_url = format!("http://{}", behind.service.local_addr());
+    let stop = CancellationToken::new();
+    let behind = tokio::spawn(behind.service.run(stop.clone()));
+    let Proxy { service, seen, registry } = Proxy::start(|raw| {
+        for (model, there) in [("support", "router"), ("iris", "flowers")] {
+            let text = format!("backend = 'http'\nurl = '{behind_url}'\nupstream = {{ model = '{there}' }}");
+            raw.models.models.insert(model.into(), toml::from_str(&text).unwrap());
+        }
+    })
+    .await;
+    let front_url = format!("http://{}", service.local_addr());
+    let front = tokio::spawn(service.run(stop.clone()));
+    let script = tokio::process::Command::new(python).args(["-c", TRITONCLIENT, &front_url, &behind_url]).output();
+    let told = script.await.unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(told.status.success(), "{}", text(&told.stderr));
+    eprintln!("{}", text(&told.stdout).trim());
+    stop.cancel();
+    front.await.unwrap().unwrap();
+    behind.await.unwrap().unwrap();
+    let seen: Vec<_> = seen.lock().unwrap().iter().flat_map(|batch| batch.observations.clone()).collect();
+    let of = |model: &str, outcome| seen.iter().filter(|s| s.model == model && s.outcome == outcome).count();
+    assert_eq!((of("support", Outcome::Ok), of("support", Outcome::Invalid), of("iris", Outcome::Ok)), (1, 1, 200));
+    let metrics = registry.render();
+    assert!(metrics.contains("driftline_proxy_upstream_up{model=\"iris\",version=\"upstream\"} 1"), "{metrics}");
 }

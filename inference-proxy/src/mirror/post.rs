@@ -1,0 +1,326 @@
+//! One batch on its way to the collector: posted under its number until its outcome is known.
+//!
+//! A batch keeps its number while its outcome is unknown, so that the collector can tell a repeat from news: that is
+//! what makes delivery exactly once. Several batches may be on their way at one time, in any order; the collector knows
+//! which numbers are missing.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use contract::headers::MSGPACK;
+use contract::metrics::proxy as names;
+use contract::wire::{Ack, AckStatus, OBSERVATIONS_PATH};
+use host::metrics::Registry;
+use prometheus::IntCounterVec;
+use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+use reqwest::{Response, StatusCode};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::batch::{self, Header};
+use super::ledger::{DropReason, Ledger, Stage};
+use super::queue::Packed;
+use super::{Config, StartError};
+
+/// What posts need; one for all.
+pub struct Poster {
+    config: Config,
+    url: String,
+    client: reqwest::Client,
+    posts: IntCounterVec,
+    ledger: Arc<Ledger>,
+    epoch: u64,
+    last: AtomicU64,
+    /// When the batches were closed that are on their way, by number.
+    open: Mutex<BTreeMap<u64, i64>>,
+}
+
+/// A batch with its number.
+pub struct Numbered {
+    seq: u64,
+    closed_at_ms: i64,
+    packed: Vec<Packed>,
+}
+
+/// What is known after a post.
+enum Outcome {
+    Acknowledged(Ack),
+    /// Stored, not stored, or later: post it again, after this time where the collector named one.
+    Unknown(Option<Duration>),
+    TooLarge,
+    /// What is in the batch is wrong, perhaps in one of its observations only.
+    Invalid(StatusCode),
+    Refused(StatusCode),
+}
+
+impl Outcome {
+    const WORDS: [&'static str; 5] = ["stored", "repeated", "unknown", "too_large", "refused"];
+
+    const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Acknowledged(Ack { status: AckStatus::Stored, .. }) => "stored",
+            Self::Acknowledged(Ack { status: AckStatus::Repeated, .. }) => "repeated",
+            Self::Unknown(_) => "unknown",
+            Self::TooLarge => "too_large",
+            Self::Invalid(_) | Self::Refused(_) => "refused",
+        }
+    }
+}
+
+/// What became of a batch whose outcome was unknown before it was refused.
+enum Before {
+    Stored,
+    NotStored,
+    Unclear,
+}
+
+impl Poster {
+    /// With a client that keeps its connections.
+    ///
+    /// # Errors
+    /// Where the HTTP client cannot be made.
+    pub fn new(config: Config, registry: &Registry, ledger: Arc<Ledger>, epoch: u64) -> Result<Arc<Self>, StartError> {
+        let client = reqwest::Client::builder()
+            .timeout(config.post_timeout)
+            .pool_max_idle_per_host(config.max_posts)
+            .tcp_nodelay(true)
+            .redirect(reqwest::redirect::Policy::none())
+            // where observations go is in the configuration; a proxy named in the environment is not asked
+            .no_proxy()
+            .build()
+            .map_err(StartError::Client)?;
+        let posts = registry.counter(&names::MIRROR_POSTS);
+        for word in Outcome::WORDS {
+            let _ = posts.with_label_values(&[word]);
+        }
+        let url = format!("{}{OBSERVATIONS_PATH}", config.collector_url);
+        let (last, open) = (AtomicU64::new(0), Mutex::default());
+        Ok(Arc::new(Self { config, url, client, posts, ledger, epoch, last, open }))
+    }
+
+    /// Closes a batch: from now on it has a number.
+    pub fn close(&self, packed: Vec<Packed>) -> Numbered {
+        self.number(packed, host::clock::now_ms())
+    }
+
+    fn number(&self, packed: Vec<Packed>, closed_at_ms: i64) -> Numbered {
+        let mut open = self.open();
+        let seq = self.last.fetch_add(1, Ordering::Relaxed) + 1;
+        if !packed.is_empty() {
+            open.insert(seq, closed_at_ms);
+        }
+        Numbered { seq, closed_at_ms, packed }
+    }
+
+    /// Delivers a batch, in parts where the collector finds it too large or something in it wrong: one observation that
+    /// it will not have takes no other with it. Returns early when told to stop: what is then undelivered is counted as
+    /// its tickets are dropped.
+    pub async fn deliver(&self, batch: Numbered, stop: &CancellationToken) {
+        let mut parts = VecDeque::from([batch]);
+        while let Some(part) = parts.pop_front() {
+            if stop.is_cancelled() {
+                return;
+            }
+            let (seq, closed_at_ms) = (part.seq, part.closed_at_ms);
+            let (number, whole) = match self.deliver_part(part, stop).await {
+                Some((number, whole)) => (number, whole),
+                None => {
+                    self.open().remove(&seq);
+                    continue;
+                }
+            };
+            let [first, second] = halves(whole);
+            parts.push_front(self.number(second, closed_at_ms));
+            parts.push_front(match number {
+                Some(seq) => Numbered { seq, closed_at_ms, packed: first },
+                None => {
+                    let first = self.number(first, closed_at_ms);
+                    self.open().remove(&seq);
+                    first
+                }
+            });
+        }
+    }
+
+    /// Posts one batch until its outcome is known; gives it back where it has to be split, with its number where that is
+    /// free for a part of it.
+    async fn deliver_part(&self, part: Numbered, stop: &CancellationToken) -> Option<(Option<u64>, Vec<Packed>)> {
+        let seq = part.seq;
+        let (part, body) = self.encode(part).await?;
+        let mut doubtful = false;
+        for attempt in 0_u32.. {
+            let outcome = tokio::select! {
+                outcome = self.post(body.clone()) => outcome,
+                () = stop.cancelled() => return None,
+            };
+            let named = match outcome {
+                Outcome::Acknowledged(ack) => {
+                    settle(part, &ack);
+                    return None;
+                }
+                Outcome::Unknown(named) => named,
+                refusal => {
+                    let before = if doubtful { self.ask(seq, stop).await } else { Before::NotStored };
+                    // asking has used the number up
+                    return refused(part, &refusal, &before).map(|part| ((!doubtful).then_some(seq), part));
+                }
+            };
+            doubtful = true;
+            // a collector that names no pause ("Retry-After: 0") is given one all the same
+            let wait = named.map_or_else(|| self.backoff(seq, attempt), |named| named.max(self.config.retry_min));
+            tokio::select! {
+                () = sleep(wait) => {}
+                () = stop.cancelled() => return None,
+            }
+        }
+        None
+    }
+
+    /// Whether the collector has stored something under a number: an empty batch is a repeat if it has, and news if it
+    /// has not. Asked once, since the asking itself is stored.
+    async fn ask(&self, seq: u64, stop: &CancellationToken) -> Before {
+        let empty = Numbered { seq, closed_at_ms: host::clock::now_ms(), packed: vec![] };
+        let Some((_, body)) = self.encode(empty).await else { return Before::Unclear };
+        let outcome = tokio::select! {
+            outcome = self.post(body) => outcome,
+            () = stop.cancelled() => return Before::Unclear,
+        };
+        match outcome {
+            Outcome::Acknowledged(Ack { status: AckStatus::Repeated, .. }) => Before::Stored,
+            Outcome::Acknowledged(Ack { status: AckStatus::Stored, .. }) => Before::NotStored,
+            _ => Before::Unclear,
+        }
+    }
+
+    /// Puts the body together on a thread for blocking work: compressing a megabyte takes milliseconds.
+    async fn encode(&self, part: Numbered) -> Option<(Vec<Packed>, Bytes)> {
+        let Numbered { seq, closed_at_ms, packed: mut part } = part;
+        part.iter_mut().for_each(|packed| packed.ticket.advance(Stage::Posting));
+        // nothing older than the oldest batch that is still on its way may be promised to have come
+        let sent_at_ms = self.open().values().next().map_or(closed_at_ms, |oldest| closed_at_ms.min(*oldest));
+        let header = Header {
+            source: self.config.source.clone(),
+            epoch: self.epoch,
+            seq,
+            sent_at_ms,
+            ledger: self.ledger.counts().wire(),
+        };
+        let work = move || {
+            let body = batch::body(header, part.iter().map(|packed| packed.bytes.as_slice()));
+            (part, body)
+        };
+        match tokio::task::spawn_blocking(work).await {
+            Ok((part, Ok(body))) => Some((part, Bytes::from(body))),
+            Ok((part, Err(error))) => {
+                tracing::error!(error, "a batch could not be encoded");
+                end(part, DropReason::SinkDead);
+                None
+            }
+            // the tickets were dropped with the panicking task
+            Err(_) => None,
+        }
+    }
+
+    async fn post(&self, body: Bytes) -> Outcome {
+        let request =
+            self.client.post(&self.url).header(CONTENT_TYPE, MSGPACK).header(CONTENT_ENCODING, "zstd").body(body);
+        let outcome = match request.send().await {
+            Ok(response) => read(response).await,
+            Err(error) => {
+                tracing::debug!(%error, "the collector gave no answer");
+                Outcome::Unknown(None)
+            }
+        };
+        self.posts.with_label_values(&[outcome.as_str()]).inc();
+        outcome
+    }
+
+    /// Doubles from the least to the longest wait; half of it is jitter, so that proxies do not knock together.
+    fn backoff(&self, seq: u64, attempt: u32) -> Duration {
+        let full = self.config.retry_min.saturating_mul(1 << attempt.min(16)).min(self.config.retry_max);
+        let seed = xxhash_rust::xxh3::xxh3_64_with_seed(self.config.source.as_bytes(), seq ^ u64::from(attempt));
+        #[expect(clippy::cast_precision_loss, reason = "jitter needs no precision")]
+        let share = 0.5 + 0.5 * (seed ^ self.epoch) as f64 / u64::MAX as f64;
+        full.mul_f64(share)
+    }
+
+    fn open(&self) -> MutexGuard<'_, BTreeMap<u64, i64>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Ends a batch that the collector will not have, or gives it back to be split.
+fn refused(part: Vec<Packed>, refusal: &Outcome, before: &Before) -> Option<Vec<Packed>> {
+    match (before, refusal) {
+        (Before::Stored, _) => {
+            part.into_iter().for_each(|packed| packed.ticket.delivered(&packed.content));
+            return None;
+        }
+        // whatever is sent again under another number might be stored twice
+        (Before::Unclear, _) => {
+            tracing::error!(observations = part.len(), "a batch was refused that may have been stored; it is given up");
+            end(part, DropReason::Refused);
+            return None;
+        }
+        (Before::NotStored, Outcome::TooLarge | Outcome::Invalid(_)) if part.len() > 1 => return Some(part),
+        (Before::NotStored, Outcome::TooLarge) => end(part, DropReason::Oversize),
+        (Before::NotStored, Outcome::Invalid(status) | Outcome::Refused(status)) => {
+            tracing::error!(%status, observations = part.len(), "the collector refused a batch; it is dropped");
+            end(part, DropReason::Refused);
+        }
+        (Before::NotStored, Outcome::Acknowledged(_) | Outcome::Unknown(_)) => {}
+    }
+    None
+}
+
+/// From an answer to what it means. Only an acknowledgement that can be read counts as delivered, and only a status
+/// that says "never" drops anything: 408, 425 and every 5xx leave the outcome open.
+async fn read(response: Response) -> Outcome {
+    let status = response.status();
+    let named = response
+        .headers()
+        .get(RETRY_AFTER)
+        .and_then(|value| value.to_str().ok()?.parse().ok())
+        .map(|seconds: u64| Duration::from_secs(seconds.min(60)));
+    match status {
+        s if s.is_success() => match response.json().await {
+            Ok(ack) => Outcome::Acknowledged(ack),
+            Err(error) => {
+                tracing::warn!(%error, "the collector's acknowledgement cannot be read");
+                Outcome::Unknown(None)
+            }
+        },
+        StatusCode::PAYLOAD_TOO_LARGE => Outcome::TooLarge,
+        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => Outcome::Invalid(status),
+        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => Outcome::Unknown(named),
+        s if s.is_client_error() || s.is_redirection() => Outcome::Refused(s),
+        _ => Outcome::Unknown(named),
+    }
+}
+
+/// Ends the tickets of an acknowledged batch. A collector that stored fewer than it was given refused the rest.
+fn settle(part: Vec<Packed>, ack: &Ack) {
+    let stored = match ack.status {
+        AckStatus::Repeated => part.len(),
+        AckStatus::Stored => usize::try_from(ack.stored).unwrap_or(usize::MAX),
+    };
+    for (n, packed) in part.into_iter().enumerate() {
+        if n < stored {
+            packed.ticket.delivered(&packed.content);
+        } else {
+            packed.ticket.dropped(DropReason::Refused);
+        }
+    }
+}
+
+fn end(part: Vec<Packed>, reason: DropReason) {
+    part.into_iter().for_each(|packed| packed.ticket.dropped(reason));
+}
+
+fn halves(mut batch: Vec<Packed>) -> [Vec<Packed>; 2] {
+    let second = batch.split_off(batch.len().div_ceil(2));
+    [batch, second]
+}
