@@ -13,6 +13,7 @@ pub fn resolve(raw: &mut RawConfig, folder: &Path) {
     from(folder, &mut raw.data_dir);
     from(folder, &mut raw.proxy.models.models_dir);
     from(folder, &mut raw.proxy.models.onnxruntime);
+    from(&raw.data_dir, raw.proxy.models.tuning.dir.get_or_insert_with(|| "cost".into()));
     let read = [&mut raw.slo_file, &mut raw.store.engine, &mut raw.store.password_file];
     read.into_iter().flatten().for_each(|path| from(folder, path));
     for baseline in raw.analyzer.baselines.values_mut() {

@@ -77,10 +77,10 @@ impl ApiError {
     }
 
     /// 429: too many requests are open.
-    pub fn overloaded(limit: usize) -> Self {
-        let sentence = format!("{limit} requests are open, which is the limit; try again in a second");
-        let retry_after = Some(Duration::from_secs(1));
-        Self { retry_after, ..Self::new(StatusCode::TOO_MANY_REQUESTS, "overloaded", sentence) }
+    pub fn overloaded(limit: usize, retry_after: Duration) -> Self {
+        let wait = retry_after.as_millis();
+        let sentence = format!("{limit} requests are open, which is the limit; try again in {wait} ms");
+        Self { retry_after: Some(retry_after), ..Self::new(StatusCode::TOO_MANY_REQUESTS, "overloaded", sentence) }
     }
 
     /// 504: no answer within the time that a request may take.
@@ -239,7 +239,7 @@ mod tests {
         check(LoadError::Unknown(version), 404, Outcome::Invalid, "unknown_version");
         let not_ready = LookupError::NotReady { model: model(), version: None, why: "loading".into() };
         check(not_ready, 503, Outcome::Error, "not_ready");
-        check(ApiError::overloaded(3), 429, Outcome::Rejected, "overloaded");
+        check(ApiError::overloaded(3, Duration::from_secs(1)), 429, Outcome::Rejected, "overloaded");
         check(ApiError::timeout(Duration::from_secs(1)), 504, Outcome::Timeout, "deadline");
         check(ApiError::slow_body(Duration::from_secs(1)), 408, Outcome::Invalid, "slow_body");
         check(ApiError::body_too_large(3), 413, Outcome::Invalid, "body_too_large");

@@ -16,7 +16,7 @@ use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::error::ApiError;
-use crate::handle::{Deadline, Edge};
+use crate::handle::{self, Deadline, Edge, Named};
 use crate::observe::stream::Held;
 use crate::observe::{Arrived, Notes, Route, watch};
 use crate::{oip, predict};
@@ -83,9 +83,12 @@ async fn in_time(State(edge): State<Arc<Edge>>, mut request: Request, next: Next
     }
 }
 
-async fn admit(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> Response {
+async fn admit(State(edge): State<Arc<Edge>>, named: Named, request: Request, next: Next) -> Response {
     let Ok(place) = Arc::clone(&edge.admission).try_acquire_owned() else {
-        return ApiError::overloaded(edge.max_concurrent_requests).into_response();
+        // when the model's queue will have drained, by what its runs cost
+        let drained = handle::lookup(&edge.catalog, &named).map(|version| version.time_to_drain());
+        let wait = drained.unwrap_or(std::time::Duration::from_secs(1));
+        return ApiError::overloaded(edge.max_concurrent_requests, wait).into_response();
     };
     let mut response = next.run(request).await;
     // an answer that streams keeps the place to its end

@@ -205,6 +205,9 @@ pub struct Timings {
     pub infer_us: u64,
     /// Items in the batch that carried this request.
     pub batch_size: u32,
+    /// Whether the answer may depend on those other items: the version's answers are known to.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub batch_variant: bool,
 }
 
 /// One named value of one item.

@@ -142,6 +142,16 @@ fn batching() -> Row {
             Panel::lines("Padding, mean", "Share of a batch's tokens that are padding: wasted work.", "percentunit")
                 .series(mean(&p::BATCH_PADDING, &of), legend)
                 .a_share(),
+            Panel::bars(
+                "What company does to answers",
+                "Largest difference by padding and batch companions at load; versions marked variant are not batched.",
+                "percentunit",
+            )
+            .series(gauge("max", &p::BATCH_DIFFERENCE, &["model", "version"]), "{{model}} {{version}}")
+            .series(
+                format!("{} == 1", gauge("max", &p::BATCH_VARIANT, &["model", "version"])),
+                "{{model}} {{version}} is variant",
+            ),
             Panel::lines(
                 "Texts cut or refused",
                 "Longer than the model's sequence, or refused by the tokenizer, a second.",

@@ -4,6 +4,7 @@
 //! exception is a forwarded request, whose body is never decoded on its way: [`Version::upstream`].
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::answer::{Answer, Input, RunError, Urgency};
 use super::metadata::Metadata;
@@ -83,6 +84,24 @@ impl Version {
         match self {
             Self::Onnx(local) => local.statistics(),
             Self::Http(_) => Statistics::default(),
+        }
+    }
+
+    /// What runs of it cost at this moment: (rows, length, seconds) each; `None` where nothing was measured.
+    #[must_use]
+    pub fn cost(&self) -> Option<Vec<(usize, usize, f64)>> {
+        match self {
+            Self::Onnx(local) => local.cost(),
+            Self::Http(_) => None,
+        }
+    }
+
+    /// How long a request that comes now would wait for those before it; a second where nobody can tell.
+    #[must_use]
+    pub fn time_to_drain(&self) -> Duration {
+        match self {
+            Self::Onnx(local) => local.time_to_drain(),
+            Self::Http(_) => Duration::from_secs(1),
         }
     }
 

@@ -1,17 +1,20 @@
 //! Which waiting jobs run together: pure, so that its promises can be tested.
 //!
-//! A batch is formed when a session is free. The oldest job is always in it, so no job waits for more batches than
-//! there were jobs before it. Around it the batch grows to the jobs nearest in length, as long as the padded size
-//! stays in the budget and padding stays a small share: on a CPU padding is pure waste (8 mixed texts in order of
-//! arrival are 67 % padding), while the gain of company is small. Buckets are therefore relative to the oldest job
-//! instead of fixed, and nothing is padded past the longest of its batch.
+//! A batch is formed when a session is free. The job whose turn it is is always in it. Around it the batch grows to the jobs
+//! nearest in length, inside a budget of padded size and a bound on padding; of the batches met on the way the one is
+//! taken that saves most time by the version's cost table, which may be the job alone. Buckets are therefore relative
+//! to that job instead of fixed, and nothing is padded past the longest of its batch.
+//!
+//! Turns go by arrival; a job of priority level n has its turn as if it had come n times `priority_step` later. So an
+//! urgent job overtakes, and none is overtaken by jobs that came more than that later: no level starves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
-use super::config::QueueLimits;
+use super::config::{Order, QueueLimits};
+use super::cost::{CostTable, Point, Weighing};
 
-/// Something that waits for a session.
+/// Something that waits.
 #[derive(Debug)]
 pub(crate) struct Job<T> {
     /// Tokens (or tensor elements) of each row, at least 1.
@@ -22,6 +25,8 @@ pub(crate) struct Job<T> {
     pub(crate) bytes: usize,
     /// Only jobs of one kind run together.
     pub(crate) kind: u64,
+    /// 0 is the most urgent level.
+    pub(crate) priority: u8,
     /// When nobody waits for it any more.
     pub(crate) deadline: Instant,
     /// The work itself.
@@ -41,6 +46,10 @@ pub(crate) struct Policy {
     pub(crate) max_delay: Duration,
     /// Whether jobs may run together at all.
     pub(crate) together: bool,
+    /// By cost, or plainly by arrival.
+    pub(crate) order: Order,
+    /// How much later the jobs of the next level have their turn.
+    pub(crate) priority_step: Duration,
 }
 
 /// Jobs that run together.
@@ -50,9 +59,9 @@ pub(crate) struct Batch<T> {
     pub(crate) jobs: Vec<Job<T>>,
     /// Sum of their rows.
     pub(crate) rows: usize,
-    /// Longest length times the rows.
-    pub(crate) padded: usize,
-    /// Share of `padded` that is padding.
+    /// Length of the longest.
+    pub(crate) longest: usize,
+    /// Share of the padded size (longest times rows) that is padding.
     pub(crate) padding: f64,
 }
 
@@ -82,10 +91,22 @@ pub(crate) struct Ledger {
 pub(crate) struct Batcher<T> {
     policy: Policy,
     limits: QueueLimits,
-    waiting: BTreeMap<u64, (Instant, Job<T>)>,
+    cost: Option<CostTable>,
+    waiting: BTreeMap<Turn, Waiting<T>>,
+    turns: HashMap<u64, Turn>,
+    deadlines: BTreeSet<(Instant, u64)>,
     next_id: u64,
     load: Load,
-    ledger: Ledger,
+    pub(crate) ledger: Ledger,
+}
+
+/// When a job's turn comes, and its id.
+type Turn = (Instant, u64);
+
+#[derive(Debug)]
+struct Waiting<T> {
+    arrived: Instant,
+    job: Job<T>,
 }
 
 /// What waits, or what a request would add.
@@ -131,9 +152,10 @@ impl<T> Batcher<T> {
     /// Jobs of one kind that are looked at when a batch is formed, oldest first; it bounds the work under the lock.
     const HORIZON: usize = 512;
 
-    pub(crate) fn new(policy: Policy, limits: QueueLimits) -> Self {
+    pub(crate) fn new(policy: Policy, limits: QueueLimits, cost: Option<CostTable>) -> Self {
         let (load, ledger) = (Load::default(), Ledger::default());
-        Self { policy, limits, waiting: BTreeMap::new(), next_id: 0, load, ledger }
+        let (waiting, turns, deadlines) = Default::default();
+        Self { policy, limits, cost, waiting, turns, deadlines, next_id: 0, load, ledger }
     }
 
     /// Takes all of a request's jobs, or gives all of them back.
@@ -148,30 +170,40 @@ impl<T> Batcher<T> {
         self.ledger.admitted += count;
         let first = self.next_id;
         self.next_id += count;
-        self.waiting.extend((first..).zip(jobs.into_iter().map(|job| (now, job))));
+        for (id, job) in (first..).zip(jobs) {
+            let turn = (now + self.policy.priority_step * u32::from(job.priority), id);
+            self.turns.insert(id, turn);
+            self.deadlines.insert((job.deadline, id));
+            self.waiting.insert(turn, Waiting { arrived: now, job });
+        }
         Ok((first..self.next_id).collect())
     }
 
-    /// Forgets a job that still waits; its id may be of one that ran already.
-    pub(crate) fn cancel(&mut self, id: u64) -> Option<T> {
+    /// Forgets a job that still waits, because its deadline has come or its client has gone; its id may be of one that
+    /// ran already.
+    pub(crate) fn cancel(&mut self, id: u64, now: Instant) -> Option<T> {
         let job = self.remove(id)?;
-        self.ledger.cancelled += 1;
+        if job.deadline <= now {
+            self.ledger.expired += 1;
+        } else {
+            self.ledger.cancelled += 1;
+        }
         Some(job.load)
     }
 
     /// Takes out every job whose deadline has come.
     pub(crate) fn expire(&mut self, now: Instant) -> Vec<T> {
         let late: Vec<u64> =
-            self.waiting.iter().filter(|(_, (_, job))| job.deadline <= now).map(|(id, _)| *id).collect();
+            self.deadlines.iter().take_while(|(deadline, _)| *deadline <= now).map(|&(_, id)| id).collect();
         self.ledger.expired += late.len() as u64;
         late.into_iter().filter_map(|id| self.remove(id)).map(|job| job.load).collect()
     }
 
-    /// Forms a batch. With `hurry` nothing waits for company (the queue is closing).
-    pub(crate) fn next(&mut self, now: Instant, hurry: bool) -> Next<T> {
-        let Some((&seed, (arrived, _))) = self.waiting.first_key_value() else { return Next::Idle };
-        let ready_at = *arrived + self.policy.max_delay;
-        let window = self.window(seed);
+    /// Forms a batch, where `idle` more sessions are free. With `hurry` nothing waits for company (the queue is closing).
+    pub(crate) fn next(&mut self, now: Instant, idle: usize, hurry: bool) -> Next<T> {
+        let Some((&seed, first)) = self.waiting.first_key_value() else { return Next::Idle };
+        let ready_at = first.arrived + self.policy.max_delay;
+        let window = self.window(seed, now, idle);
         let Policy { together, budget, max_rows, .. } = self.policy;
         let full = !together || window.size.padded() >= budget || window.size.rows >= max_rows;
         if !full && !hurry && now < ready_at {
@@ -180,15 +212,28 @@ impl<T> Batcher<T> {
         Next::Run(self.take(window))
     }
 
+    /// Learns from a batch that ran.
+    pub(crate) fn ran(&mut self, run: Point) {
+        if let Some(cost) = &mut self.cost {
+            cost.saw(run);
+        }
+    }
+
+    /// What runs cost, as far as it is known.
+    pub(crate) fn cost(&self) -> Option<&CostTable> {
+        self.cost.as_ref()
+    }
+
+    /// Seconds of session time that everything waiting needs one by one; `None` where nothing was measured.
+    pub(crate) fn seconds_waiting(&self) -> Option<f64> {
+        let Load { items, tokens, .. } = self.load;
+        let cost = self.cost.as_ref()?;
+        Some(if items == 0 { 0.0 } else { items as f64 * cost.seconds(1, tokens.div_ceil(items)) })
+    }
+
     /// What waits.
     pub(crate) fn load(&self) -> Load {
         self.load
-    }
-
-    /// What became of all jobs so far.
-    #[cfg(test)]
-    pub(crate) fn ledger(&self) -> Ledger {
-        self.ledger
     }
 
     /// How batches are formed.
@@ -202,32 +247,54 @@ impl<T> Batcher<T> {
     }
 
     fn remove(&mut self, id: u64) -> Option<Job<T>> {
-        let (_, job) = self.waiting.remove(&id)?;
+        let turn = self.turns.remove(&id)?;
+        let Waiting { job, .. } = self.waiting.remove(&turn)?;
+        self.deadlines.remove(&(job.deadline, id));
         self.load = self.load.less(Load::one(&job));
         Some(job)
     }
 
-    /// Grows from the seed to its neighbours in length, each time to the one that costs less padding, the older of
-    /// equals, until neither fits.
-    fn window(&self, seed: u64) -> Window {
-        let kind = self.waiting.get(&seed).map(|(_, job)| job.kind);
-        let mut nearby: Vec<Candidate> = self
+    /// The batch around the seed.
+    fn window(&self, seed: Turn, now: Instant, idle: usize) -> Window {
+        let kind = self.waiting.get(&seed).map(|waiting| waiting.job.kind);
+        let nearby = self
             .waiting
             .iter()
-            .filter(|(_, (_, job))| Some(job.kind) == kind)
+            .filter(|(_, waiting)| Some(waiting.job.kind) == kind)
             .take(if self.policy.together { Self::HORIZON } else { 1 })
-            .map(|(&id, (_, job))| Candidate { length: job.length, rows: job.rows, id })
-            .collect();
-        nearby.sort_unstable_by_key(|c| (c.length, c.id));
-        let start = nearby.iter().position(|c| c.id == seed).unwrap_or_default();
+            .map(|(&turn, waiting)| Candidate::of(turn, &waiting.job));
+        match self.policy.order {
+            Order::Fifo => self.in_order(nearby),
+            Order::Cost => self.cheapest(self.by_length(nearby.collect(), seed), now, idle),
+        }
+    }
+
+    /// As many as come one after another.
+    fn in_order(&self, mut nearby: impl Iterator<Item = Candidate>) -> Window {
+        let mut window = nearby.next().map(|seed| Window::default().with(seed)).unwrap_or_default();
+        for candidate in nearby {
+            let size = window.size.with(candidate);
+            if size.padded() > self.policy.budget || size.rows > self.policy.max_rows {
+                break;
+            }
+            window = window.with(candidate);
+        }
+        window
+    }
+
+    /// Grows from the seed to its neighbours in length, each time to the one that costs less padding, the earlier of
+    /// equals, until neither fits.
+    fn by_length(&self, mut nearby: Vec<Candidate>, seed: Turn) -> Window {
+        nearby.sort_unstable_by_key(|c| (c.length, c.turn));
+        let start = nearby.iter().position(|c| c.turn == seed).unwrap_or_default();
         let mut window = Window::default().with(nearby[start]);
         let (mut low, mut high) = (start, start + 1);
         loop {
-            let fits = |c: Candidate| Some((window.with_size(c), c)).filter(|(size, _)| self.allows(size));
+            let fits = |c: Candidate| Some((window.size.with(c), c)).filter(|(size, _)| self.allows(size));
             let shorter = low.checked_sub(1).and_then(|i| fits(nearby[i]));
             let longer = nearby.get(high).copied().and_then(fits);
             let take_shorter = match (&shorter, &longer) {
-                (Some((a, x)), Some((b, y))) => (a.padding(), x.id) < (b.padding(), y.id),
+                (Some((a, x)), Some((b, y))) => (a.padding(), x.turn) < (b.padding(), y.turn),
                 (shorter, _) => shorter.is_some(),
             };
             let Some((_, chosen)) = (if take_shorter { shorter } else { longer }) else { return window };
@@ -240,6 +307,27 @@ impl<T> Batcher<T> {
         }
     }
 
+    /// Of the batches that a window went through while it grew, the one that saves most time. Company that would make
+    /// one of them late is none.
+    fn cheapest(&self, window: Window, now: Instant, idle: usize) -> Window {
+        let Some(cost) = &self.cost else { return window };
+        let (mut grown, mut weighing) = (Window::default(), Weighing::default());
+        let mut best = (0.0, 1);
+        let mut earliest: Option<Instant> = None;
+        for &candidate in &window.jobs {
+            grown = grown.with(candidate);
+            weighing = weighing.with(cost.seconds(candidate.rows, candidate.length));
+            let together = cost.seconds(grown.size.rows, grown.size.longest);
+            let saving = weighing.saving(together, idle);
+            earliest = Some(earliest.map_or(candidate.deadline, |earliest| earliest.min(candidate.deadline)));
+            let in_time = earliest.is_some_and(|at| now + Duration::from_secs_f64(together.min(3_600.0)) <= at);
+            if saving > best.0 && in_time {
+                best = (saving, grown.jobs.len());
+            }
+        }
+        window.jobs.into_iter().take(best.1).fold(Window::default(), Window::with)
+    }
+
     fn allows(&self, size: &Size) -> bool {
         size.padded() <= self.policy.budget
             && size.rows <= self.policy.max_rows
@@ -247,11 +335,11 @@ impl<T> Batcher<T> {
     }
 
     fn take(&mut self, window: Window) -> Batch<T> {
-        let Window { mut ids, size } = window;
-        ids.sort_unstable();
-        let jobs: Vec<Job<T>> = ids.into_iter().filter_map(|id| self.remove(id)).collect();
+        let Window { mut jobs, size } = window;
+        jobs.sort_unstable_by_key(|c| c.turn);
+        let jobs: Vec<Job<T>> = jobs.into_iter().filter_map(|c| self.remove(c.turn.1)).collect();
         self.ledger.taken += jobs.len() as u64;
-        Batch { jobs, rows: size.rows, padded: size.padded(), padding: size.padding() }
+        Batch { jobs, rows: size.rows, longest: size.longest, padding: size.padding() }
     }
 }
 
@@ -259,7 +347,14 @@ impl<T> Batcher<T> {
 struct Candidate {
     length: usize,
     rows: usize,
-    id: u64,
+    deadline: Instant,
+    turn: Turn,
+}
+
+impl Candidate {
+    fn of<T>(turn: Turn, job: &Job<T>) -> Self {
+        Self { length: job.length, rows: job.rows, deadline: job.deadline, turn }
+    }
 }
 
 #[derive(Clone, Copy, Default)]
@@ -270,6 +365,14 @@ struct Size {
 }
 
 impl Size {
+    fn with(self, c: Candidate) -> Self {
+        Self {
+            longest: self.longest.max(c.length),
+            rows: self.rows.saturating_add(c.rows),
+            real: self.real.saturating_add(c.length.saturating_mul(c.rows)),
+        }
+    }
+
     fn padded(&self) -> usize {
         self.longest.saturating_mul(self.rows)
     }
@@ -279,228 +382,20 @@ impl Size {
     }
 }
 
+/// Jobs in the order in which they joined.
 #[derive(Default)]
 struct Window {
-    ids: Vec<u64>,
+    jobs: Vec<Candidate>,
     size: Size,
 }
 
 impl Window {
-    fn with_size(&self, c: Candidate) -> Size {
-        Size {
-            longest: self.size.longest.max(c.length),
-            rows: self.size.rows.saturating_add(c.rows),
-            real: self.size.real.saturating_add(c.length.saturating_mul(c.rows)),
-        }
-    }
-
     fn with(mut self, c: Candidate) -> Self {
-        self.size = self.with_size(c);
-        self.ids.push(c.id);
+        self.size = self.size.with(c);
+        self.jobs.push(c);
         self
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const LIMITS: QueueLimits = QueueLimits { max_items: 40, max_tokens: 2_000, max_bytes: 10_000 };
-
-    fn policy() -> Policy {
-        Policy { budget: 64, max_rows: 8, max_padding: 0.25, max_delay: Duration::ZERO, together: true }
-    }
-
-    fn job(length: usize, load: u64, deadline: Instant) -> Job<u64> {
-        Job { length, rows: 1, bytes: length * 4, kind: 0, deadline, load }
-    }
-
-    fn far(now: Instant) -> Instant {
-        now + Duration::from_secs(3_600)
-    }
-
-    fn loads(next: Next<u64>) -> Vec<u64> {
-        match next {
-            Next::Run(batch) => batch.jobs.into_iter().map(|job| job.load).collect(),
-            _ => Vec::new(),
-        }
-    }
-
-    #[test]
-    fn neighbours_in_length_run_together() {
-        let now = Instant::now();
-        let mut batcher = Batcher::new(policy(), LIMITS);
-        let lengths = [10, 50, 11, 9, 40, 10];
-        batcher.admit(lengths.iter().zip(0..).map(|(&l, i)| job(l, i, far(now))).collect(), now).unwrap();
-        assert_eq!(loads(batcher.next(now, false)), [0, 2, 3, 5]);
-        assert_eq!(loads(batcher.next(now, false)), [1]);
-        assert_eq!(loads(batcher.next(now, false)), [4]);
-        assert!(matches!(batcher.next(now, false), Next::Idle));
-    }
-
-    #[test]
-    fn a_batch_that_is_not_full_waits_as_long_as_it_may() {
-        let now = Instant::now();
-        let delay = Duration::from_millis(5);
-        let mut batcher = Batcher::new(Policy { max_delay: delay, ..policy() }, LIMITS);
-        batcher.admit(vec![job(32, 0, far(now))], now).unwrap();
-        assert!(matches!(batcher.next(now, false), Next::WaitUntil(at) if at == now + delay));
-        batcher.admit(vec![job(32, 1, far(now))], now).unwrap();
-        assert_eq!(loads(batcher.next(now, false)), [0, 1], "the budget is full, so nothing is waited for");
-        batcher.admit(vec![job(32, 2, far(now))], now).unwrap();
-        assert_eq!(loads(batcher.next(now + delay, false)), [2]);
-        batcher.admit(vec![job(32, 3, far(now))], now).unwrap();
-        assert_eq!(loads(batcher.next(now, true)), [3], "a closing queue does not wait");
-    }
-
-    #[test]
-    fn a_request_comes_in_whole_or_not_at_all() {
-        let now = Instant::now();
-        let mut batcher = Batcher::new(policy(), LIMITS);
-        batcher.admit((0..30).map(|i| job(1, i, far(now))).collect(), now).unwrap();
-        assert_eq!(batcher.admit((0..11).map(|i| job(1, i, far(now))).collect(), now).unwrap_err().len(), 11);
-        assert_eq!(batcher.load().items, 30);
-        batcher.admit((0..10).map(|i| job(1, i, far(now))).collect(), now).unwrap();
-    }
-
-    #[test]
-    fn kinds_do_not_mix() {
-        let now = Instant::now();
-        let mut batcher = Batcher::new(policy(), LIMITS);
-        let kinds = [1, 2, 1, 2];
-        let jobs = kinds.iter().zip(0..).map(|(&kind, i)| Job { kind, ..job(8, i, far(now)) }).collect();
-        batcher.admit(jobs, now).unwrap();
-        assert_eq!(loads(batcher.next(now, false)), [0, 2]);
-        assert_eq!(loads(batcher.next(now, false)), [1, 3]);
-    }
-
-    #[test]
-    fn what_cannot_be_batched_runs_alone() {
-        let now = Instant::now();
-        let mut batcher = Batcher::new(Policy { together: false, ..policy() }, LIMITS);
-        batcher.admit((0..3).map(|i| job(8, i, far(now))).collect(), now).unwrap();
-        for expected in 0..3 {
-            assert_eq!(loads(batcher.next(now, false)), [expected]);
-        }
-    }
-
-    #[derive(Clone, Debug)]
-    enum Step {
-        Admit(Vec<(usize, usize, u64, u64)>),
-        Cancel(usize),
-        Expire,
-        Run,
-        Pass(u64),
-    }
-
-    fn step() -> impl Strategy<Value = Step> {
-        let jobs = proptest::collection::vec((1_usize..100, 1_usize..4, 0_u64..2, 1_u64..50), 1..6);
-        prop_oneof![
-            3 => jobs.prop_map(Step::Admit),
-            1 => any::<usize>().prop_map(Step::Cancel),
-            1 => Just(Step::Expire),
-            3 => Just(Step::Run),
-            1 => (0_u64..20).prop_map(Step::Pass),
-        ]
-    }
-
-    /// The batcher beside the plainest account of what it must do.
-    struct Model {
-        batcher: Batcher<u64>,
-        now: Instant,
-        alive: Vec<(u64, u64)>,
-        seen: HashSet<u64>,
-        next: u64,
-    }
-
-    impl Model {
-        fn admit(&mut self, jobs: &[(usize, usize, u64, u64)]) {
-            let made = jobs.iter().map(|&(length, rows, kind, ttl)| {
-                self.next += 1;
-                let deadline = self.now + Duration::from_millis(ttl);
-                Job { rows, kind, bytes: length * rows, ..job(length, self.next, deadline) }
-            });
-            let made: Vec<_> = made.collect();
-            let loads: Vec<u64> = made.iter().map(|job| job.load).collect();
-            let before = self.batcher.load();
-            match self.batcher.admit(made, self.now) {
-                Ok(ids) => self.alive.extend(ids.into_iter().zip(loads)),
-                Err(back) => {
-                    assert_eq!(back.len(), loads.len());
-                    assert_eq!(self.batcher.load(), before);
-                }
-            }
-        }
-
-        fn forget(&mut self, load: u64) {
-            assert!(self.seen.insert(load), "{load} left twice");
-            let before = self.alive.len();
-            self.alive.retain(|(_, l)| *l != load);
-            assert_eq!(self.alive.len() + 1, before, "{load} was never in");
-        }
-
-        fn run(&mut self) {
-            let Next::Run(batch) = self.batcher.next(self.now, false) else {
-                assert!(self.alive.is_empty());
-                return;
-            };
-            assert_eq!(batch.jobs[0].load, self.alive[0].1, "the oldest job is in every batch");
-            let longest = batch.jobs.iter().map(|job| job.length).max().unwrap();
-            assert_eq!(batch.rows, batch.jobs.iter().map(|job| job.rows).sum::<usize>());
-            assert_eq!(batch.padded, longest * batch.rows);
-            assert!(batch.jobs.iter().all(|job| job.kind == batch.jobs[0].kind));
-            if batch.jobs.len() > 1 {
-                assert!(batch.padded <= 64 && batch.rows <= 8 && batch.padding <= 0.25, "{batch:?}");
-            }
-            batch.jobs.iter().for_each(|job| self.forget(job.load));
-        }
-
-        fn check(&self) {
-            let ledger = self.batcher.ledger();
-            let waiting = self.batcher.waiting.len() as u64;
-            assert_eq!(ledger.admitted, ledger.taken + ledger.expired + ledger.cancelled + waiting);
-            assert_eq!(self.next, ledger.admitted + ledger.rejected);
-            assert_eq!(waiting as usize, self.alive.len());
-            let jobs = self.batcher.waiting.values().map(|(_, job)| Load::one(job));
-            assert_eq!(self.batcher.load(), jobs.fold(Load::default(), Load::plus));
-            assert!(self.batcher.load().fits(&LIMITS));
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn jobs_are_conserved_and_budgets_hold(steps in proptest::collection::vec(step(), 1..80)) {
-            let batcher = Batcher::new(policy(), LIMITS);
-            let mut model = Model { batcher, now: Instant::now(), alive: vec![], seen: HashSet::new(), next: 0 };
-            for step in steps {
-                match step {
-                    Step::Admit(jobs) => model.admit(&jobs),
-                    Step::Cancel(i) if !model.alive.is_empty() => {
-                        let (id, load) = model.alive[i % model.alive.len()];
-                        assert_eq!(model.batcher.cancel(id), Some(load));
-                        model.forget(load);
-                        assert_eq!(model.batcher.cancel(id), None);
-                    }
-                    Step::Cancel(_) => {}
-                    Step::Expire => {
-                        let late = model.batcher.expire(model.now);
-                        late.into_iter().for_each(|load| model.forget(load));
-                        assert!(model.batcher.waiting.values().all(|(_, job)| job.deadline > model.now));
-                    }
-                    Step::Run => model.run(),
-                    Step::Pass(ms) => model.now += Duration::from_millis(ms),
-                }
-                model.check();
-            }
-            // A job waits for at most as many batches as there were jobs before it.
-            for _ in 0..model.alive.len() {
-                model.run();
-            }
-            prop_assert!(model.alive.is_empty());
-        }
-    }
-}
+mod tests;

@@ -25,11 +25,13 @@ pub struct RawModelsConfig {
     pub models: BTreeMap<String, RawModel>,
     /// How requests are put together.
     pub batching: RawBatching,
+    /// How the cost of runs is measured, and what is made of it.
+    pub tuning: RawTuning,
     /// Bounds of each version's queue.
     pub queue: RawQueue,
     /// Characters past which a text is refused.
     pub max_chars: usize,
-    /// Threads inside a session; default: the model folder's wish, or 1. More sessions give more than more threads do.
+    /// Threads inside a session; default: the model folder's wish, or what is measured to be fastest.
     pub intra_threads: Option<usize>,
     /// How long a replaced version stays in memory for a rollback.
     #[serde(with = "humantime_serde")]
@@ -43,6 +45,7 @@ impl Default for RawModelsConfig {
             onnxruntime: ".deps/onnxruntime/libonnxruntime.so".into(),
             models: BTreeMap::new(),
             batching: RawBatching::default(),
+            tuning: RawTuning::default(),
             queue: RawQueue::default(),
             max_chars: 10_000,
             intra_threads: None,
@@ -67,7 +70,7 @@ pub struct RawModel {
     pub primary: Option<String>,
     /// Versions that run beside it.
     pub shadows: Vec<RawShadow>,
-    /// Sessions of the primary; default: the model folder's wish, or one a core, at most 4.
+    /// Sessions of the primary; default: the model folder's wish, or what is measured to be fastest.
     pub instances: Option<usize>,
     /// Threads inside a session.
     pub intra_threads: Option<usize>,
@@ -121,6 +124,26 @@ pub struct RawBatching {
     /// How long a free session waits for company; with none it takes what is there.
     #[serde(with = "humantime_serde")]
     pub max_delay: Duration,
+    /// Which requests run together: those that save time by the measured cost, or plainly those that came first.
+    pub order: Order,
+    /// How much later the requests of the next priority have their turn: the longest time by which one overtakes.
+    #[serde(with = "humantime_serde")]
+    pub priority_step: Duration,
+    /// Largest difference that company may make to an answer (of a probability, or relative to the largest output);
+    /// past it requests run alone.
+    pub max_difference: f64,
+    /// Run requests together although company changes their answers.
+    pub allow_variant: bool,
+}
+
+/// Which requests run together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Order {
+    /// Neighbours in length, where the version's cost table says that it saves time.
+    Cost,
+    /// In order of arrival, up to the budget: what other servers do.
+    Fifo,
 }
 
 impl Default for RawBatching {
@@ -131,7 +154,33 @@ impl Default for RawBatching {
             max_batch_items: 64,
             max_padding: 0.2,
             max_delay: Duration::ZERO,
+            order: Order::Cost,
+            priority_step: Duration::from_millis(100),
+            // sums of 32-bit floats in another order stay a hundred times below it
+            max_difference: 1e-3,
+            allow_variant: false,
         }
+    }
+}
+
+/// How the cost of runs is measured, as typed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawTuning {
+    /// Longest time that a load may spend on measuring; 0 for never.
+    #[serde(with = "humantime_serde")]
+    pub max_time: Duration,
+    /// Threads that the sessions of one version share; default: one a core.
+    pub threads: Option<usize>,
+    /// Most sessions that are chosen: each holds the weights.
+    pub max_sessions: usize,
+    /// Folder where measurements are kept from start to start; without it every load measures anew.
+    pub dir: Option<PathBuf>,
+}
+
+impl Default for RawTuning {
+    fn default() -> Self {
+        Self { max_time: Duration::from_secs(3), threads: None, max_sessions: 4, dir: None }
     }
 }
 
@@ -161,6 +210,7 @@ pub struct ModelsConfig {
     pub(crate) models: BTreeMap<String, ModelConfig>,
     pub(crate) defaults: ModelConfig,
     pub(crate) batching: Batching,
+    pub(crate) tuning: Tuning,
     pub(crate) queue: QueueLimits,
     pub(crate) max_chars: usize,
     pub(crate) standby_for: Duration,
@@ -193,6 +243,21 @@ pub(crate) struct Batching {
     pub(crate) max_batch_items: usize,
     pub(crate) max_padding: f64,
     pub(crate) max_delay: Duration,
+    pub(crate) order: Order,
+    pub(crate) priority_step: Duration,
+    pub(crate) max_difference: f64,
+    pub(crate) allow_variant: bool,
+}
+
+/// How the cost of runs is measured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Tuning {
+    pub(crate) max_time: Duration,
+    /// At least 1.
+    pub(crate) threads: usize,
+    /// At least 1.
+    pub(crate) max_sessions: usize,
+    pub(crate) dir: Option<PathBuf>,
 }
 
 /// Bounds of a queue; all of them above zero.
@@ -220,10 +285,16 @@ impl RawModelsConfig {
         positive(self.queue.max_bytes.bytes(), "queue.max_bytes");
         positive(self.max_chars, "max_chars");
         positive(self.intra_threads.unwrap_or(1), "intra_threads");
+        positive(self.tuning.threads.unwrap_or(1), "tuning.threads");
+        positive(self.tuning.max_sessions, "tuning.max_sessions");
         let padding = self.batching.max_padding;
         faults.check((0.0..1.0).contains(&padding), at("batching.max_padding"), "must be at least 0 and below 1");
         let slow = self.batching.max_delay > Duration::from_secs(1);
         faults.check(!slow, at("batching.max_delay"), "must be at most 1s: every request waits for it");
+        let step = self.batching.priority_step <= Duration::from_secs(60);
+        faults.check(step, at("batching.priority_step"), "must be at most 60s: the least urgent wait so long");
+        let difference = self.batching.max_difference;
+        faults.check(difference >= 0.0, at("batching.max_difference"), "must be at least 0");
         let threads = self.intra_threads.and_then(NonZeroUsize::new);
         let models = self.models.into_iter().map(|(name, model)| {
             let key = format!("{key}.models.{name}");
@@ -236,6 +307,7 @@ impl RawModelsConfig {
             onnxruntime: self.onnxruntime,
             defaults: ModelConfig { intra_threads: threads, ..ModelConfig::default() },
             batching: self.batching.into(),
+            tuning: self.tuning.into(),
             queue: self.queue.into(),
             max_chars: self.max_chars,
             standby_for: self.standby_for,
@@ -308,8 +380,25 @@ impl From<RawShadow> for Shadow {
 
 impl From<RawBatching> for Batching {
     fn from(raw: RawBatching) -> Self {
-        let RawBatching { max_batch_tokens, max_batch_elements, max_batch_items, max_padding, max_delay } = raw;
-        Self { max_batch_tokens, max_batch_elements, max_batch_items, max_padding, max_delay }
+        Self {
+            max_batch_tokens: raw.max_batch_tokens,
+            max_batch_elements: raw.max_batch_elements,
+            max_batch_items: raw.max_batch_items,
+            max_padding: raw.max_padding,
+            max_delay: raw.max_delay,
+            order: raw.order,
+            priority_step: raw.priority_step,
+            max_difference: raw.max_difference,
+            allow_variant: raw.allow_variant,
+        }
+    }
+}
+
+impl From<RawTuning> for Tuning {
+    fn from(raw: RawTuning) -> Self {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = raw.threads.unwrap_or_else(cores).max(1);
+        Self { max_time: raw.max_time, threads, max_sessions: raw.max_sessions.max(1), dir: raw.dir }
     }
 }
 

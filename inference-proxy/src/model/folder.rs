@@ -141,6 +141,12 @@ impl Folder {
         })
     }
 
+    /// SHA-256 of the model file; empty where it has none.
+    pub(crate) fn model_sha256(&self) -> &str {
+        let model = self.hashes.iter().find(|(name, _)| name.ends_with("model.onnx"));
+        model.map_or("", |(_, sha256)| sha256.as_str())
+    }
+
     /// Compares the hashes with the manifest's; `None` without a manifest, else how many are equal.
     ///
     /// # Errors

@@ -125,7 +125,7 @@ fn check_ids(expected: &[u32], encoded: &Encoded) -> Result<(), String> {
 }
 
 /// The class probabilities of a classifier, or the first float output of any other model.
-fn scores(plan: &Plan, outputs: &[Tensor]) -> Result<(Vec<f64>, Vec<String>), String> {
+pub(crate) fn scores(plan: &Plan, outputs: &[Tensor]) -> Result<(Vec<f64>, Vec<String>), String> {
     if let Some(classes) = plan.classes(outputs)?.first() {
         let scores = classes.scores.iter().map(|&p| f64::from(p)).collect();
         return Ok((scores, classes.labels.to_vec()));

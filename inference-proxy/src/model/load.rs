@@ -6,6 +6,8 @@ use std::time::Instant;
 
 use super::batch::Policy;
 use super::config::ModelsConfig;
+use super::folder::Folder;
+use super::invariance;
 use super::metadata::{Metadata, Task};
 use super::metrics::{Metrics, VersionMetrics};
 use super::pairing::{self, Paired, Terms};
@@ -13,7 +15,10 @@ use super::plan::Feed;
 use super::pool::Pool;
 use super::queue::Queue;
 use super::runtime::{PROVIDER, Runtime};
+use super::session::{Engine, EngineFactory};
 use super::status::Status;
+use super::text::TextEncoder;
+use super::tune::{self, Subject, Tuned};
 use super::version::{Local, Parts};
 
 /// What to load, and how.
@@ -65,13 +70,23 @@ pub(crate) fn load(order: &Order) -> Result<Local, Refusal> {
 }
 
 fn serve(order: &Order, paired: Paired, started: Instant, checks_passed: usize) -> Result<Local, String> {
-    let Paired { folder, graph, encoder, factory, engine } = paired;
-    let instances = order.instances.or(folder.settings.instances).unwrap_or_else(default_instances);
-    let mut engines = vec![engine];
-    while engines.len() < instances {
-        engines.push(factory.make()?);
-    }
-    let together = factory.plan.splits && folder.settings.batch.unwrap_or(true);
+    let Paired { folder, graph, encoder, factory, mut engine } = paired;
+    let company = company(order, &folder, &factory, encoder.as_deref(), &mut engine);
+    let together = company.together;
+    let probe = factory.warm_up.first().and_then(|works| works.first()).cloned();
+    let subject = Subject {
+        factory: &factory,
+        probe: probe.as_ref(),
+        sha256: folder.model_sha256(),
+        provider: PROVIDER,
+        sessions: order.instances.or(folder.settings.instances),
+        intra_threads: order.intra_threads.or(folder.settings.intra_threads),
+        together,
+        max_tokens: encoder.as_ref().map(|encoder| encoder.max_tokens()),
+    };
+    let tuned = tune::tune(&subject, engine, &order.config.tuning, &order.config.batching)?;
+    let Tuned { engines, factory, cost, why, keeper } = tuned;
+    let instances = engines.len();
     let metadata = Metadata {
         task: folder.task(),
         inputs: graph.client_inputs(),
@@ -86,8 +101,13 @@ fn serve(order: &Order, paired: Paired, started: Instant, checks_passed: usize) 
         files: folder.hashes,
         load_seconds: started.elapsed().as_secs_f64(),
         checks_passed,
+        sessions_why: why,
         batches: together,
+        batches_why: company.why,
+        batch_difference: company.difference,
+        batch_variant: company.variant,
     };
+    order.metrics.company(&order.model, &order.version, company.difference, company.variant);
     let metrics = VersionMetrics {
         families: Arc::clone(&order.metrics),
         model: Arc::clone(&order.model),
@@ -95,17 +115,53 @@ fn serve(order: &Order, paired: Paired, started: Instant, checks_passed: usize) 
         status: Arc::clone(&order.status),
     };
     let policy = policy(&order.config, &factory.plan.feed, together);
-    let queue = Queue::new(policy, order.config.queue, instances, metrics);
+    let queue = Queue::new(policy, order.config.queue, cost, instances, metrics);
     let factory = Arc::new(factory);
     let pool = Pool::start(engines, &factory, &queue).map_err(|error| format!("cannot start a thread: {error}"))?;
     order.metrics.loaded(&order.model, &order.version, metadata.load_seconds);
     let plan = Arc::clone(&factory.plan);
-    Ok(Local::new(Parts { status: Arc::clone(&order.status), metadata, encoder, plan, queue, pool }))
+    Ok(Local::new(Parts { status: Arc::clone(&order.status), metadata, encoder, plan, queue, pool, keeper }))
 }
 
-/// More sessions than cores only wait for each other, and each holds the weights.
-fn default_instances() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from).min(4)
+/// Whether requests run together, and what that does to their answers.
+struct Company {
+    together: bool,
+    why: String,
+    difference: Option<f64>,
+    variant: bool,
+}
+
+fn company(
+    order: &Order,
+    folder: &Folder,
+    factory: &EngineFactory,
+    encoder: Option<&TextEncoder>,
+    engine: &mut Engine,
+) -> Company {
+    let alone = |why: &str| Company { together: false, why: why.to_owned(), difference: None, variant: false };
+    if !factory.plan.splits {
+        return alone("requests run alone: the first axis of its inputs and outputs is not the item");
+    }
+    let golden = folder.golden.iter().filter_map(|sample| sample.work(&factory.plan, encoder).ok()).collect();
+    let probe = factory.warm_up.first().and_then(|works| works.first());
+    let samples = invariance::samples(golden, probe, encoder);
+    let difference = invariance::difference(engine, &samples);
+    let batching = &order.config.batching;
+    let most = batching.max_difference;
+    let variant = difference.is_some_and(|difference| difference > most);
+    let found = match difference {
+        Some(difference) => {
+            format!("padding and company change answers by up to {difference:.1e} (at most {most:.1e})")
+        }
+        None => "what company does to answers could not be measured".to_owned(),
+    };
+    let (together, why) = match (folder.settings.batch, variant) {
+        (Some(false), _) => (false, format!("requests run alone: the folder's driftline.toml says so; {found}")),
+        (_, true) if !batching.allow_variant => (false, format!("requests run alone: {found}")),
+        (_, true) => (true, format!("requests run together because batching.allow_variant is set: {found}")),
+        (_, false) => (true, format!("requests run together where that saves time: {found}")),
+    };
+    Company { together, why, difference, variant }
 }
 
 fn policy(config: &ModelsConfig, feed: &Feed, together: bool) -> Policy {
@@ -116,5 +172,13 @@ fn policy(config: &ModelsConfig, feed: &Feed, together: bool) -> Policy {
         Feed::Tokens(_) => (batching.max_batch_tokens, batching.max_padding),
         Feed::Tensors(_) => (batching.max_batch_elements, batching.max_padding),
     };
-    Policy { budget, max_padding, max_rows: batching.max_batch_items, max_delay: batching.max_delay, together }
+    Policy {
+        budget,
+        max_padding,
+        max_rows: batching.max_batch_items,
+        max_delay: batching.max_delay,
+        together,
+        order: batching.order,
+        priority_step: batching.priority_step,
+    }
 }

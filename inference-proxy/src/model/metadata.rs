@@ -58,6 +58,8 @@ pub struct Metadata {
     pub provider: &'static str,
     /// Sessions, each with a thread of its own.
     pub instances: usize,
+    /// Why so many, of so many threads.
+    pub sessions_why: String,
     /// Threads inside a session.
     pub intra_threads: usize,
     /// SHA-256 of each file, hexadecimal, by path inside the version's folder.
@@ -70,4 +72,11 @@ pub struct Metadata {
     pub checks_passed: usize,
     /// Whether requests are run together.
     pub batches: bool,
+    /// Why, or why not.
+    pub batches_why: String,
+    /// Largest difference that padding and company made to the answers of the samples: of a probability, or relative to
+    /// the largest output. Absent where it could not be measured.
+    pub batch_difference: Option<f64>,
+    /// Whether that is past the tolerance: an answer depends on what else is in its batch.
+    pub batch_variant: bool,
 }

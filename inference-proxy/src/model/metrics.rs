@@ -27,6 +27,8 @@ pub(crate) struct Metrics {
     load_failures: IntCounterVec,
     checks: IntCounterVec,
     busy: CounterVec,
+    batch_difference: GaugeVec,
+    batch_variant: IntGaugeVec,
 }
 
 impl Metrics {
@@ -45,6 +47,8 @@ impl Metrics {
             load_failures: registry.counter(&proxy::LOAD_FAILURES),
             checks: registry.counter(&proxy::CONVERSION_CHECKS),
             busy: registry.counter_f64(&proxy::BUSY_SECONDS),
+            batch_difference: registry.gauge(&proxy::BATCH_DIFFERENCE),
+            batch_variant: registry.int_gauge(&proxy::BATCH_VARIANT),
         }
     }
 
@@ -87,6 +91,14 @@ impl Metrics {
 
     pub(crate) fn loaded(&self, model: &str, version: &str, seconds: f64) {
         self.load_seconds.with_label_values(&[model, version]).set(seconds);
+    }
+
+    /// Shows whether a version's answers depend on their batch.
+    pub(crate) fn company(&self, model: &str, version: &str, difference: Option<f64>, variant: bool) {
+        if let Some(difference) = difference {
+            self.batch_difference.with_label_values(&[model, version]).set(difference);
+        }
+        self.batch_variant.with_label_values(&[model, version]).set(i64::from(variant));
     }
 
     pub(crate) fn load_failed(&self, model: &str, version: &str, reason: &str) {

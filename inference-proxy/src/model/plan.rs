@@ -80,9 +80,9 @@ impl Work {
 }
 
 impl TokenFeed {
-    /// The graph's inputs for these texts, padded to the longest.
-    pub(crate) fn tensors(&self, texts: &[&Encoded]) -> Vec<Tensor> {
-        let longest = texts.iter().map(|text| text.ids.len()).max().unwrap_or_default();
+    /// The graph's inputs for these texts, padded to the longest, or to `least`.
+    pub(crate) fn tensors(&self, texts: &[&Encoded], least: usize) -> Vec<Tensor> {
+        let longest = texts.iter().map(|text| text.ids.len()).max().unwrap_or_default().max(least);
         let padded = |name: &str, values: &dyn Fn(&Encoded, usize) -> u32| {
             let cells = texts.iter().flat_map(|text| (0..longest).map(move |i| values(text, i)));
             let data = if self.narrow {
@@ -204,14 +204,14 @@ mod tests {
     #[test]
     fn texts_are_padded_to_the_longest() {
         let feed = TokenFeed { mask: true, types: true, narrow: false, padding: 9 };
-        let tensors = feed.tensors(&[&encoded(&[1, 2, 3]), &encoded(&[4])]);
+        let tensors = feed.tensors(&[&encoded(&[1, 2, 3]), &encoded(&[4])], 0);
         let names: Vec<_> = tensors.iter().map(Tensor::name).collect();
         assert_eq!(names, [IDS, MASK, TYPES]);
         assert_eq!(tensors[0].data(), &Data::Int64(vec![1, 2, 3, 4, 9, 9]));
         assert_eq!(tensors[1].data(), &Data::Int64(vec![1, 1, 1, 1, 0, 0]));
         assert_eq!(tensors[2].data(), &Data::Int64(vec![0; 6]));
         let narrow = TokenFeed { mask: false, types: false, narrow: true, padding: 0 };
-        assert_eq!(narrow.tensors(&[&encoded(&[5])])[0].data(), &Data::Int32(vec![5]));
+        assert_eq!(narrow.tensors(&[&encoded(&[5])], 2)[0].data(), &Data::Int32(vec![5, 0]));
     }
 
     #[test]

@@ -72,14 +72,16 @@ impl SessionThread {
 
     fn serve(mut self) {
         while let Some(batch) = self.queue.take() {
-            let (rows, padded) = (batch.rows, batch.padded);
+            let (rows, longest) = (batch.rows, batch.longest);
             self.queue.metrics.batch(rows, batch.padding);
             let started = Instant::now();
             // What a panic drops are the reply channels, and that is how the requests hear of it.
             let outcome = catch_unwind(AssertUnwindSafe(|| run(&mut self.engine, &self.queue.stats, batch)));
             let took = started.elapsed();
             self.queue.metrics.busy(took.as_secs_f64());
-            self.queue.finished(padded, took);
+            // A batch that failed was run again one by one: its time says nothing of its size.
+            let took = matches!(outcome, Ok(Ok(()))).then_some(took);
+            self.queue.finished(rows, longest, took);
             let trouble = match outcome {
                 Ok(Ok(())) => None,
                 Ok(Err(why)) => self.still_broken(&why),
@@ -189,7 +191,7 @@ mod tests {
     use host::metrics::Registry;
 
     use super::super::batch::{Job, Policy};
-    use super::super::config::{QueueLimits, RawBatching};
+    use super::super::config::{Order, QueueLimits, RawBatching};
     use super::super::metrics::{Metrics, VersionMetrics};
     use super::super::pairing::{Terms, examine};
     use super::super::runtime::Runtime;
@@ -203,7 +205,15 @@ mod tests {
     }
 
     fn job(work: Work) -> Job<Work> {
-        Job { length: 1, rows: 1, bytes: 8, kind: 0, deadline: Instant::now() + Duration::from_secs(60), load: work }
+        Job {
+            length: 1,
+            rows: 1,
+            bytes: 8,
+            kind: 0,
+            priority: 0,
+            deadline: Instant::now() + Duration::from_secs(60),
+            load: work,
+        }
     }
 
     /// A pool with one session of `lookup` whose warm-up, once it serves, is the row given.
@@ -219,9 +229,17 @@ mod tests {
             version: "1".into(),
             status: Arc::new(Status::new(Role::Primary, State::Ready)),
         };
-        let policy = Policy { budget: 8, max_rows: 8, max_padding: 0.0, max_delay: Duration::ZERO, together: true };
+        let policy = Policy {
+            budget: 8,
+            max_rows: 8,
+            max_padding: 0.0,
+            max_delay: Duration::ZERO,
+            together: true,
+            order: Order::Cost,
+            priority_step: Duration::ZERO,
+        };
         let limits = QueueLimits { max_items: 8, max_tokens: 8, max_bytes: 80 };
-        let queue = Queue::new(policy, limits, 1, metrics);
+        let queue = Queue::new(policy, limits, None, 1, metrics);
         let pool = Pool::start(vec![paired.engine], &Arc::new(paired.factory), &queue).unwrap();
         (pool, queue)
     }

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use super::answer::RunError;
 use super::batch::{Batch, Batcher, Job, Load, Next, Policy};
 use super::config::QueueLimits;
+use super::cost::{CostTable, Point};
 use super::metrics::VersionMetrics;
 use super::plan::Work;
 use super::stats::{Compute, Stats};
@@ -35,8 +36,6 @@ struct Inner {
     live: usize,
     /// Why a session cannot run.
     trouble: Option<String>,
-    /// Seconds a padded token takes a session, smoothed; 0 before the first batch.
-    pace: f64,
 }
 
 /// A work that waits, and who waits for it.
@@ -78,9 +77,15 @@ impl Drop for Ticket {
 }
 
 impl Queue {
-    pub(crate) fn new(policy: Policy, limits: QueueLimits, sessions: usize, metrics: VersionMetrics) -> Arc<Self> {
-        let batcher = Batcher::new(policy, limits);
-        let inner = Inner { batcher, closed: false, running: 0, live: sessions, trouble: None, pace: 0.0 };
+    pub(crate) fn new(
+        policy: Policy,
+        limits: QueueLimits,
+        cost: Option<CostTable>,
+        sessions: usize,
+        metrics: VersionMetrics,
+    ) -> Arc<Self> {
+        let batcher = Batcher::new(policy, limits, cost);
+        let inner = Inner { batcher, closed: false, running: 0, live: sessions, trouble: None };
         Arc::new(Self { inner: Mutex::new(inner), wake: Condvar::new(), metrics, stats: Stats::default() })
     }
 
@@ -137,6 +142,18 @@ impl Queue {
         }
     }
 
+    /// Runs all works of a request and waits for them, at the latest until `deadline`, also while every session is busy.
+    /// Dropping the future cancels what still waits.
+    ///
+    /// # Errors
+    /// As [`Self::submit`], what the session said, and [`RunError::Deadline`].
+    pub(crate) async fn run(self: &Arc<Self>, works: Vec<Job<Work>>, deadline: Instant) -> Result<Vec<Done>, RunError> {
+        // The ticket takes out of the queue what still waits when this future ends, however it ends.
+        let (_ticket, replies) = self.submit(works)?;
+        let gathered = tokio::time::timeout_at(deadline.into(), gather(replies));
+        gathered.await.unwrap_or(Err(RunError::Deadline))
+    }
+
     /// Waits for a batch; `None` once the queue is closed and empty.
     pub(crate) fn take(&self) -> Option<Batch<Pending>> {
         let mut inner = self.lock();
@@ -147,7 +164,8 @@ impl Queue {
                 let _gone = late.reply.send(Err(RunError::Deadline));
             }
             let hurry = inner.closed;
-            let next = inner.batcher.next(now, hurry);
+            let idle = inner.idle_besides_one();
+            let next = inner.batcher.next(now, idle, hurry);
             self.metrics.waiting(inner.batcher.load());
             inner = match next {
                 Next::Run(batch) => {
@@ -167,12 +185,23 @@ impl Queue {
         }
     }
 
-    /// A batch that was taken is done, one way or the other.
-    pub(crate) fn finished(&self, padded: usize, took: Duration) {
+    /// A batch that was taken is done, one way or the other; `took` is known where it went well.
+    pub(crate) fn finished(&self, rows: usize, length: usize, took: Option<Duration>) {
         let mut inner = self.lock();
         inner.running -= 1;
-        let pace = took.as_secs_f64() / padded.max(1) as f64;
-        inner.pace = if inner.pace > 0.0 { 0.9 * inner.pace + 0.1 * pace } else { pace };
+        if let Some(took) = took {
+            inner.batcher.ran(Point { rows, length, seconds: took.as_secs_f64() });
+        }
+    }
+
+    /// What runs cost, as the live runs left it.
+    pub(crate) fn cost(&self) -> Option<CostTable> {
+        self.lock().batcher.cost().cloned()
+    }
+
+    /// How long a request that comes now waits for those before it; a second where nothing was measured.
+    pub(crate) fn time_to_drain(&self) -> Duration {
+        self.lock().time_to_drain()
     }
 
     /// A session is down; with the last one the queue refuses work.
@@ -193,7 +222,7 @@ impl Queue {
         if inner.live > 0 {
             return;
         }
-        while let Next::Run(batch) = inner.batcher.next(Instant::now(), true) {
+        while let Next::Run(batch) = inner.batcher.next(Instant::now(), 0, true) {
             for job in batch.jobs {
                 let why = "this version was unloaded while none of its sessions worked".to_owned();
                 let _gone = job.load.reply.send(Err(RunError::Unavailable(why)));
@@ -224,8 +253,9 @@ impl Queue {
     }
 
     fn cancel(&self, ids: &[u64]) {
+        let now = Instant::now();
         let mut inner = self.lock();
-        let cancelled = ids.iter().filter_map(|&id| inner.batcher.cancel(id)).count();
+        let cancelled = ids.iter().filter_map(|&id| inner.batcher.cancel(id, now)).count();
         if cancelled > 0 {
             self.metrics.waiting(inner.batcher.load());
         }
@@ -237,16 +267,94 @@ impl Queue {
 }
 
 impl Inner {
-    /// How long the sessions need for what waits; a second where nothing has been measured.
+    /// Sessions that would be free beside the one that asks.
+    fn idle_besides_one(&self) -> usize {
+        self.live.saturating_sub(self.running + 1)
+    }
+
+    /// How long the sessions need for what waits; a second where nothing was measured.
     fn time_to_drain(&self) -> Duration {
-        let seconds = self.batcher.load().tokens as f64 * self.pace / self.live.max(1) as f64;
-        let seconds = if self.pace > 0.0 { seconds } else { 1.0 };
+        let seconds = self.batcher.seconds_waiting().map_or(1.0, |seconds| seconds / self.live.max(1) as f64);
         Duration::from_secs_f64(seconds.clamp(0.1, 30.0))
     }
 }
 
+async fn gather(replies: Vec<oneshot::Receiver<Reply>>) -> Result<Vec<Done>, RunError> {
+    let mut done = Vec::with_capacity(replies.len());
+    for reply in replies {
+        // A session that panics drops the channel.
+        let lost = |_| Err(RunError::Failed("the session was lost while it ran this request".to_owned()));
+        done.push(reply.await.unwrap_or_else(lost)?);
+    }
+    Ok(done)
+}
+
 fn pend(job: Job<Work>, since: Instant) -> (Job<Pending>, oneshot::Receiver<Reply>) {
     let (reply, receiver) = oneshot::channel();
-    let Job { length, rows, bytes, kind, deadline, load: work } = job;
-    (Job { length, rows, bytes, kind, deadline, load: Pending { work, reply, since } }, receiver)
+    let Job { length, rows, bytes, kind, priority, deadline, load: work } = job;
+    (Job { length, rows, bytes, kind, priority, deadline, load: Pending { work, reply, since } }, receiver)
+}
+
+#[cfg(test)]
+mod tests {
+    use host::metrics::Registry;
+
+    use super::super::config::Order;
+    use super::super::metrics::Metrics;
+    use super::super::status::{Role, State, Status};
+    use super::*;
+    use crate::tensor::Data;
+
+    /// A queue whose only session never comes: it is busy for ever.
+    fn queue() -> Arc<Queue> {
+        let metrics = VersionMetrics {
+            families: Arc::new(Metrics::register(&Registry::new())),
+            model: "m".into(),
+            version: "1".into(),
+            status: Arc::new(Status::new(Role::Primary, State::Ready)),
+        };
+        let policy = Policy {
+            budget: 8,
+            max_rows: 8,
+            max_padding: 0.0,
+            max_delay: Duration::ZERO,
+            together: true,
+            order: Order::Cost,
+            priority_step: Duration::ZERO,
+        };
+        Queue::new(policy, QueueLimits { max_items: 2, max_tokens: 8, max_bytes: 80 }, None, 1, metrics)
+    }
+
+    fn job(deadline: Instant) -> Job<Work> {
+        let load = Work::Tensors(vec![Tensor::new("x", vec![1], Data::Int64(vec![1])).unwrap()]);
+        Job { length: 1, rows: 1, bytes: 8, kind: 0, priority: 0, deadline, load }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_comes_on_time_while_every_session_is_busy() {
+        let queue = queue();
+        let started = tokio::time::Instant::now();
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let (late, later) = tokio::join!(
+            queue.run(vec![job(deadline)], started.into_std() + Duration::from_secs(5)),
+            queue.run(vec![job(deadline)], started.into_std() + Duration::from_secs(7)),
+        );
+        assert_eq!((late.unwrap_err(), later.unwrap_err()), (RunError::Deadline, RunError::Deadline));
+        assert_eq!(started.elapsed().as_secs(), 7, "not when a session gets free");
+        assert_eq!(queue.lock().batcher.load(), Load::default(), "and their places are free");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_leaves_takes_its_work_along() {
+        let queue = queue();
+        let deadline = Instant::now() + Duration::from_secs(3_600);
+        let waiting = Arc::clone(&queue);
+        let client = tokio::spawn(async move { waiting.run(vec![job(deadline), job(deadline)], deadline).await });
+        tokio::task::yield_now().await;
+        assert!(matches!(queue.run(vec![job(deadline)], deadline).await, Err(RunError::QueueFull { .. })));
+        client.abort();
+        assert!(client.await.is_err());
+        let ledger = queue.lock().batcher.ledger;
+        assert_eq!((ledger.admitted, ledger.cancelled, ledger.expired, ledger.rejected), (2, 2, 0, 1));
+    }
 }

@@ -82,6 +82,11 @@ pub(crate) fn bytes(data: &Data) -> usize {
     }
 }
 
+/// The largest magnitude; NaN where there is one, 0 of nothing.
+pub(crate) fn largest(values: &[f64]) -> f64 {
+    values.iter().fold(0.0, |most, x| if x.is_nan() || most.is_nan() { f64::NAN } else { most.max(x.abs()) })
+}
+
 /// Position of the first value that is NaN or infinite, with how it reads.
 pub(crate) fn first_non_finite(data: &Data) -> Option<(usize, f64)> {
     match data {

@@ -22,6 +22,9 @@ pub(crate) struct Engine {
     took: Compute,
 }
 
+/// Each work's outputs, or what is wrong with them.
+pub(crate) type Shares = Vec<Result<Vec<Tensor>, String>>;
+
 /// Makes engines of one graph, tried before they are given out.
 #[derive(Clone, Debug)]
 pub(crate) struct EngineFactory {
@@ -78,9 +81,14 @@ impl Engine {
 
     /// Runs works together. The outer error is the session's and everybody's; an inner one is that of a single
     /// work's output.
-    pub(crate) fn run(&mut self, works: &[&Work]) -> Result<Vec<Result<Vec<Tensor>, String>>, String> {
+    pub(crate) fn run(&mut self, works: &[&Work]) -> Result<Shares, String> {
+        self.run_padded(works, 0)
+    }
+
+    /// The same with texts padded to `least` tokens, also where the longest has fewer.
+    pub(crate) fn run_padded(&mut self, works: &[&Work], least: usize) -> Result<Shares, String> {
         let started = Instant::now();
-        let inputs = assemble(&self.plan.feed, works)?;
+        let inputs = assemble(&self.plan.feed, works, least)?;
         let named: Result<Vec<(Cow<'_, str>, SessionInputValue<'_>)>, String> = inputs
             .into_iter()
             .map(|tensor| {
@@ -114,14 +122,14 @@ impl Engine {
 }
 
 /// The graph's inputs for several works.
-fn assemble(feed: &Feed, works: &[&Work]) -> Result<Vec<Tensor>, String> {
+fn assemble(feed: &Feed, works: &[&Work], least: usize) -> Result<Vec<Tensor>, String> {
     match feed {
         Feed::Tokens(feed) => {
             let texts = works.iter().filter_map(|work| match work {
                 Work::Tokens(encoded) => Some(encoded),
                 Work::Tensors(_) => None,
             });
-            Ok(feed.tensors(&texts.collect::<Vec<_>>()))
+            Ok(feed.tensors(&texts.collect::<Vec<_>>(), least))
         }
         Feed::Tensors(specs) => {
             let column = |i: usize| {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use contract::wire::Timings;
-use tokio::sync::oneshot;
 
 use super::answer::{Answer, Input, RunError, TextStats, Urgency};
 use super::batch::Job;
@@ -12,17 +11,19 @@ use super::graph::TEXT;
 use super::metadata::Metadata;
 use super::plan::{Feed, Plan, Work};
 use super::pool::Pool;
-use super::queue::{Done, Queue, Reply};
+use super::queue::{Done, Queue};
 use super::stats::{Compute, Served, Statistics};
 use super::status::{Role, State, Status};
 use super::text::{EncodeError, Encoded, TextEncoder};
+use super::tune::Keeper;
 use super::{rows, validate};
 use crate::tensor::{Data, Tensor};
 
 /// A loaded version. It can be run as long as it is held and not unloaded, also while it drains.
 #[derive(Debug)]
 pub(crate) struct Local {
-    parts: Parts,
+    /// Boxed: an enum of back ends holds it beside something small.
+    parts: Box<Parts>,
 }
 
 /// What a version is made of; only `load` makes it, from a folder that passed its checks.
@@ -34,6 +35,8 @@ pub(crate) struct Parts {
     pub(crate) plan: Arc<Plan>,
     pub(crate) queue: Arc<Queue>,
     pub(crate) pool: Pool,
+    /// Where what was measured is kept.
+    pub(crate) keeper: Option<Keeper>,
 }
 
 /// A request that is ready to queue.
@@ -48,7 +51,7 @@ impl Local {
     const INLINE_BYTES_MAX: usize = 4_096;
 
     pub(crate) fn new(parts: Parts) -> Self {
-        Self { parts }
+        Self { parts: Box::new(parts) }
     }
 
     /// The model's name.
@@ -87,16 +90,14 @@ impl Local {
     }
 
     async fn attempt(&self, input: Input, urgency: Urgency) -> Result<(Answer, Served), RunError> {
-        let Urgency { deadline, .. } = urgency;
+        let Urgency { deadline, priority } = urgency;
         if Instant::now() >= deadline {
             return Err(RunError::Deadline);
         }
-        let Prepared { works, texts, tokenize } = self.prepare(input, deadline).await?;
+        let Prepared { mut works, texts, tokenize } = self.prepare(input, deadline).await?;
+        works.iter_mut().for_each(|job| job.priority = level(priority));
         let items = works.iter().map(|job| job.rows).sum();
-        // The ticket takes out of the queue what still waits when this future ends, however it ends.
-        let (_ticket, replies) = self.parts.queue.submit(works)?;
-        let answers = tokio::time::timeout_at(deadline.into(), gather(replies));
-        let done = answers.await.map_err(|_| RunError::Deadline)??;
+        let done = self.parts.queue.run(works, deadline).await?;
         let answer = self.answer(&done, texts, tokenize)?;
         Ok((answer, served(items, &done)))
     }
@@ -127,6 +128,20 @@ impl Local {
     /// Takes no more work, finishes what is queued, and ends its threads; blocks.
     pub(crate) fn finish(&self) {
         self.parts.pool.finish();
+        if let (Some(keeper), Some(cost)) = (&self.parts.keeper, self.parts.queue.cost()) {
+            keeper.keep(cost);
+        }
+    }
+
+    /// What runs of it cost at this moment: (rows, length, seconds) each; `None` where nothing was measured.
+    pub(crate) fn cost(&self) -> Option<Vec<(usize, usize, f64)>> {
+        let cost = self.parts.queue.cost()?;
+        Some(cost.cells().map(|point| (point.rows, point.length, point.seconds)).collect())
+    }
+
+    /// How long a request that comes now would wait for those before it.
+    pub(crate) fn time_to_drain(&self) -> Duration {
+        self.parts.queue.time_to_drain()
     }
 
     /// Whether nothing waits and nothing runs.
@@ -207,12 +222,14 @@ impl Local {
         for (stage, took) in [("queue", queue), ("infer", infer), ("postprocess", started.elapsed())] {
             metrics.stage(stage, took.as_secs_f64());
         }
+        let batch = done.iter().map(|d| d.batch).max().unwrap_or_default();
         let timings = Timings {
             total_us: 0,
             tokenize_us: micros(tokenize),
             queue_us: micros(queue),
             infer_us: micros(infer),
-            batch_size: done.iter().map(|d| d.batch).max().and_then(|n| u32::try_from(n).ok()).unwrap_or_default(),
+            batch_size: u32::try_from(batch).unwrap_or(u32::MAX),
+            batch_variant: batch > 1 && self.parts.metadata.batch_variant,
         };
         Ok(Answer { outputs, classes, texts, timings })
     }
@@ -233,15 +250,14 @@ fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-async fn gather(replies: Vec<oneshot::Receiver<Reply>>) -> Result<Vec<Done>, RunError> {
-    let mut done = Vec::with_capacity(replies.len());
-    for reply in replies {
-        // A session that panics drops the channel.
-        let lost = |_| Err(RunError::Failed("the session was lost while it ran this request".to_owned()));
-        done.push(reply.await.unwrap_or_else(lost)?);
-    }
-    Ok(done)
+/// The protocol's priority as a level: what says nothing is ordinary, as 2 is; 1 goes before it, larger ones after it.
+fn level(priority: u64) -> u8 {
+    let said = if priority == 0 { 2 } else { priority };
+    u8::try_from(said - 1).unwrap_or(LEVELS_MAX).min(LEVELS_MAX)
 }
+
+/// Priorities past this are one: it bounds how long the last of them can be overtaken.
+const LEVELS_MAX: u8 = 7;
 
 /// `None` where the deadline comes first: on a thread of its own this cannot be cancelled, and nobody waits any more.
 fn encode_all(encoder: &TextEncoder, texts: &[String], deadline: Instant) -> Result<Option<Vec<Encoded>>, EncodeError> {
@@ -257,7 +273,15 @@ fn encode_all(encoder: &TextEncoder, texts: &[String], deadline: Instant) -> Res
 
 fn text_job(text: Encoded, deadline: Instant) -> Job<Work> {
     let length = text.ids.len();
-    Job { length, rows: 1, bytes: 2 * length * size_of::<u32>(), kind: 0, deadline, load: Work::Tokens(text) }
+    Job {
+        length,
+        rows: 1,
+        bytes: 2 * length * size_of::<u32>(),
+        kind: 0,
+        priority: 0,
+        deadline,
+        load: Work::Tokens(text),
+    }
 }
 
 /// Where the first axis is not the item, the request is one item however long that axis is.
@@ -267,7 +291,7 @@ fn tensor_job(tensors: Vec<Tensor>, splits: bool, deadline: Instant) -> Job<Work
     let elements: usize = tensors.iter().map(|tensor| tensor.data().len()).sum();
     let work = Work::Tensors(tensors);
     let rows = if splits { work.rows().max(1) } else { 1 };
-    Job { length: elements.div_ceil(rows).max(1), rows, bytes, kind, deadline, load: work }
+    Job { length: elements.div_ceil(rows).max(1), rows, bytes, kind, priority: 0, deadline, load: work }
 }
 
 /// The texts of one `BYTES` tensor of shape `[n]` or `[n, 1]`.

@@ -94,6 +94,17 @@ pub async fn model(State(edge): State<Arc<Edge>>, named: Named) -> Result<Respon
             "max_tokens": metadata.max_tokens,
             "provider": metadata.provider,
             "instances": metadata.instances,
+            "sessions_why": metadata.sessions_why,
+            "batching": {
+                "together": metadata.batches,
+                "why": metadata.batches_why,
+                "difference": metadata.batch_difference,
+                "variant": metadata.batch_variant,
+                "cost": version.cost().map(|cells| {
+                    let line = |(rows, length, seconds)| json!({ "rows": rows, "length": length, "ms": seconds * 1e3 });
+                    cells.into_iter().map(line).collect::<Vec<_>>()
+                }),
+            },
             "intra_threads": metadata.intra_threads,
             "load_seconds": metadata.load_seconds,
             "checks_passed": metadata.checks_passed,

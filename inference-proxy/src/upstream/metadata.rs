@@ -86,7 +86,11 @@ pub(super) fn unknown(config: &Config) -> Metadata {
         bytes: 0,
         load_seconds: 0.0,
         checks_passed: 0,
+        sessions_why: String::new(),
         batches: false,
+        batches_why: "the other server decides".to_owned(),
+        batch_difference: None,
+        batch_variant: false,
     }
 }
 

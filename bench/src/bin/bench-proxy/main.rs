@@ -1,10 +1,21 @@
 //! `make bench-proxy`: what the inference proxy promises of speed, memory and undisturbed serving.
 
-use std::process::ExitCode;
+mod client;
+mod corpus;
+mod fifo;
+mod memory;
+mod peers;
+mod server;
+mod speed;
 
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
 use bench::command::Options;
 use bench::table::{Bound, Table};
-use clap::Parser as _;
+use clap::Parser;
 
 /// Every promise; ratios are measured in one run with equal thread budgets.
 fn promises() -> Table {
@@ -60,8 +71,69 @@ fn promises() -> Table {
         .row("switch", "hot switch under load, 100 times: failed requests", Bound::Exactly(0.0))
 }
 
+/// Options of this command.
+#[derive(Debug, Parser)]
+struct Arguments {
+    #[command(flatten)]
+    options: Options,
+    /// Shortens every experiment to about so many seconds, to try it out; such a run is never written down.
+    #[arg(long, value_name = "SECONDS")]
+    seconds: Option<f64>,
+}
+
+/// What all experiments share.
+struct Setting {
+    /// The program under test.
+    program: PathBuf,
+    /// The repository.
+    root: PathBuf,
+    /// Threads that everybody gets.
+    threads: usize,
+    seconds: Option<f64>,
+}
+
+impl Setting {
+    /// How long one of so many parts of an experiment takes: `full` seconds, or its share of a short run.
+    fn part(&self, parts: f64, full: f64) -> Duration {
+        Duration::from_secs_f64(self.seconds.map_or(full, |seconds| (seconds / parts).clamp(0.2, full)))
+    }
+}
+
+/// A name for `--only`, and what fills its rows.
+type Experiment = (&'static str, fn(&Setting, &mut Table) -> anyhow::Result<()>);
+
+const EXPERIMENTS: [Experiment; 8] = [
+    ("raw-int8", |setting, table| speed::throughput(setting, &speed::SUBJECTS[0], table)),
+    ("raw-fp32", |setting, table| speed::throughput(setting, &speed::SUBJECTS[1], table)),
+    ("latency", speed::latency),
+    ("fastapi-batcher", |setting, table| peers::throughput(setting, &peers::PEERS[0], table)),
+    ("fastapi-best", |setting, table| peers::throughput(setting, &peers::PEERS[1], table)),
+    ("fifo", fifo::p99),
+    ("stalled", memory::stalled),
+    ("lengths-memory", memory::lengths),
+];
+
 fn main() -> anyhow::Result<ExitCode> {
-    let options = Options::parse();
-    let table = promises();
+    let Arguments { mut options, seconds } = Arguments::parse();
+    if let Some(unknown) = options.only.iter().find(|only| EXPERIMENTS.iter().all(|(name, _)| name != only)) {
+        let names: Vec<&str> = EXPERIMENTS.iter().map(|(name, _)| *name).collect();
+        anyhow::bail!("there is no experiment '{unknown}'; there are {}", names.join(", "));
+    }
+    if seconds.is_some() || !options.only.is_empty() {
+        // the page holds whole runs only
+        options.write = None;
+    }
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let setting = Setting { program: options.driftline.clone(), root: std::env::current_dir()?, threads, seconds };
+    let mut table = promises();
+    for (name, experiment) in EXPERIMENTS.iter().filter(|(name, _)| options.wants(name)) {
+        announce(name);
+        experiment(&setting, &mut table).with_context(|| format!("experiment {name}"))?;
+    }
     options.finish("bench-proxy", &table)
+}
+
+#[allow(clippy::print_stderr)] // a run of half an hour says where it is
+fn announce(experiment: &str) {
+    eprintln!("== {experiment}");
 }

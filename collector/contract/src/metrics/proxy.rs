@@ -60,6 +60,18 @@ pub const BATCH_PADDING: Metric = Metric::histogram(
     &["model", "version", "role"],
     SHARE_BUCKETS,
 );
+/// What company does to answers.
+pub const BATCH_DIFFERENCE: Metric = Metric::gauge(
+    "driftline_proxy_batch_difference_ratio",
+    "Largest difference that padding and batch companions made to a version's answers when it was loaded.",
+    &["model", "version"],
+);
+/// Whether that is too much.
+pub const BATCH_VARIANT: Metric = Metric::gauge(
+    "driftline_proxy_batch_variant",
+    "1 for a version whose answers depend on what else is in their batch.",
+    &["model", "version"],
+);
 /// Texts cut to the model's length.
 pub const TRUNCATED: Metric = Metric::counter(
     "driftline_proxy_truncated_texts_total",

@@ -1,0 +1,138 @@
+//! Speed over the bare session loop: throughput at saturation, and latency with nobody else there.
+//!
+//! Both run on the same number of threads, turn about, in this one run; the ratio is the median over the turns. A
+//! version whose answers depend on its batch is held against one text a session; any other against the better of that
+//! and length-sorted batches of 512 padded tokens. The mirror is off: what it costs has rows of its own.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::anyhow;
+use bench::table::Table;
+use inference_proxy::model::raw::RawLoop;
+
+use crate::Setting;
+use crate::client::{self, Connection, quantile};
+use crate::corpus;
+use crate::server::{MODEL, Server};
+
+/// Open connections at saturation.
+pub const CONNECTIONS: usize = 32;
+/// Padded tokens of the raw loop's batches.
+const BUCKET_TOKENS: usize = 512;
+const TURNS: usize = 5;
+
+/// A model, and what it is held against.
+pub struct Subject {
+    pub row: &'static str,
+    pub dir: &'static str,
+    /// Whether an answer depends on its batch companions (the proxy finds that by itself).
+    pub variant: bool,
+}
+
+/// The models of `make models`.
+pub const SUBJECTS: [Subject; 2] = [
+    Subject { row: "raw-int8", dir: "models/support-router/2", variant: true },
+    Subject { row: "raw-fp32", dir: "models/support-router/1", variant: false },
+];
+
+/// The requests of a corpus, as our proxy takes them.
+pub fn requests(texts: &[String]) -> Vec<client::Request> {
+    let path = format!("/v1/models/{MODEL}/predict");
+    texts.iter().map(|text| client::post(&path, &serde_json::json!({ "text": text }).to_string())).collect()
+}
+
+/// Throughput over the raw loop.
+pub fn throughput(setting: &Setting, subject: &Subject, table: &mut Table) -> anyhow::Result<()> {
+    let texts = corpus::texts(2_000, 1);
+    let dir = setting.root.join(subject.dir);
+    let mut raw = raw(setting, &dir, &texts)?;
+    let alone: Vec<Vec<usize>> = (0..texts.len()).map(|i| vec![i]).collect();
+    let buckets = corpus::bucketed(&raw.lengths(), BUCKET_TOKENS);
+    let proxy = Server::proxy(&setting.program, &setting.root, &[("1", dir)], "")?;
+    let (requests, turn) = (requests(&texts), setting.part(TURNS as f64 * 3.0, 10.0));
+    let _warm = client::saturate(proxy.address, &requests, CONNECTIONS, turn / 2);
+    let (mut ratios, mut ours, mut theirs, mut own, mut bad) = (vec![], vec![], vec![], 0.0_f64, 0);
+    for _ in 0..TURNS {
+        let mut best = rate(&mut raw, &alone, turn)?;
+        if !subject.variant {
+            best = best.max(rate(&mut raw, &shuffled(&buckets), turn)?);
+        }
+        let load = client::saturate(proxy.address, &requests, CONNECTIONS, turn);
+        ratios.push(load.rate() / best);
+        ours.push(load.rate());
+        theirs.push(best);
+        (own, bad) = (own.max(load.own_share()), bad + load.bad);
+    }
+    let note = format!(
+        "{:.0} over {:.0} texts/s, medians of {TURNS} turns; the client's {:.1} % of the machine subtracted; {bad} failed",
+        median(ours),
+        median(theirs),
+        own * 100.0
+    );
+    table.seen(subject.row, median(ratios), note);
+    Ok(())
+}
+
+/// p50 with one connection, less the bare run of the same text, pair by pair.
+pub fn latency(setting: &Setting, table: &mut Table) -> anyhow::Result<()> {
+    let texts = corpus::texts(400, 2);
+    let dir = setting.root.join(SUBJECTS[0].dir);
+    let mut raw = raw(setting, &dir, &texts)?;
+    let proxy = Server::proxy(&setting.program, &setting.root, &[("1", dir)], "")?;
+    let requests = requests(&texts);
+    let mut connection = Connection::open(proxy.address)?;
+    let (mut bare, mut served, mut apart) = (vec![], vec![], vec![]);
+    let until = std::time::Instant::now() + setting.part(1.0, 30.0);
+    for turn in 0.. {
+        let i = turn % texts.len();
+        let alone = raw.time_one(i).map_err(|why| anyhow!(why))?.as_secs_f64();
+        let asked = std::time::Instant::now();
+        let (status, _) = connection.ask(&requests[i])?;
+        let through = asked.elapsed().as_secs_f64();
+        anyhow::ensure!(status == 200, "the proxy answered {status}");
+        // the first round warms both up
+        if turn >= texts.len() {
+            bare.push(alone);
+            served.push(through);
+            apart.push(through - alone);
+        }
+        if turn > 2 * texts.len() && std::time::Instant::now() > until {
+            break;
+        }
+    }
+    let note = format!(
+        "INT8; p50 {:.2} ms served, {:.2} ms bare, over {} pairs; the median of the pairs' differences",
+        median(served) * 1e3,
+        median(bare) * 1e3,
+        apart.len()
+    );
+    table.seen("latency", median(apart) * 1e3, note);
+    Ok(())
+}
+
+fn raw(setting: &Setting, dir: &Path, texts: &[String]) -> anyhow::Result<RawLoop> {
+    let library = setting.root.join(".deps/onnxruntime/libonnxruntime.so");
+    RawLoop::open(dir, &library, setting.threads, 1, texts).map_err(|why| anyhow!(why))
+}
+
+fn rate(raw: &mut RawLoop, groups: &[Vec<usize>], duration: Duration) -> anyhow::Result<f64> {
+    let run = raw.run(groups, duration).map_err(|why| anyhow!(why))?;
+    Ok(run.texts as f64 / run.wall.as_secs_f64())
+}
+
+/// Groups in a random but fixed order, so that a run that ends early has seen all lengths.
+fn shuffled(groups: &[Vec<usize>]) -> Vec<Vec<usize>> {
+    let mut groups = groups.to_vec();
+    let mut random = corpus::Seeded(3);
+    for i in (1..groups.len()).rev() {
+        groups.swap(i, random.below(i + 1));
+    }
+    groups
+}
+
+/// The middle one.
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    quantile(&values, 0.5)
+}

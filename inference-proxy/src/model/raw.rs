@@ -1,0 +1,106 @@
+//! The bare session loop: what the machine can do with a model when nothing stands around the session.
+//!
+//! Measurements hold the proxy against this. It is the engine that serves, fed from prepared works by one thread a
+//! session: no HTTP, no tokenizer, no queue, no metrics.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::config::RawBatching;
+use super::pairing::{self, Terms};
+use super::plan::Work;
+use super::runtime::Runtime;
+use super::session::Engine;
+
+/// Sessions of one text model, and texts that are tokenized already.
+#[derive(Debug)]
+pub struct RawLoop {
+    engines: Vec<Engine>,
+    works: Vec<Work>,
+}
+
+/// What a loop did.
+#[derive(Clone, Copy, Debug)]
+pub struct RawRun {
+    /// Texts that were run.
+    pub texts: usize,
+    /// Wall time from the start to the end of the last run.
+    pub wall: Duration,
+}
+
+impl RawLoop {
+    /// Opens `sessions` sessions of `threads` threads of the text model in `dir`, and tokenizes the texts.
+    ///
+    /// # Errors
+    /// A sentence: the library, the folder, or a text.
+    pub fn open(
+        dir: &Path,
+        onnxruntime: &Path,
+        sessions: usize,
+        threads: usize,
+        texts: &[String],
+    ) -> Result<Self, String> {
+        let runtime = Runtime::load(onnxruntime).map_err(|error| error.to_string())?;
+        let batching = RawBatching::default().into();
+        let terms = Terms { max_chars: 100_000, intra_threads: Some(threads), batching, thorough: false };
+        let (report, paired) = pairing::examine(dir, &runtime, terms);
+        let paired = paired.ok_or_else(|| report.to_string())?;
+        let encoder = paired.encoder.ok_or("the model takes no text")?;
+        let encode = |(i, text): (usize, &String)| encoder.encode(i, text).map(Work::Tokens);
+        let works: Result<Vec<Work>, _> = texts.iter().enumerate().map(encode).collect();
+        let works = works.map_err(|error| format!("{error:?}"))?;
+        let mut engines = vec![paired.engine];
+        while engines.len() < sessions {
+            engines.push(paired.factory.make()?);
+        }
+        Ok(Self { engines, works })
+    }
+
+    /// Tokens of each text.
+    #[must_use]
+    pub fn lengths(&self) -> Vec<usize> {
+        let length = |work: &Work| if let Work::Tokens(text) = work { text.ids.len() } else { 0 };
+        self.works.iter().map(length).collect()
+    }
+
+    /// Runs the groups of texts (by their numbers) over and over on all sessions at once, for so long.
+    ///
+    /// # Errors
+    /// What a session said.
+    pub fn run(&mut self, groups: &[Vec<usize>], duration: Duration) -> Result<RawRun, String> {
+        let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let works = &self.works;
+        let started = Instant::now();
+        let work_off = |engine: &mut Engine| -> Result<(), String> {
+            while started.elapsed() < duration {
+                let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed) % groups.len().max(1)) else {
+                    return Err("there is nothing to run".to_owned());
+                };
+                let batch: Vec<&Work> = group.iter().map(|&i| &works[i]).collect();
+                engine.run(&batch)?;
+                done.fetch_add(group.len(), Ordering::Relaxed);
+            }
+            Ok(())
+        };
+        thread::scope(|scope| {
+            let running: Vec<_> = self.engines.iter_mut().map(|engine| scope.spawn(|| work_off(engine))).collect();
+            running
+                .into_iter()
+                .try_for_each(|thread| thread.join().unwrap_or_else(|_| Err("a session's thread panicked".to_owned())))
+        })?;
+        Ok(RawRun { texts: done.into_inner(), wall: started.elapsed() })
+    }
+
+    /// How long one session takes for one text.
+    ///
+    /// # Errors
+    /// What the session said.
+    pub fn time_one(&mut self, text: usize) -> Result<Duration, String> {
+        let engine = self.engines.first_mut().ok_or("there is no session")?;
+        let started = Instant::now();
+        engine.run(&[&self.works[text]])?;
+        Ok(started.elapsed())
+    }
+}

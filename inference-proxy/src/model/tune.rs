@@ -1,0 +1,354 @@
+//! Measures what runs cost, and how many sessions of how many threads are fastest; keeps both from start to start.
+//!
+//! Everything is measured as it will run: all sessions of the version at once, each on a thread. A load spends at most
+//! `tuning.max_time` on it, half on the sessions and half on the table; what there was no time for is filled in without
+//! any gain from company. The file is named by what it depends on (model file, provider, threads), so another model
+//! measures anew, and a file that is damaged is measured over.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::config::{Batching, Tuning};
+use super::cost::{CostTable, Point};
+use super::plan::Work;
+use super::session::{Engine, EngineFactory};
+
+/// What to tune.
+#[derive(Debug)]
+pub(crate) struct Subject<'a> {
+    pub(crate) factory: &'a EngineFactory,
+    /// Something that the model can run.
+    pub(crate) probe: Option<&'a Work>,
+    /// SHA-256 of the model file.
+    pub(crate) sha256: &'a str,
+    pub(crate) provider: &'a str,
+    /// What the configuration or the folder says.
+    pub(crate) sessions: Option<usize>,
+    pub(crate) intra_threads: Option<usize>,
+    /// Whether requests may run together.
+    pub(crate) together: bool,
+    /// Longest input in tokens; `None` for tensors.
+    pub(crate) max_tokens: Option<usize>,
+}
+
+/// Sessions that are ready, and what is known of their cost.
+#[derive(Debug)]
+pub(crate) struct Tuned {
+    pub(crate) engines: Vec<Engine>,
+    /// Makes more of them.
+    pub(crate) factory: EngineFactory,
+    pub(crate) cost: Option<CostTable>,
+    /// Why so many sessions of so many threads.
+    pub(crate) why: String,
+    pub(crate) keeper: Option<Keeper>,
+}
+
+/// Where a version's measurements are kept.
+#[derive(Clone, Debug)]
+pub(crate) struct Keeper {
+    path: PathBuf,
+    choice: Choice,
+}
+
+/// So many sessions of so many threads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Choice {
+    sessions: usize,
+    intra_threads: usize,
+    why: String,
+}
+
+/// The file.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Record {
+    format: u32,
+    choice: Choice,
+    cost: CostTable,
+}
+
+const FORMAT: u32 = 1;
+
+/// Longest time for one cell of the table, and for one turn of a contender.
+const CELL_MAX: Duration = Duration::from_millis(100);
+const TURN_MAX: Duration = Duration::from_millis(250);
+/// More threads a session must win by this factor over more sessions, which also serve requests side by side.
+const CLEARLY: f64 = 1.1;
+
+/// Makes a version's sessions; `first` is one that exists already, of the folder's own number of threads.
+///
+/// # Errors
+/// What ONNX Runtime said when a session was made.
+pub(crate) fn tune(
+    subject: &Subject<'_>,
+    first: Engine,
+    tuning: &Tuning,
+    batching: &Batching,
+) -> Result<Tuned, String> {
+    let path = tuning.dir.as_ref().map(|dir| dir.join(subject.file_name(tuning)));
+    if let Some((path, record)) = path.as_ref().and_then(|path| Some((path, read(path)?))) {
+        let Record { choice, cost, .. } = record;
+        let factory = subject.factory_of(choice.intra_threads);
+        let engines = fill(first, subject.factory, &factory, choice.sessions)?;
+        let keeper = Some(Keeper { path: path.clone(), choice: choice.clone() });
+        return Ok(Tuned { engines, factory, cost: Some(cost), why: format!("{} (kept)", choice.why), keeper });
+    }
+    let contenders = subject.contenders(tuning);
+    let until = Instant::now() + tuning.max_time / 2;
+    let (mut engines, factory, why) = race(subject, first, &contenders, until)?;
+    let until = Instant::now() + tuning.max_time / 2;
+    let cost = subject.probe.and_then(|probe| survey(subject, probe, &mut engines, batching, until));
+    let choice = Choice { sessions: engines.len(), intra_threads: factory.options.intra_threads, why: why.clone() };
+    let keeper = path.map(|path| Keeper { path, choice });
+    if let (Some(keeper), Some(cost)) = (&keeper, &cost) {
+        keeper.keep(cost.clone());
+    }
+    Ok(Tuned { engines, factory, cost, why, keeper })
+}
+
+impl Subject<'_> {
+    fn file_name(&self, tuning: &Tuning) -> String {
+        let said = |wish: Option<usize>| wish.map_or("auto".to_owned(), |n| n.to_string());
+        let (threads, most, sha) = (tuning.threads, tuning.max_sessions, self.sha256.get(..16).unwrap_or(self.sha256));
+        let (sessions, intra) = (said(self.sessions), said(self.intra_threads));
+        let company = if self.together { "together" } else { "alone" };
+        format!("{sha}-{}-{threads}-{most}-{sessions}x{intra}-{company}.json", self.provider)
+    }
+
+    fn factory_of(&self, intra_threads: usize) -> EngineFactory {
+        let mut factory = self.factory.clone();
+        factory.options.intra_threads = intra_threads;
+        factory
+    }
+
+    /// Numbers of sessions and of threads in each that fill the budget, most sessions first; a single one where
+    /// somebody has said it.
+    fn contenders(&self, tuning: &Tuning) -> Vec<(usize, usize)> {
+        let (budget, most) = (tuning.threads, tuning.max_sessions.min(tuning.threads));
+        match (self.sessions, self.intra_threads) {
+            (Some(sessions), threads) => vec![(sessions, threads.unwrap_or(1))],
+            (None, Some(threads)) => vec![((budget / threads).clamp(1, most), threads)],
+            (None, None) if self.probe.is_none() || tuning.max_time.is_zero() => vec![(most, 1)],
+            (None, None) => {
+                let halves = std::iter::successors(Some(most), |&n| (n > 1).then_some(n / 2));
+                halves.map(|sessions| (sessions, (budget / sessions).max(1))).collect()
+            }
+        }
+    }
+}
+
+/// Lets the contenders run the probe and keeps the sessions of the fastest.
+fn race(
+    subject: &Subject<'_>,
+    first: Engine,
+    contenders: &[(usize, usize)],
+    until: Instant,
+) -> Result<(Vec<Engine>, EngineFactory, String), String> {
+    let (sessions, threads) = contenders.first().copied().unwrap_or((1, 1));
+    let factory = subject.factory_of(threads);
+    let mut best = (fill(first, subject.factory, &factory, sessions)?, factory);
+    let Some(probe) = subject.probe.filter(|_| contenders.len() > 1) else {
+        return Ok((best.0, best.1, "as configured".to_owned()));
+    };
+    let probe = stretched(probe, subject.max_tokens.map_or(1, |most| most.min(64)));
+    let turn = until.saturating_duration_since(Instant::now()) / contenders.len() as u32;
+    let speed = |engines: &mut [Engine]| {
+        let seconds = together(engines, std::slice::from_ref(&probe), turn.min(TURN_MAX));
+        seconds.map_or(0.0, |seconds| engines.len() as f64 / seconds)
+    };
+    let mut best_speed = speed(&mut best.0);
+    let mut seen = vec![format!("{sessions} of {threads} {best_speed:.0}/s")];
+    for &(sessions, threads) in contenders.iter().skip(1).take_while(|_| Instant::now() < until) {
+        let factory = subject.factory_of(threads);
+        let mut engines = vec![factory.make()?];
+        while engines.len() < sessions {
+            engines.push(factory.make()?);
+        }
+        let speed = speed(&mut engines);
+        seen.push(format!("{sessions} of {threads} {speed:.0}/s"));
+        if speed > best_speed * CLEARLY {
+            (best, best_speed) = ((engines, factory), speed);
+        }
+    }
+    Ok((best.0, best.1, format!("fastest of those measured (sessions of threads): {}", seen.join(", "))))
+}
+
+/// So many engines; the first is used where it has the right number of threads.
+fn fill(first: Engine, made_by: &EngineFactory, factory: &EngineFactory, count: usize) -> Result<Vec<Engine>, String> {
+    let fits = made_by.options.intra_threads == factory.options.intra_threads;
+    let mut engines = if fits { vec![first] } else { Vec::new() };
+    while engines.len() < count {
+        engines.push(factory.make()?);
+    }
+    Ok(engines)
+}
+
+/// The cost table over a small grid.
+fn survey(
+    subject: &Subject<'_>,
+    probe: &Work,
+    engines: &mut [Engine],
+    batching: &Batching,
+    until: Instant,
+) -> Option<CostTable> {
+    let (lengths, budget) = match (probe, subject.max_tokens) {
+        (Work::Tokens(_), Some(most)) => {
+            let powers = std::iter::successors(Some(8), |n| Some(n * 2)).take_while(|n| *n < most);
+            (powers.chain([most]).collect(), batching.max_batch_tokens)
+        }
+        (work, _) => (vec![elements(work)], batching.max_batch_elements),
+    };
+    let most = if subject.together { batching.max_batch_items } else { 1 };
+    let rows: Vec<usize> = std::iter::successors(Some(1), |n| Some(n * 2)).take_while(|n| *n <= most).collect();
+    let cells: Vec<(usize, usize)> = rows
+        .iter()
+        .flat_map(|&r| lengths.iter().map(move |&l| (r, l)))
+        .filter(|(r, l)| *r == 1 || r * l <= budget)
+        .collect();
+    let mut points = Vec::new();
+    for (i, &(rows, length)) in cells.iter().enumerate() {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            break;
+        }
+        let works = vec![stretched(probe, length); rows];
+        let slice = (left / (cells.len() - i) as u32).min(CELL_MAX);
+        points.extend(together(engines, &works, slice).map(|seconds| Point { rows, length, seconds }));
+    }
+    CostTable::new(rows, lengths, &points)
+}
+
+/// Median seconds of a run of these works while all engines run them, each at least twice; the first is not counted.
+/// `None` where one fails.
+fn together(engines: &mut [Engine], works: &[Work], slice: Duration) -> Option<f64> {
+    let works: Vec<&Work> = works.iter().collect();
+    let started = Instant::now();
+    let one = |engine: &mut Engine| -> Option<Vec<f64>> {
+        let mut times = Vec::new();
+        engine.run(&works).ok()?;
+        while times.is_empty() || (started.elapsed() < slice && times.len() < 1_000) {
+            let run = Instant::now();
+            engine.run(&works).ok()?;
+            times.push(run.elapsed().as_secs_f64());
+        }
+        Some(times)
+    };
+    let times = thread::scope(|scope| {
+        let running: Vec<_> = engines.iter_mut().map(|engine| scope.spawn(|| one(engine))).collect();
+        let all = running.into_iter().map(|thread| thread.join().ok().flatten());
+        all.collect::<Option<Vec<_>>>()
+    });
+    let mut times = times?.concat();
+    times.sort_by(f64::total_cmp);
+    times.get(times.len() / 2).copied()
+}
+
+/// The probe with so many tokens: its own, over and over between its first and its last. A tensor stays what it is.
+fn stretched(probe: &Work, tokens: usize) -> Work {
+    let Work::Tokens(text) = probe else { return probe.clone() };
+    let mut text = text.clone();
+    let inner: Vec<u32> = text.ids.get(1..text.ids.len().saturating_sub(1)).unwrap_or_default().to_vec();
+    if let (Some(&first), Some(&last), false) = (text.ids.first(), text.ids.last(), inner.is_empty()) {
+        let middle = inner.into_iter().cycle().take(tokens.saturating_sub(2));
+        text.ids = std::iter::once(first).chain(middle).chain([last]).take(tokens.max(1)).collect();
+        text.type_ids = vec![0; text.ids.len()];
+    }
+    Work::Tokens(text)
+}
+
+fn elements(work: &Work) -> usize {
+    match work {
+        Work::Tokens(text) => text.ids.len(),
+        Work::Tensors(tensors) => {
+            let all: usize = tensors.iter().map(|tensor| tensor.data().len()).sum();
+            all.div_ceil(work.rows().max(1)).max(1)
+        }
+    }
+}
+
+impl Keeper {
+    /// Writes the table down; a failure costs a measurement at the next start and nothing else.
+    pub(crate) fn keep(&self, cost: CostTable) {
+        let record = Record { format: FORMAT, choice: self.choice.clone(), cost };
+        if let Err(error) = write(&self.path, &record) {
+            tracing::warn!(path = %self.path.display(), %error, "the measured costs cannot be kept");
+        }
+    }
+}
+
+/// A record that can be used.
+fn read(path: &Path) -> Option<Record> {
+    let bytes = fs::read(path).ok()?;
+    let record = serde_json::from_slice(&bytes).ok().filter(|record: &Record| {
+        let Choice { sessions, intra_threads, .. } = record.choice;
+        let threads = 1..=1_024;
+        record.format == FORMAT
+            && record.cost.is_sound()
+            && threads.contains(&sessions)
+            && threads.contains(&intra_threads)
+    });
+    if record.is_none() {
+        tracing::warn!(path = %path.display(), "the kept costs are damaged and are measured anew");
+    }
+    record
+}
+
+/// Whole or not at all: a reader never sees half a file.
+fn write(path: &Path, record: &Record) -> io::Result<()> {
+    if let Some(dir) = path.parent() {
+        fs::create_dir_all(dir)?;
+    }
+    let beside = path.with_extension(format!("{}.tmp", std::process::id()));
+    fs::write(&beside, serde_json::to_vec_pretty(record)?)?;
+    fs::rename(&beside, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{House, soon, texts};
+    use super::*;
+
+    fn kept(dir: &Path) -> Vec<PathBuf> {
+        let mut found: Vec<PathBuf> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+        found.sort();
+        found
+    }
+
+    #[tokio::test]
+    async fn what_was_measured_is_kept_and_a_damaged_file_is_made_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = format!("tuning.dir = {:?}", dir.path().join("cost"));
+        let load = async || {
+            let house = House::ready(&["router/1"], &settings).await;
+            let router = house.catalog.primary("router").unwrap();
+            router.run(texts(&["where is my parcel"]), soon()).await.unwrap();
+            let why = router.metadata().sessions_why.clone();
+            house.catalog.shutdown().await;
+            why
+        };
+        assert!(load().await.starts_with("fastest of those measured"));
+        let files = kept(&dir.path().join("cost"));
+        assert_eq!(files.len(), 1);
+        assert!(load().await.ends_with("(kept)"));
+        for damage in ["", "{}", &fs::read_to_string(&files[0]).unwrap().replacen(": ", ": -1e999, \"x\": ", 1)] {
+            fs::write(&files[0], damage).unwrap();
+            assert!(!load().await.ends_with("(kept)"), "{damage} was used");
+            assert!(read(&files[0]).is_some(), "it was not made anew");
+        }
+        assert_eq!(kept(&dir.path().join("cost")), files);
+    }
+
+    #[tokio::test]
+    async fn a_load_without_time_measures_nothing_and_still_serves() {
+        let house = House::ready(&["router/1"], "tuning.max_time = \"0s\"").await;
+        let router = house.catalog.primary("router").unwrap();
+        assert!(router.run(texts(&["my parcel"]), soon()).await.is_ok());
+        assert!(router.cost().is_none());
+    }
+}
