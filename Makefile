@@ -8,7 +8,7 @@ PYTHON := .deps/venv/bin/python
 # A step announces itself, so that a long run shows where it is.
 say = @printf '\n== %s\n' "$(1)"
 
-.PHONY: help deps build models demo test smoke bench-proxy bench-collector chaos simulate clean
+.PHONY: help deps build models demo test fuzz smoke bench-proxy bench-collector chaos simulate clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -35,6 +35,10 @@ bench-proxy: build models ## the proxy's promises, measured (about half an hour;
 
 bench-collector: build ## the collector's, the store's and the masker's promises, measured
 	@cargo run --release --locked -p bench --bin bench-collector -- --write docs/BENCHMARKS.md $(BENCH_FLAGS)
+
+FUZZ_SECONDS ?= 60
+fuzz: ## the readers of clients' bytes under libFuzzer, FUZZ_SECONDS each (60; needs a nightly toolchain and a C++ compiler)
+	@inference-proxy/fuzz/run.sh $(FUZZ_SECONDS)
 
 chaos: build ## kill -9 at random moments, and full disks
 	@cargo run --release --locked -p bench --bin chaos -- --write docs/BENCHMARKS.md $(BENCH_FLAGS)

@@ -8,6 +8,7 @@ pub mod config;
 pub mod encoding;
 pub mod error;
 pub mod features;
+pub mod fuzzing;
 pub mod handle;
 pub mod mirror;
 pub mod model;

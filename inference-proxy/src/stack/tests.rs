@@ -18,6 +18,7 @@ use super::*;
 use crate::{Deps, RawConfig, Service, build};
 
 mod forward;
+mod tritonclient;
 
 type Seen = Arc<Mutex<Vec<Batch>>>;
 
