@@ -41,6 +41,7 @@ pub struct RawConfig {
 impl RawConfig {
     /// Reads section by section, so that a fault in one does not hide those in the next.
     fn from_table(mut table: toml::Table, faults: &mut Faults) -> Self {
+        share_edge(&mut table, faults);
         let raw = Self {
             data_dir: section(&mut table, "data_dir", faults).unwrap_or_else(|| "data".into()),
             slo_file: section(&mut table, "slo_file", faults),
@@ -55,6 +56,37 @@ impl RawConfig {
             faults.push(unknown, "is no key of a Driftline configuration");
         }
         raw
+    }
+}
+
+/// `[edge]` holds for every role; what a role's own `edge` says goes before it, key by key.
+fn share_edge(table: &mut toml::Table, faults: &mut Faults) {
+    let Some(shared) = table.remove("edge") else { return };
+    if let Err(error) = shared.clone().try_into::<host::gate::RawEdge>() {
+        return faults.push("edge", error.to_string().trim_end().replace('\n', " "));
+    }
+    for role in ["proxy", "collector", "analyzer"] {
+        let Some(section) = table.entry(role).or_insert_with(|| toml::Table::new().into()).as_table_mut() else {
+            continue;
+        };
+        let own = section.remove("edge").unwrap_or_else(|| toml::Table::new().into());
+        section.insert("edge".to_owned(), merged(shared.clone(), own));
+    }
+}
+
+fn merged(under: toml::Value, over: toml::Value) -> toml::Value {
+    match (under, over) {
+        (toml::Value::Table(mut under), toml::Value::Table(over)) => {
+            for (key, value) in over {
+                let value = match under.remove(&key) {
+                    Some(below) => merged(below, value),
+                    None => value,
+                };
+                under.insert(key, value);
+            }
+            under.into()
+        }
+        (_, over) => over,
     }
 }
 
@@ -212,6 +244,18 @@ mod tests {
             Some(7)
         );
         assert_eq!(overridden("analyzer.window=\"10s\"")["analyzer"]["window"].as_str(), Some("10s"));
+    }
+
+    #[test]
+    fn what_is_said_of_every_edge_holds_unless_a_role_says_otherwise() {
+        let table = "[edge]\nmax_connections = 7\nmax_headers = 9\n[proxy.edge]\nmax_connections = 8\n[collector]\n";
+        let mut faults = Faults::default();
+        let raw = RawConfig::from_table(table.parse().expect("is TOML"), &mut faults);
+        assert!(faults.is_empty(), "{faults}");
+        assert_eq!((raw.proxy.edge.max_connections, raw.proxy.edge.max_headers), (8, 9));
+        assert_eq!((raw.collector.edge.max_connections, raw.analyzer.edge.max_headers), (7, 9));
+        RawConfig::from_table("[edge]\nnonsense = 1\n".parse().expect("is TOML"), &mut faults);
+        assert!(faults.to_string().contains("edge: unknown field `nonsense`"), "{faults}");
     }
 
     #[test]

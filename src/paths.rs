@@ -14,6 +14,9 @@ pub fn resolve(raw: &mut RawConfig, folder: &Path) {
     from(folder, &mut raw.proxy.models.models_dir);
     from(folder, &mut raw.proxy.models.onnxruntime);
     from(&raw.data_dir, raw.proxy.models.tuning.dir.get_or_insert_with(|| "cost".into()));
+    for edge in [&mut raw.proxy.edge, &mut raw.collector.edge, &mut raw.analyzer.edge] {
+        edge.files().for_each(|path| from(folder, path));
+    }
     let read = [&mut raw.slo_file, &mut raw.store.engine, &mut raw.store.password_file];
     read.into_iter().flatten().for_each(|path| from(folder, path));
     for baseline in raw.analyzer.baselines.values_mut() {

@@ -27,6 +27,7 @@ macro_rules! runbooks {
 /// All runbooks, by name.
 pub const ALL: &[Runbook] = runbooks![
     "DriftlineAnalyzerStale",
+    "DriftlineAuthFailures",
     "DriftlineClickHouseInsertsFailing",
     "DriftlineCollectorBacklog",
     "DriftlineCollectorLogFull",

@@ -7,11 +7,12 @@ use std::sync::{Arc, PoisonError};
 use axum::{
     Json, Router,
     extract::{Path, Query, State, rejection::JsonRejection},
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderName, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
 };
 use contract::api::{BaselineInfo, FeatureDetail, FeatureVerdict, FreezeBaseline, Overview};
+use host::{auth::Scope, gate::Need};
 use serde::Deserialize;
 use store::read::{Reader, Window};
 use tower_http::{compression::CompressionLayer, set_header::SetResponseHeaderLayer};
@@ -90,6 +91,12 @@ pub fn router(api: Api, files: Vec<Asset>) -> Router {
         .layer(fixed(header::REFERRER_POLICY, "no-referrer"))
         .layer(fixed(HeaderName::from_static("cross-origin-opener-policy"), "same-origin"))
         .layer(CompressionLayer::new())
+}
+
+/// What a request needs: the page and the API are read with GET, and changed by administrators.
+pub fn need(method: &Method, path: &str) -> Need {
+    let scope = if method.is_safe() { Scope::Read } else { Scope::Admin };
+    Need::of_operations(path).unwrap_or(Need::Scope(scope))
 }
 
 fn snapshot(api: &Api) -> Result<Arc<Snapshot>, Refusal> {

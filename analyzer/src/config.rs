@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use host::config::Faults;
+use host::gate::{EdgeConfig, RawEdge};
 use serde::Deserialize;
 
 use crate::judge::{agreement::ShadowPolicy, gate::Policy, sequential};
@@ -13,6 +14,8 @@ use crate::judge::{agreement::ShadowPolicy, gate::Policy, sequential};
 pub struct RawConfig {
     /// Address of the API, the page and `/metrics`.
     pub listen: SocketAddr,
+    /// Connections, keys, TLS, rates.
+    pub edge: RawEdge,
     /// How often the analyzer looks for closed windows and refreshes its figures.
     #[serde(with = "humantime_serde")]
     pub refresh: Duration,
@@ -123,6 +126,7 @@ impl Default for RawConfig {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8090)),
+            edge: RawEdge::default(),
             refresh: Duration::from_secs(2),
             window: Duration::from_secs(300),
             lateness: Duration::from_secs(10),
@@ -166,6 +170,8 @@ impl Default for RawShadow {
 pub struct Config {
     /// Address of the API, the page and `/metrics`.
     pub listen: SocketAddr,
+    /// Connections, keys, TLS, rates.
+    pub edge: EdgeConfig,
     /// Time between cycles.
     pub refresh: Duration,
     /// How windows are made.
@@ -235,6 +241,7 @@ impl TryFrom<RawConfig> for Config {
     fn try_from(raw: RawConfig) -> Result<Self, Faults> {
         let mut faults = Faults::default();
         let windows = windows(&raw, &mut faults);
+        let edge = raw.edge.check("analyzer.edge", raw.listen, &mut faults);
         for (key, value, most) in [
             ("judge_windows", u64::from(raw.judge_windows), 10_000),
             ("max_backlog_windows", u64::from(raw.max_backlog_windows), 100_000),
@@ -260,6 +267,7 @@ impl TryFrom<RawConfig> for Config {
         }
         faults.result(Self {
             listen: raw.listen,
+            edge,
             refresh: raw.refresh,
             windows,
             models_max: u64::from(raw.max_models),

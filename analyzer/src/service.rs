@@ -4,7 +4,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
 use contract::slo::SloFile;
-use host::{edge, metrics::Registry};
+use host::{edge, gate::Gate, metrics::Registry};
 use store::Store;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -43,6 +43,7 @@ pub struct Service {
     address: SocketAddr,
     router: Router,
     readiness: edge::Readiness,
+    gate: Gate,
     cycle: Cycle,
     refresh: Duration,
     failures: prometheus::IntCounterVec,
@@ -71,7 +72,9 @@ pub async fn build_with_clock(config: Config, deps: Deps, clock: Clock) -> io::R
     let api = Api { shared: cycle.shared(), reader, config: Arc::clone(&config), clock };
     let limits = edge::Limits { max_body_bytes: BODY_BYTES_MAX, request_timeout: REQUEST_TIMEOUT };
     let router = edge::limit(edge::operations(&deps.registry, &readiness).merge(api::router(api, deps.assets)), limits);
-    Ok(Service { listener, address, router, readiness, cycle, refresh: config.refresh, failures })
+    let gate = Gate::new(config.edge.clone(), &deps.registry);
+    let router = gate.guard(router, api::need);
+    Ok(Service { listener, address, router, readiness, gate, cycle, refresh: config.refresh, failures })
 }
 
 impl Service {
@@ -86,10 +89,10 @@ impl Service {
     /// # Errors
     /// When the listener fails.
     pub async fn run(self, shutdown: CancellationToken) -> io::Result<()> {
-        let Self { listener, router, readiness, cycle, refresh, failures, .. } = self;
+        let Self { listener, router, readiness, gate, cycle, refresh, failures, .. } = self;
         let stop = shutdown.child_token();
         let judging = tokio::spawn(repeat(cycle, refresh, readiness, failures, stop.clone()));
-        let served = host::serve::run(listener, router, shutdown, DRAIN).await;
+        let served = host::serve::serve(listener, router, &gate, shutdown, DRAIN).await;
         stop.cancel();
         // A cycle under way writes only what it would write again, so it may be cut off.
         if tokio::time::timeout(DRAIN, judging).await.is_err() {

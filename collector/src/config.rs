@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use host::config::{ByteSize, Faults};
+use host::gate::{EdgeConfig, RawEdge};
 use serde::Deserialize;
 
 /// The `[collector]` section, as typed.
@@ -13,6 +14,8 @@ use serde::Deserialize;
 pub struct RawConfig {
     /// Where posts, metrics and health are served; port 0 picks one.
     pub listen: String,
+    /// Connections, keys, TLS, rates.
+    pub edge: RawEdge,
     /// The log between acknowledgement and ClickHouse.
     pub log: RawLog,
     /// From the log into ClickHouse.
@@ -28,6 +31,7 @@ impl Default for RawConfig {
     fn default() -> Self {
         Self {
             listen: "127.0.0.1:8090".to_owned(),
+            edge: RawEdge::default(),
             log: RawLog::default(),
             insert: RawInsert::default(),
             limits: RawLimits::default(),
@@ -132,6 +136,7 @@ impl Default for RawLimits {
 #[derive(Clone, Debug)]
 pub struct Config {
     pub(crate) listen: SocketAddr,
+    pub(crate) edge: EdgeConfig,
     pub(crate) log: LogConfig,
     pub(crate) insert: InsertConfig,
     pub(crate) limits: Limits,
@@ -178,8 +183,9 @@ impl TryFrom<RawConfig> for Config {
         let listen = raw.listen.parse().unwrap_or_else(|_| {
             let sentence = format!("'{}' is no address; write 127.0.0.1:8090", raw.listen);
             faults.push("collector.listen", sentence);
-            SocketAddr::from(([0, 0, 0, 0], 0))
+            SocketAddr::from(([127, 0, 0, 1], 0))
         });
+        let edge = raw.edge.check("collector.edge", listen, &mut faults);
         let log = log(raw.log, raw.limits.max_sources, &mut faults);
         let insert = insert(&raw.insert, &mut faults);
         let limits = limits(&raw.limits, &mut faults);
@@ -188,7 +194,7 @@ impl TryFrom<RawConfig> for Config {
             "collector.log.max_bytes",
             "is under twice limits.max_decoded_bytes, so that one post could fill the log",
         );
-        faults.result(Self { listen, log, insert, limits, drain: raw.drain })
+        faults.result(Self { listen, edge, log, insert, limits, drain: raw.drain })
     }
 }
 

@@ -5,12 +5,14 @@ use std::time::Instant;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 use bytes::{Bytes, BytesMut};
 use contract::wire::{Ack, LABELS_PATH, OBSERVATIONS_PATH};
+use host::auth::Scope;
+use host::gate::Need;
 use http_body::Frame;
 use http_body_util::{BodyExt as _, LengthLimitError};
 
@@ -21,6 +23,16 @@ use crate::pipeline::{Pipeline, Post, Refusal};
 /// The routes that take posts.
 pub(crate) fn routes(pipeline: Pipeline) -> Router {
     Router::new().route(OBSERVATIONS_PATH, post(observations)).route(LABELS_PATH, post(labels)).with_state(pipeline)
+}
+
+/// What a request needs: posts of what was observed, ingest; the rest is read with GET and changed by administrators.
+pub(crate) fn need(method: &Method, path: &str) -> Need {
+    let posts = method == Method::POST && path.starts_with("/v1/");
+    Need::of_operations(path).unwrap_or(match method {
+        _ if posts => Need::Scope(Scope::Ingest),
+        method if method.is_safe() => Need::Scope(Scope::Read),
+        _ => Need::Scope(Scope::Admin),
+    })
 }
 
 async fn observations(State(pipeline): State<Pipeline>, request: Request) -> Response {

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use host::edge::{self, Readiness};
+use host::gate::Gate;
 use host::metrics::Registry;
 use masking::Masker;
 use store::Store;
@@ -50,6 +51,7 @@ pub struct Service {
     address: SocketAddr,
     router: axum::Router,
     readiness: Readiness,
+    gate: Gate,
     log: Log,
     thread: JoinHandle<()>,
     inserter: Inserter<Store>,
@@ -64,7 +66,7 @@ pub struct Service {
 /// [`StartError`], with what to do.
 pub async fn build(config: Config, deps: Deps) -> Result<Service, StartError> {
     let Deps { store, masker, registry } = deps;
-    let Config { listen, log: log_config, insert, limits, drain } = config;
+    let Config { listen, edge, log: log_config, insert, limits, drain } = config;
     let metrics = Arc::new(Metrics::new(&registry));
     let listener = host::serve::bind(listen).await?;
     let address = listener.local_addr()?;
@@ -90,7 +92,9 @@ pub async fn build(config: Config, deps: Deps) -> Result<Service, StartError> {
     };
     let readiness = Readiness::default();
     let router = edge::limit(receive::routes(pipeline), edge_limits).merge(edge::operations(&registry, &readiness));
-    Ok(Service { listener, address, router, readiness, log, thread, inserter, sealed, give_up, drain })
+    let gate = Gate::new(edge, &registry);
+    let router = gate.guard(router, receive::need);
+    Ok(Service { listener, address, router, readiness, gate, log, thread, inserter, sealed, give_up, drain })
 }
 
 impl Service {
@@ -105,7 +109,7 @@ impl Service {
     /// # Errors
     /// Where the listener fails.
     pub async fn run(self, shutdown: CancellationToken) -> io::Result<()> {
-        let Self { listener, router, readiness, log, thread, inserter, sealed, give_up, drain, .. } = self;
+        let Self { listener, router, readiness, gate, log, thread, inserter, sealed, give_up, drain, .. } = self;
         let mut inserting = AbortOnDrop(tokio::spawn(inserter.run(sealed)));
         readiness.set(true);
         let unready = (readiness.clone(), shutdown.clone());
@@ -113,7 +117,7 @@ impl Service {
             unready.1.cancelled().await;
             unready.0.set(false);
         }));
-        let served = host::serve::run(listener, router, shutdown, drain).await;
+        let served = host::serve::serve(listener, router, &gate, shutdown, drain).await;
         drop(unready);
         // from here on nothing is acknowledged, so nothing is missed
         let closed = tokio::task::spawn_blocking(move || {

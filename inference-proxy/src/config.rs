@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use host::config::{ByteSize, Faults};
+use host::gate::{EdgeConfig, RawEdge};
 use serde::{Deserialize, Serialize};
 
 use crate::mirror;
@@ -28,6 +29,8 @@ pub struct RawConfig {
     pub drain: Duration,
     /// Key of client pseudonyms; without it nothing about clients is kept.
     pub client_key: Option<String>,
+    /// Connections, keys, TLS, rates.
+    pub edge: RawEdge,
     /// Models and how they run.
     pub models: RawModelsConfig,
     /// How shadows run.
@@ -47,6 +50,7 @@ impl Default for RawConfig {
             max_concurrent_requests: 1_024,
             drain: Duration::from_secs(15),
             client_key: None,
+            edge: RawEdge::default(),
             models: RawModelsConfig::default(),
             shadow: RawShadowing::default(),
             sampling: RawSampling::default(),
@@ -174,6 +178,7 @@ pub struct Config {
     pub(crate) limits: Limits,
     pub(crate) drain: Duration,
     pub(crate) client_key: Option<Vec<u8>>,
+    pub(crate) edge: EdgeConfig,
     pub(crate) models: ModelsConfig,
     pub(crate) shadow: Shadowing,
     pub(crate) sampling: Sampling,
@@ -230,6 +235,7 @@ impl RawConfig {
             },
             drain: self.drain,
             client_key: self.client_key.map(String::into_bytes),
+            edge: self.edge.check("proxy.edge", self.listen, &mut faults),
             models: self.models.check("proxy.models", &mut faults),
             shadow: self.shadow.check(max_concurrent_requests, &mut faults),
             sampling: self.sampling.check(&mut faults),
@@ -353,7 +359,7 @@ mod tests {
     fn a_file_reads_as_people_write_it() {
         let raw: RawConfig = toml::from_str(
             r#"
-            listen = "0.0.0.0:0"
+            listen = "127.0.0.1:0"
             request_timeout = "250ms"
             max_body_bytes = "1MiB"
             [models]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use contract::slo::SloFile;
 use host::edge::Readiness;
+use host::gate::Gate;
 use host::metrics::Registry;
 use masking::Masker;
 use tokio::net::TcpListener;
@@ -62,6 +63,7 @@ pub struct Service {
     router: Router,
     edge: Arc<Edge>,
     readiness: Readiness,
+    gate: Gate,
     workers: Option<Workers>,
     drain: Duration,
     mirror_drain: Duration,
@@ -98,9 +100,10 @@ pub async fn build(config: Config, deps: Deps) -> Result<Service, BuildError> {
         request_timeout: limits.request_timeout,
     });
     let readiness = Readiness::default();
-    let router = stack::router(Arc::clone(&edge), &registry, &readiness);
+    let gate = Gate::new(config.edge, &registry);
+    let router = gate.guard(stack::router(Arc::clone(&edge), &registry, &readiness), stack::need);
     let (drain, mirror_drain) = (config.drain, config.mirror_drain);
-    Ok(Service { listener, address, router, edge, readiness, workers, drain, mirror_drain })
+    Ok(Service { listener, address, router, edge, readiness, gate, workers, drain, mirror_drain })
 }
 
 type Started = (Option<Mirror<Ended>>, Option<Workers>);
@@ -142,7 +145,7 @@ impl Service {
     /// # Errors
     /// Where the listener fails.
     pub async fn run(self, shutdown: CancellationToken) -> io::Result<()> {
-        let Self { listener, router, edge, readiness, workers, drain, mirror_drain, address } = self;
+        let Self { listener, router, edge, readiness, gate, workers, drain, mirror_drain, address } = self;
         tracing::info!(%address, "the proxy listens");
         let loading = tokio::spawn(load_all(Arc::clone(&edge), readiness.clone()));
         let stopping = {
@@ -154,7 +157,7 @@ impl Service {
             }
         };
         let served = tokio::select! {
-            served = host::serve::run(listener, router, shutdown, drain) => served,
+            served = host::serve::serve(listener, router, &gate, shutdown, drain) => served,
             () = stopping => Ok(()),
         };
         loading.abort();

@@ -7,10 +7,13 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
+use axum::http::Method;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
+use host::auth::Scope;
 use host::edge::{self, Readiness};
+use host::gate::Need;
 use host::metrics::Registry;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -53,6 +56,30 @@ pub fn router(edge: Arc<Edge>, registry: &Registry, readiness: &Readiness) -> Ro
         .with_state(edge)
         .layer(CatchPanicLayer::custom(ApiError::panicked))
         .merge(edge::operations(registry, readiness).layer(scrape))
+}
+
+/// What a request needs. Whatever is not named here is read with GET and changed with anything else, so that a new route
+/// is closed to those who may only infer, and a new way to change something to those who may only read.
+pub fn need(method: &Method, path: &str) -> Need {
+    let last = path.rsplit('/').next().unwrap_or_default();
+    if let Some(need) = Need::of_operations(path) {
+        return need;
+    }
+    match path {
+        "/v2/health/live" | "/v2/health/ready" => Need::Nothing,
+        "/v2/repository/index" => Need::Scope(Scope::Read),
+        _ if path.starts_with("/inference.GRPCInferenceService/") => match last {
+            "ServerLive" | "ServerReady" => Need::Nothing,
+            "ModelInfer" | "ModelStreamInfer" => Need::Scope(Scope::Infer),
+            "RepositoryModelLoad" | "RepositoryModelUnload" => Need::Scope(Scope::Admin),
+            _ => Need::Scope(Scope::Read),
+        },
+        _ if method.is_safe() => Need::Scope(Scope::Read),
+        _ if path.contains("/models/") && matches!(last, "infer" | "predict") && !path.contains("/repository/") => {
+            Need::Scope(Scope::Infer)
+        }
+        _ => Need::Scope(Scope::Admin),
+    }
 }
 
 /// A route whose every request ends as one observation.

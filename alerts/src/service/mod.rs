@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | an instance is away | page | platform |
 //! | loss on the observation path, backlog, failing inserts, a stale analyzer, refusals by the queue | ticket | platform |
+//! | callers that are refused for their credentials, on and on | ticket | platform |
 //! | drift, collapsed confidence, refused models, failed conversion checks | ticket | model |
 //! | a shadow's verdict is in | info | model |
 //!

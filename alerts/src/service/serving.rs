@@ -1,5 +1,6 @@
-//! Alerts about serving: processes that are away, a queue that refuses.
+//! Alerts about serving: processes that are away, a queue that refuses, callers that are not let in.
 
+use contract::metrics::edge::AUTH_FAILURES;
 use contract::metrics::proxy::REQUESTS;
 use contract::wire::Outcome;
 
@@ -15,8 +16,11 @@ const UP: &str = "up";
 /// Share of requests refused by the queue that is no hiccup any more.
 const REFUSED_SHARE: f64 = 0.01;
 
+/// Refused credentials in five minutes that are no typing mistake: one every ten seconds, and on.
+const REFUSED_CREDENTIALS: u32 = 30;
+
 pub fn all(scale: Scale) -> Vec<Alert> {
-    vec![instance_down(scale), queue_refuses(scale)]
+    vec![instance_down(scale), queue_refuses(scale), callers_refused(scale)]
 }
 
 fn instance_down(scale: Scale) -> Alert {
@@ -71,5 +75,28 @@ fn queue_refuses(scale: Scale) -> Alert {
             Scenario::fires("a tenth is refused", requests("0+10x30"), 20, Expected::new(&[("model", "m")], 0.1)),
             Scenario::quiet("five of a thousand are refused", requests("0+0.45x30"), 20),
             Scenario::quiet("nothing is asked", vec![], 20),
+        ])
+}
+
+fn callers_refused(scale: Scale) -> Alert {
+    let window = scale.window(300);
+    let expr = format!("sum by (job, reason) (increase({}[{window}])) > {REFUSED_CREDENTIALS}", AUTH_FAILURES.name);
+    let labels = [("job", "driftline-proxy"), ("reason", "unknown_key")];
+    let failures = |values: &str| vec![Input::new(AUTH_FAILURES.name, &labels, values)];
+    Alert::new("DriftlineAuthFailures", Severity::Ticket, Domain::Platform, expr)
+        .timed(scale.interval(600), scale.interval(600))
+        .says(
+            format!("{} keeps refusing credentials: {}", label("job"), label("reason")),
+            format!(
+                "{} refuses requests for their key or token ({}), for ten minutes now. A caller has lost its key, or \
+                 somebody tries keys.",
+                label("job"),
+                label("reason")
+            ),
+        )
+        .proved_by(vec![
+            Scenario::fires("keys are tried", failures("0+60x40"), 30, Expected::new(&labels, 300.0)),
+            Scenario::quiet("one every minute", failures("0+1x40"), 30),
+            Scenario::quiet("a burst that ended", failures("0x5 500x35"), 30),
         ])
 }

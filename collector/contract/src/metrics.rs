@@ -6,6 +6,7 @@
 
 pub mod analyzer;
 pub mod collector;
+pub mod edge;
 pub mod process;
 pub mod proxy;
 pub mod upstream;
@@ -78,7 +79,9 @@ pub const LABELS: &[&str] = &[
 
 /// All metrics of all subsystems.
 pub fn all() -> impl Iterator<Item = &'static Metric> {
-    [proxy::ALL, versions::ALL, upstream::ALL, collector::ALL, analyzer::ALL, process::ALL].into_iter().flatten()
+    [proxy::ALL, versions::ALL, upstream::ALL, collector::ALL, analyzer::ALL, edge::ALL, process::ALL]
+        .into_iter()
+        .flatten()
 }
 
 #[cfg(test)]

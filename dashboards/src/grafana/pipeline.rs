@@ -2,6 +2,7 @@
 
 use contract::metrics::analyzer as a;
 use contract::metrics::collector as c;
+use contract::metrics::edge as e;
 use contract::metrics::process as o;
 use contract::metrics::proxy as p;
 use serde_json::Value;
@@ -29,6 +30,7 @@ pub fn pipeline() -> Value {
             versions::trouble(),
             versions::behind(),
             analyzer(),
+            edge(),
             processes(),
         ],
     )
@@ -190,6 +192,33 @@ fn analyzer() -> Row {
             )
             .series(rate(&a::WINDOWS_SKIPPED, &["model"]), "{{model}} windows skipped")
             .series(gauge("max", &a::UNJUDGED, &["model"]), "{{model}} features without a reference"),
+        ],
+    )
+}
+
+fn edge() -> Row {
+    let each = ["job", "instance"];
+    row(
+        "Edge",
+        vec![
+            Panel::lines("Connections", "Open, by role and instance.", "short")
+                .series(gauge("sum", &e::CONNECTIONS, &each), "{{job}} {{instance}}"),
+            Panel::lines("Credentials refused", "Requests without a good key or scope a second, by reason.", "cps")
+                .series(rate(&e::AUTH_FAILURES, &["job", "reason"]), "{{job}} {{reason}}"),
+            Panel::lines("Limits", "Requests refused a second: rate, slow or large body, long path.", "cps")
+                .series(rate(&e::REFUSED, &["job", "reason"]), "{{job}} {{reason}}"),
+            Panel::lines(
+                "Connections refused",
+                "Closed a second: too many, failed handshakes, slow or malformed request heads.",
+                "cps",
+            )
+            .series(rate(&e::CONNECTIONS_REFUSED, &["job", "reason"]), "{{job}} {{reason}}"),
+            Panel::bars(
+                "Keys and certificates read again",
+                "Over the time range. After an error the old ones go on serving.",
+                "none",
+            )
+            .series(increase(&e::RELOADS, &["kind", "outcome"]), "{{kind}} {{outcome}}"),
         ],
     )
 }

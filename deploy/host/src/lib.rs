@@ -5,12 +5,19 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod audit;
+pub mod auth;
+pub mod client;
 pub mod clock;
 pub mod config;
+mod connection;
 pub mod edge;
+pub mod gate;
 mod linger;
 pub mod logs;
 pub mod metrics;
+mod pace;
 pub mod process;
+pub mod rate;
 pub mod serve;
 pub mod signals;
+pub mod tls;

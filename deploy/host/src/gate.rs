@@ -1,0 +1,264 @@
+//! What stands before every role's routes: who is asking, may they, how often, and how slowly.
+//!
+//! Each role says by method and path what a request needs ([`Need`]), with a rule that is closed for paths it does not
+//! know, so that a new route is never open by omission. A refusal here costs no place, no body and no observation: it is
+//! counted, and logged within bounds, because whoever is refused must not be able to fill disks or tables.
+
+mod config;
+mod refusal;
+mod reload;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
+use contract::metrics::edge as names;
+use prometheus::{IntCounterVec, IntGaugeVec};
+use tokio_rustls::rustls::ServerConfig;
+
+pub use config::{EdgeConfig, RawAuth, RawEdge};
+
+use crate::audit;
+use crate::auth::{Caller, Credential, Denied, Scope};
+use crate::connection;
+use crate::metrics::Registry;
+use crate::pace::{Paced, TooSlow};
+use crate::rate::{Client, Limiter};
+use refusal::{Refusal, RefusalLog};
+
+/// What a request needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Nothing: health, for load balancers that hold no key.
+    Nothing,
+    /// [`Scope::Read`], unless the configuration has `/metrics` open.
+    Metrics,
+    /// This scope.
+    Scope(Scope),
+}
+
+impl Need {
+    /// What every role's own paths need; `None` for the others.
+    #[must_use]
+    pub fn of_operations(path: &str) -> Option<Self> {
+        match path {
+            "/metrics" => Some(Self::Metrics),
+            "/health/live" | "/health/ready" => Some(Self::Nothing),
+            _ => None,
+        }
+    }
+}
+
+/// From a request's method and path to what it needs.
+pub type Rule = fn(&Method, &str) -> Need;
+
+/// The edge of one role. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Gate(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    config: EdgeConfig,
+    limiter: Limiter,
+    counted: Counted,
+    log: RefusalLog,
+}
+
+/// What the edge counts.
+#[derive(Clone, Debug)]
+pub(crate) struct Counted {
+    auth_failures: IntCounterVec,
+    refused: IntCounterVec,
+    reloads: IntCounterVec,
+    pub(crate) connections: IntGaugeVec,
+    pub(crate) connections_refused: IntCounterVec,
+}
+
+/// Reasons of refused connections.
+pub(crate) const CONNECTION_REASONS: [&str; 4] =
+    [connection::TOO_MANY, connection::HANDSHAKE, connection::SLOW_HEAD, connection::BAD_HEAD];
+
+impl Counted {
+    fn new(registry: &Registry) -> Self {
+        let counted = Self {
+            auth_failures: registry.counter(&names::AUTH_FAILURES),
+            refused: registry.counter(&names::REFUSED),
+            reloads: registry.counter(&names::RELOADS),
+            connections: registry.int_gauge(&names::CONNECTIONS),
+            connections_refused: registry.counter(&names::CONNECTIONS_REFUSED),
+        };
+        // born at 0, so that a first failure is a step
+        let denied = Denied::ALL.iter().map(|denied| denied.as_str()).chain([refusal::SCOPE, refusal::CROSS_SITE]);
+        denied.for_each(|reason| drop(counted.auth_failures.with_label_values(&[reason])));
+        refusal::LIMITS.iter().for_each(|reason| drop(counted.refused.with_label_values(&[*reason])));
+        CONNECTION_REASONS.iter().for_each(|reason| drop(counted.connections_refused.with_label_values(&[*reason])));
+        counted
+    }
+}
+
+impl Gate {
+    /// A gate as configured.
+    #[must_use]
+    pub fn new(config: EdgeConfig, registry: &Registry) -> Self {
+        let (limiter, counted) = (Limiter::new(config.rate_max_clients), Counted::new(registry));
+        Self(Arc::new(Inner { config, limiter, counted, log: RefusalLog::new() }))
+    }
+
+    /// A gate with the defaults of a loopback listener: nobody is asked for a key.
+    #[must_use]
+    pub fn open() -> Self {
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+        let config = RawEdge::default().check("edge", loopback, &mut crate::config::Faults::default());
+        Self::new(config, &Registry::new())
+    }
+
+    /// Puts the gate before a role's routes.
+    pub fn guard(&self, router: Router, rule: Rule) -> Router {
+        router.layer(from_fn_with_state((self.clone(), rule), pass))
+    }
+
+    pub(crate) fn config(&self) -> &EdgeConfig {
+        &self.0.config
+    }
+
+    pub(crate) fn counted(&self) -> &Counted {
+        &self.0.counted
+    }
+
+    /// TLS for the next connection.
+    pub(crate) fn tls(&self) -> Option<Arc<ServerConfig>> {
+        self.0.config.files.tls()
+    }
+
+    /// Reads keys and certificates again when they change, until dropped.
+    pub(crate) async fn keep_up(&self) {
+        self.0.config.files.keep_up(&self.0.counted.reloads).await;
+    }
+
+    /// Who is asking, if they may.
+    fn admit(&self, request: &Request, need: Need) -> Result<Option<Caller>, Refusal> {
+        let path = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
+        if path > self.0.config.max_uri_bytes {
+            return Err(Refusal::UriTooLong(self.0.config.max_uri_bytes));
+        }
+        let scope = match need {
+            Need::Nothing => return Ok(None),
+            Need::Metrics if self.0.config.metrics_open => return Ok(None),
+            Need::Metrics => Scope::Read,
+            Need::Scope(scope) => scope,
+        };
+        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| Client::peer(peer.0.ip()));
+        let Some(authority) = self.0.config.files.authority() else {
+            self.within_rate(peer, None)?;
+            return Ok(None);
+        };
+        let known = Credential::of(request.headers()).and_then(|credential| {
+            Ok((authority.caller(&credential, crate::clock::now_ms() / 1_000)?, credential.ambient))
+        });
+        let (caller, ambient) = match known {
+            Ok(known) => known,
+            Err(denied) => {
+                // guessing is held to the rate as well
+                self.within_rate(peer, None)?;
+                return Err(Refusal::Denied(denied));
+            }
+        };
+        if ambient && is_cross_site(request.method(), request.headers()) {
+            return Err(Refusal::CrossSite(caller));
+        }
+        if !caller.scopes.contains(&scope) {
+            return Err(Refusal::Scope(scope, caller));
+        }
+        self.within_rate(Some(Client::Named(Arc::clone(&caller.name))), Some(&caller))?;
+        Ok(Some(caller))
+    }
+
+    fn within_rate(&self, client: Option<Client>, caller: Option<&Caller>) -> Result<(), Refusal> {
+        let quota = caller.and_then(|caller| caller.rate).or(self.0.config.rate);
+        let (Some(quota), Some(client)) = (quota, client) else { return Ok(()) };
+        self.0.limiter.take(client, quota).map_err(|wait| Refusal::Rate(wait, caller.cloned()))
+    }
+
+    fn refuse(&self, refusal: &Refusal, request: &Request) -> Response {
+        let family = if refusal.is_auth() { &self.0.counted.auth_failures } else { &self.0.counted.refused };
+        family.with_label_values(&[refusal.reason()]).inc();
+        self.0.log.write(refusal, request);
+        refusal.response(request.headers())
+    }
+}
+
+/// A browser sends a password that it was told once to every request, also to those that another site makes it send.
+fn is_cross_site(method: &Method, headers: &HeaderMap) -> bool {
+    let from = headers.get("sec-fetch-site").map_or(&b"none"[..], |value| value.as_bytes());
+    !method.is_safe() && !matches!(from, b"same-origin" | b"none")
+}
+
+/// The layer.
+async fn pass(State((gate, rule)): State<(Gate, Rule)>, mut request: Request, next: Next) -> Response {
+    let need = rule(request.method(), request.uri().path());
+    let action = (need == Need::Scope(Scope::Admin)).then(|| Action::of(&request));
+    let caller = match gate.admit(&request, need) {
+        Ok(caller) => caller,
+        Err(refusal) => {
+            let response = gate.refuse(&refusal, &request);
+            if let Some(action) = action {
+                action.record(refusal.caller(), response.status(), refusal.reason());
+            }
+            return response;
+        }
+    };
+    if let Some(caller) = &caller {
+        request.extensions_mut().insert(caller.clone());
+    }
+    let (too_slow, headers) = (TooSlow::default(), refusal::grpc_only(request.headers()));
+    let pace = gate.config().pace;
+    let request = request.map(|body| {
+        if axum::body::HttpBody::is_end_stream(&body) {
+            body
+        } else {
+            Body::new(Paced::new(body, pace, too_slow.clone()))
+        }
+    });
+    let mut response = next.run(request).await;
+    if too_slow.is_so() {
+        gate.0.counted.refused.with_label_values(&[Refusal::SlowBody.reason()]).inc();
+        response = Refusal::SlowBody.response(&headers);
+    } else if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        gate.0.counted.refused.with_label_values(&[refusal::LARGE_BODY]).inc();
+    }
+    if let Some(action) = action {
+        action.record(caller.as_ref(), response.status(), "");
+    }
+    response
+}
+
+/// An action of an administrator, for the audit log.
+struct Action {
+    method: Method,
+    path: String,
+    from: String,
+}
+
+impl Action {
+    fn of(request: &Request) -> Self {
+        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+        let from = peer.map_or_else(String::new, |peer| format!("from {}", peer.0.ip()));
+        Self { method: request.method().clone(), path: request.uri().path().to_owned(), from }
+    }
+
+    fn record(&self, caller: Option<&Caller>, status: StatusCode, reason: &str) {
+        let detail = format!("{} {status} {reason}", self.from, status = status.as_u16());
+        audit::record(audit::Action {
+            who: caller.map_or("anonymous", |caller| &*caller.name),
+            what: self.method.as_str(),
+            target: &self.path,
+            outcome: audit::Outcome::of_status(status.as_u16()),
+            detail: detail.trim(),
+        });
+    }
+}
