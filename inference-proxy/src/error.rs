@@ -6,7 +6,6 @@ use std::time::Duration;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use contract::wire::Outcome;
 
 use crate::model::{LoadError, LookupError, RunError};
 use crate::upstream::Fault;
@@ -118,11 +117,11 @@ impl From<RunError> for ApiError {
             RunError::Invalid(_) => StatusCode::BAD_REQUEST,
             RunError::QueueFull { .. } => StatusCode::TOO_MANY_REQUESTS,
             RunError::Deadline => StatusCode::GATEWAY_TIMEOUT,
-            RunError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            RunError::Unavailable(_) | RunError::BreakerOpen { .. } => StatusCode::SERVICE_UNAVAILABLE,
             RunError::Failed(_) | RunError::BadOutput(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         let retry_after = match &error {
-            RunError::QueueFull { retry_after } => Some(*retry_after),
+            RunError::QueueFull { retry_after } | RunError::BreakerOpen { retry_after } => Some(*retry_after),
             _ => None,
         };
         Self { retry_after, ..Self::new(status, error.reason(), error.to_string()) }
@@ -161,6 +160,8 @@ impl From<LoadError> for ApiError {
         match error {
             LoadError::Unknown(unknown) => unknown.into(),
             LoadError::Refused { .. } => Self::new(StatusCode::BAD_REQUEST, "refused", sentence),
+            LoadError::NoRoom { .. } => Self::new(StatusCode::INSUFFICIENT_STORAGE, "memory", sentence),
+            LoadError::Nothing(_) => Self::new(StatusCode::CONFLICT, "nothing_to_do", sentence),
             LoadError::ShuttingDown => Self::new(StatusCode::SERVICE_UNAVAILABLE, "shutting_down", sentence),
         }
     }
@@ -178,37 +179,17 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// How a request ended, told by its status.
-#[must_use]
-pub fn outcome_of_status(status: StatusCode) -> Outcome {
-    match status {
-        StatusCode::TOO_MANY_REQUESTS => Outcome::Rejected,
-        StatusCode::GATEWAY_TIMEOUT => Outcome::Timeout,
-        s if s.is_success() => Outcome::Ok,
-        s if s.is_client_error() => Outcome::Invalid,
-        _ => Outcome::Error,
-    }
-}
-
-/// How a run ended.
-#[must_use]
-pub fn outcome_of_run(error: &RunError) -> Outcome {
-    match error {
-        RunError::Invalid(_) => Outcome::Invalid,
-        RunError::QueueFull { .. } => Outcome::Rejected,
-        RunError::Deadline => Outcome::Timeout,
-        RunError::Unavailable(_) | RunError::Failed(_) | RunError::BadOutput(_) => Outcome::Error,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use contract::wire::Outcome;
+
     use super::*;
+    use crate::outcome::{of_run, of_status};
 
     fn check(error: impl Into<ApiError>, status: u16, outcome: Outcome, reason: &'static str) -> Response {
         let response = error.into().into_response();
         assert_eq!(response.status().as_u16(), status);
-        assert_eq!(outcome_of_status(response.status()), outcome);
+        assert_eq!(of_status(response.status()), outcome);
         assert_eq!(response.extensions().get(), Some(&Reason(reason)));
         response
     }
@@ -221,10 +202,11 @@ mod tests {
             (full.clone(), 429),
             (RunError::Deadline, 504),
             (RunError::Unavailable("x".into()), 503),
+            (RunError::BreakerOpen { retry_after: Duration::from_secs(1) }, 503),
             (RunError::Failed("x".into()), 500),
             (RunError::BadOutput("x".into()), 500),
         ] {
-            let (outcome, reason) = (outcome_of_run(&error), error.reason());
+            let (outcome, reason) = (of_run(&error), error.reason());
             check(error, status, outcome, reason);
         }
         let response = check(full, 429, Outcome::Rejected, "queue_full");

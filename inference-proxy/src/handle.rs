@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use crate::encoding::Coding;
 use crate::error::ApiError;
 use crate::model::config::is_name;
-use crate::model::{Answer, Catalog, Input, Urgency, Version};
+use crate::model::{Catalog, Input, Served, Urgency, Version};
 use crate::observe::{Notes, Observer};
 
 /// What the edge holds; one for all requests.
@@ -49,7 +49,7 @@ pub struct Deadline(pub Instant);
 /// A request that has been read.
 pub struct Asked<'a> {
     /// Whom.
-    pub version: &'a Version,
+    pub version: &'a Arc<Version>,
     /// What.
     pub input: Input,
     /// What the client says about it; kept with the content, and never read.
@@ -58,9 +58,13 @@ pub struct Asked<'a> {
     pub urgency: Urgency,
 }
 
-/// The version that a path names; noted, be it found or not.
+/// The version that answers: the one a path names, else the primary, or the canary where the request is its own; noted,
+/// be it found or not.
 pub fn find(edge: &Edge, notes: &Notes, named: &Named) -> Result<Arc<Version>, ApiError> {
-    let found = lookup(&edge.catalog, named);
+    let found = match &named.version {
+        Some(_) => lookup(&edge.catalog, named),
+        None => edge.catalog.route(&named.model, &notes.asker()),
+    };
     match &found {
         Ok(version) => notes.found(version),
         Err(error) => notes.not_found(error),
@@ -125,12 +129,12 @@ pub async fn off_thread<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> 
     }
 }
 
-/// Runs a request; what was asked and answered is noted.
-pub async fn run(notes: &Notes, asked: Asked<'_>) -> Result<Arc<Answer>, ApiError> {
+/// Runs a request behind the version's breaker, or on what steps in for it; what was asked and answered is noted.
+pub async fn run(edge: &Edge, notes: &Notes, asked: Asked<'_>) -> Result<Served, ApiError> {
     let Asked { version, input, parameters, urgency } = asked;
     let input = Arc::new(input);
     notes.asked(&input, parameters);
-    let answer = Arc::new(version.run(input.as_ref().clone(), urgency).await?);
-    notes.answered(&answer);
-    Ok(answer)
+    let served = edge.catalog.run(version, &input, urgency).await?;
+    notes.served(&served);
+    Ok(served)
 }

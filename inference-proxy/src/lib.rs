@@ -4,6 +4,7 @@
 //! session that answers. Then `mirror/`: from an answer to a batch that the collector has acknowledged.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod admin;
 pub mod config;
 pub mod encoding;
 pub mod error;
@@ -14,6 +15,7 @@ pub mod mirror;
 pub mod model;
 pub mod observe;
 pub mod oip;
+pub mod outcome;
 pub mod predict;
 pub mod pseudonym;
 pub mod service;

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::error::ApiError;
 use crate::handle::{self, Asked, Deadline, Edge, Named};
-use crate::model::{Answer, Input, Version};
+use crate::model::{Input, Served};
 use crate::observe::{Arrived, Notes, ObservationId};
 use crate::oip;
 use crate::oip::encode::OnWire;
@@ -37,13 +37,26 @@ pub struct Predictions {
     /// The observation's id: post labels under it.
     id: Uuid,
     model: String,
+    /// The version that answered; `rule` where a rule did.
     version: String,
+    /// The same as `model/version`.
+    model_used: String,
+    /// What went wrong first, where a fallback answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fallback: Option<Fallback>,
     /// One a text; empty for a model that classifies nothing.
     predictions: Vec<Prediction>,
     /// What a model gives that classifies nothing.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     outputs: Vec<Value>,
     timing_ms: Timing,
+}
+
+#[derive(Serialize)]
+struct Fallback {
+    instead_of: String,
+    reason: &'static str,
+    error: String,
 }
 
 #[derive(Serialize)]
@@ -81,8 +94,8 @@ pub async fn predict(
     }
     let (texts, parameters) = handle::off_thread(body.len(), move || texts(&body)).await?;
     let asked = Asked { version: &version, input: Input::Texts(texts), parameters, urgency: deadline.0.into() };
-    let answer = handle::run(&notes, asked).await?;
-    Ok(Json(respond(id, &version, &answer, arrived.elapsed().as_secs_f64() * 1e3)))
+    let served = handle::run(&edge, &notes, asked).await?;
+    Ok(Json(respond(id, &served, arrived.elapsed().as_secs_f64() * 1e3)))
 }
 
 fn texts(body: &[u8]) -> Result<(Vec<String>, Map<String, Value>), ApiError> {
@@ -96,7 +109,8 @@ fn texts(body: &[u8]) -> Result<(Vec<String>, Map<String, Value>), ApiError> {
     }
 }
 
-fn respond(id: Uuid, version: &Version, answer: &Answer, total: f64) -> Predictions {
+fn respond(id: Uuid, served: &Served, total: f64) -> Predictions {
+    let answer = &served.answer;
     let predictions = answer.classes.iter().enumerate().map(|(n, classes)| {
         let winner = classes.prediction();
         Prediction {
@@ -112,8 +126,14 @@ fn respond(id: Uuid, version: &Version, answer: &Answer, total: f64) -> Predicti
     let timings = &answer.timings;
     Predictions {
         id,
-        model: version.name().to_owned(),
-        version: version.version().to_owned(),
+        model: served.version.name().to_owned(),
+        version: served.version_name().to_owned(),
+        model_used: served.model_used(),
+        fallback: served.fallen.as_ref().map(|fallen| Fallback {
+            instead_of: fallen.version.clone(),
+            reason: fallen.reason,
+            error: fallen.why.clone(),
+        }),
         predictions: predictions.collect(),
         outputs: outputs.iter().filter_map(|tensor| serde_json::to_value(OnWire(tensor)).ok()).collect(),
         timing_ms: Timing {

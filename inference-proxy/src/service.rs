@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::handle::Edge;
+use crate::mirror::events::Poster;
 use crate::mirror::{self, Mirror, Workers};
 use crate::model::Catalog;
 use crate::observe::Observer;
@@ -65,6 +66,7 @@ pub struct Service {
     readiness: Readiness,
     gate: Gate,
     workers: Option<Workers>,
+    events: Option<Poster>,
     drain: Duration,
     mirror_drain: Duration,
 }
@@ -80,6 +82,7 @@ pub async fn build(config: Config, deps: Deps) -> Result<Service, BuildError> {
     let catalog = Catalog::open(config.models, &registry)?;
     let limits = config.limits;
     let admission = Arc::new(Semaphore::new(limits.max_concurrent_requests));
+    let events = config.mirror.as_ref().map(|mirror| poster(mirror, &catalog)).transpose()?;
     let (mirror, workers) = start_mirror(config.mirror, &masking, &registry)?;
     let shadows =
         Shadows::new(catalog.clone(), config.shadow, Arc::clone(&admission), limits.max_concurrent_requests, &registry);
@@ -103,7 +106,13 @@ pub async fn build(config: Config, deps: Deps) -> Result<Service, BuildError> {
     let gate = Gate::new(config.edge, &registry);
     let router = gate.guard(stack::router(Arc::clone(&edge), &registry, &readiness), stack::need);
     let (drain, mirror_drain) = (config.drain, config.mirror_drain);
-    Ok(Service { listener, address, router, edge, readiness, gate, workers, drain, mirror_drain })
+    Ok(Service { listener, address, router, edge, readiness, gate, workers, events, drain, mirror_drain })
+}
+
+/// The way of events from the catalog to the collector.
+fn poster(config: &mirror::Config, catalog: &Catalog) -> Result<Poster, BuildError> {
+    let (way, waiting) = tokio::sync::mpsc::channel(mirror::events::WAITING_MAX);
+    Ok(Poster::new(config, catalog.tell(way), waiting)?)
 }
 
 type Started = (Option<Mirror<Ended>>, Option<Workers>);
@@ -132,6 +141,11 @@ impl Service {
         self.router.clone()
     }
 
+    #[cfg(test)]
+    pub(crate) fn edge(&self) -> &Edge {
+        &self.edge
+    }
+
     /// Loads all models: every one's primary and shadows. Returns whether every model has a primary that serves.
     pub async fn load(&self) -> bool {
         let ready = self.edge.catalog.load_all().await;
@@ -145,8 +159,10 @@ impl Service {
     /// # Errors
     /// Where the listener fails.
     pub async fn run(self, shutdown: CancellationToken) -> io::Result<()> {
-        let Self { listener, router, edge, readiness, gate, workers, drain, mirror_drain, address } = self;
+        let Self { listener, router, edge, readiness, gate, workers, events, drain, mirror_drain, address } = self;
         tracing::info!(%address, "the proxy listens");
+        let telling = CancellationToken::new();
+        let told = events.map(|events| tokio::spawn(events.run(telling.clone())));
         let loading = tokio::spawn(load_all(Arc::clone(&edge), readiness.clone()));
         let stopping = {
             let (shutdown, readiness) = (shutdown.clone(), readiness.clone());
@@ -167,6 +183,11 @@ impl Service {
             mirror.drain(workers, mirror_drain).await;
         }
         edge.catalog.shutdown().await;
+        telling.cancel();
+        if let Some(told) = told {
+            // one attempt for what waits, within the time of one post
+            let _ended = told.await;
+        }
         served
     }
 }

@@ -18,9 +18,9 @@ use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::config::Shadowing;
-use crate::error::outcome_of_run;
 use crate::model::{Catalog, Classes, Input, Role, RunError, Version};
 use crate::observe::sampling::fraction;
+use crate::outcome;
 
 /// Who may run beside primaries.
 #[derive(Debug)]
@@ -54,6 +54,12 @@ impl Shadows {
     ) -> Self {
         let runs = registry.counter(&names::SHADOW_RUNS);
         Self { catalog, config, admission, max_concurrent, lanes: Mutex::default(), runs }
+    }
+
+    /// Whether any model has a canary.
+    #[must_use]
+    pub fn has_canary(&self) -> bool {
+        self.catalog.has_canary()
     }
 
     /// Makes the series of every shadow, each outcome at 0.
@@ -116,7 +122,7 @@ async fn run(version: &Version, input: &Input, deadline: Instant) -> Result<Answ
     let answer = tokio::time::timeout(patience, version.run(input.clone(), deadline))
         .await
         .unwrap_or(Err(RunError::Deadline))
-        .map_err(|error| (outcome_of_run(&error), error.reason()))?;
+        .map_err(|error| (outcome::of_run(&error), error.reason()))?;
     Ok((answer.timings, answer.classes.iter().map(Classes::prediction).collect()))
 }
 

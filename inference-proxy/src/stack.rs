@@ -22,7 +22,7 @@ use crate::error::ApiError;
 use crate::handle::{self, Deadline, Edge, Named};
 use crate::observe::stream::Held;
 use crate::observe::{Arrived, Notes, Route, watch};
-use crate::{oip, predict};
+use crate::{admin, oip, predict};
 
 /// All routes of the proxy.
 pub fn router(edge: Arc<Edge>, registry: &Registry, readiness: &Readiness) -> Router {
@@ -43,12 +43,13 @@ pub fn router(edge: Arc<Edge>, registry: &Registry, readiness: &Readiness) -> Ro
         .route("/v2/models/{model}/versions/{version}/stats", get(oip::statistics::model))
         .route("/v2/models/{model}/ready", get(oip::info::model_ready))
         .route("/v2/models/{model}/versions/{version}/ready", get(oip::info::model_ready))
-        .route("/v2/repository/index", post(oip::repository::index))
-        .route("/v2/repository/models/{model}/load", post(oip::repository::load))
-        .route("/v2/repository/models/{model}/unload", post(oip::repository::unload));
+        .route("/v2/repository/index", post(oip::repository::index));
+    // whatever changes what is served: a guard belongs around this one router
+    let operators = admin::router();
     let scrape = from_fn_with_state(Scrape::new(&edge), settle_accounts);
     observed
         .merge(unobserved)
+        .merge(operators)
         .method_not_allowed_fallback(async |request: Request| {
             ApiError::no_method(request.method().as_str(), request.uri().path())
         })
@@ -147,4 +148,4 @@ async fn settle_accounts(State(scrape): State<Scrape>, request: Request, next: N
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

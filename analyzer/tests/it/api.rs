@@ -95,6 +95,7 @@ fn objectives() -> SloFile {
         objective: 98.0,
         sli: Sli::Availability,
         page: true,
+        count_refusals: true,
     };
     SloFile { service: "demo".into(), owner: "platform".into(), period_days: 30, time_scale: 1, slos: vec![slo] }
 }

@@ -50,6 +50,9 @@ pub struct Slo {
     /// Whether a fast burn pages; if not it opens a ticket.
     #[serde(default = "yes")]
     pub page: bool,
+    /// Whether a refusal (429) spends budget. Without it refusals are left out, as where a client has its own limit.
+    #[serde(default = "yes")]
+    pub count_refusals: bool,
 }
 
 fn yes() -> bool {
@@ -93,6 +96,13 @@ impl Sli {
 }
 
 impl Slo {
+    /// `None` where the request does not count for this SLO, else whether it spent budget.
+    #[must_use]
+    pub fn is_bad(&self, event: Event) -> Option<bool> {
+        let left_out = event.outcome == crate::wire::Outcome::Rejected && !self.count_refusals;
+        if left_out { None } else { self.sli.is_bad(event) }
+    }
+
     /// The error budget as a ratio of events: 0.001 for 99.9 %.
     #[must_use]
     pub fn budget(&self) -> f64 {

@@ -11,6 +11,7 @@
 //! ledger's bound on bytes is the bound, and everything in them holds a ticket.
 
 pub mod batch;
+pub mod events;
 pub mod ledger;
 pub mod post;
 pub mod queue;

@@ -112,6 +112,12 @@ pub enum RunError {
     /// The version is not serving (503).
     #[error("{0}")]
     Unavailable(String),
+    /// The version failed too often and is left alone for a while (503).
+    #[error("this version failed too often and is left alone; try again in {} ms", .retry_after.as_millis())]
+    BreakerOpen {
+        /// Time until it is tried again.
+        retry_after: Duration,
+    },
     /// The session failed on this request (500); it is tried, and restarted if it is broken.
     #[error("{0}")]
     Failed(String),
@@ -129,6 +135,7 @@ impl RunError {
             Self::QueueFull { .. } => "queue_full",
             Self::Deadline => "deadline",
             Self::Unavailable(_) => "unavailable",
+            Self::BreakerOpen { .. } => "breaker_open",
             Self::Failed(_) => "session_failed",
             Self::BadOutput(_) => "bad_output",
         }

@@ -3,13 +3,19 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use contract::wire::{Event, EventKind};
 use host::metrics::Registry;
+use tokio::sync::mpsc;
 
-use super::backend::Version;
+use super::backend::{Backend, Version};
+use super::breaker::{Breaker, BreakerState};
 use super::config::ModelsConfig;
 use super::load::{self, Order, Refusal};
-use super::metrics::Metrics;
+use super::memory::{Memory, Shortage};
+use super::metrics::{Metrics, VersionMetrics};
 use super::retire;
+use super::roles::Step;
+use super::routing::Asker;
 use super::runtime::Runtime;
 use super::shelf::{self, Shelf};
 use super::status::{Role, State};
@@ -60,6 +66,19 @@ pub enum LoadError {
         /// The sentence.
         why: String,
     },
+    /// It does not fit into memory (507). What served before still does.
+    #[error("version '{version}' of model '{model}' does not fit: {why}")]
+    NoRoom {
+        /// The model.
+        model: String,
+        /// The version.
+        version: String,
+        /// Needed and free.
+        why: String,
+    },
+    /// There is nothing to do what was asked with: no canary, no version to go back to (409).
+    #[error("{0}")]
+    Nothing(String),
     /// The catalog is shutting down (503).
     #[error("the server is shutting down")]
     ShuttingDown,
@@ -83,6 +102,8 @@ pub struct IndexEntry {
     pub state: State,
     /// When that state began, milliseconds since the Unix epoch.
     pub since_ms: i64,
+    /// State of its breaker, while it is in memory.
+    pub breaker: Option<BreakerState>,
 }
 
 /// All models. Clones share them.
@@ -93,10 +114,11 @@ pub struct Catalog {
 
 #[derive(Debug)]
 pub(crate) struct Inner {
-    config: Arc<ModelsConfig>,
+    pub(super) config: Arc<ModelsConfig>,
     runtime: Runtime,
-    metrics: Arc<Metrics>,
+    pub(super) metrics: Arc<Metrics>,
     upstreams: Arc<upstream::Metrics>,
+    memory: Arc<Memory>,
     shelf: RwLock<Shelf>,
     turn: tokio::sync::Mutex<()>,
     stopping: AtomicBool,
@@ -117,12 +139,19 @@ impl Catalog {
             let dir = config.models_dir.display();
             OpenError(format!("cannot read the folder of models {dir}: {error}; set `models_dir`"))
         })?;
-        let (turn, stopping) = (tokio::sync::Mutex::new(()), AtomicBool::new(false));
-        let shelf = RwLock::new(shelf);
-        Ok(Self { inner: Arc::new(Inner { config, runtime, metrics, upstreams, shelf, turn, stopping }) })
+        let memory = Arc::new(Memory::new(config.memory));
+        metrics.memory_free(memory.free());
+        let (shelf, turn, stopping) = (RwLock::new(shelf), tokio::sync::Mutex::new(()), AtomicBool::new(false));
+        Ok(Self { inner: Arc::new(Inner { config, runtime, metrics, upstreams, memory, shelf, turn, stopping }) })
     }
 
-    /// Loads the primary of every model, then the shadows, one after another; failures are states, not errors.
+    /// Tells the collector of every change from now on, and counts in the result what became of it.
+    pub(crate) fn tell(&self, way: mpsc::Sender<Event>) -> prometheus::IntCounterVec {
+        self.inner.metrics.journal.attach(way);
+        self.inner.metrics.journal.posts()
+    }
+
+    /// Loads the primary of every model, then what stands beside, one after another; failures are states, not errors.
     /// Returns whether every model has a primary that is ready.
     pub async fn load_all(&self) -> bool {
         let _turn = self.inner.turn().await;
@@ -131,7 +160,7 @@ impl Catalog {
             let _seen = self.inner.load_primary(&model).await;
         }
         for model in self.models() {
-            let _seen = self.inner.load_shadows(&model).await;
+            let _seen = self.inner.load_beside(&model).await;
         }
         self.ready()
     }
@@ -164,6 +193,20 @@ impl Catalog {
         self.inner.shelf().primary(model)
     }
 
+    /// The version that answers a request: the canary where the request is its own, else the primary.
+    ///
+    /// # Errors
+    /// [`LookupError`].
+    pub fn route(&self, model: &str, asker: &Asker) -> Result<Arc<Version>, LookupError> {
+        self.inner.shelf().route(model, asker)
+    }
+
+    /// Whether any model has a canary, so that [`Self::route`] looks at more than the model's name.
+    #[must_use]
+    pub fn has_canary(&self) -> bool {
+        self.inner.shelf().has_canary()
+    }
+
     /// A version by name; it must be loaded, in whatever role.
     ///
     /// # Errors
@@ -185,7 +228,7 @@ impl Catalog {
     }
 
     /// Loads a version, or loads it anew from disk. Without a version: the configured primary (or the highest that
-    /// passes its checks) and the shadows. A version that is not a shadow becomes the primary; the old primary
+    /// passes its checks) and what stands beside. A version without another role becomes the primary; the old primary
     /// drains and stays in memory for a rollback, which takes it back as it is. Resolves when the version serves.
     ///
     /// # Errors
@@ -200,8 +243,8 @@ impl Catalog {
                 Some(version) => inner.load_version(&model, &version).await,
                 None => {
                     let primary = inner.load_primary(&model).await;
-                    let shadows = inner.load_shadows(&model).await;
-                    primary.and(shadows)
+                    let beside = inner.load_beside(&model).await;
+                    primary.and(beside)
                 }
             }
         });
@@ -224,7 +267,7 @@ impl Catalog {
         let task = tokio::spawn(async move {
             let _turn = inner.turn().await;
             for version in versions {
-                inner.unload_version(&model, &version).await;
+                inner.unload_version(&model, &version, "as asked").await;
             }
         });
         // The task has no way to fail, and at a shutdown it has no one left to tell.
@@ -232,18 +275,29 @@ impl Catalog {
         Ok(())
     }
 
-    /// Stops accepting work, finishes what is queued, and joins the sessions' threads.
+    /// Stops accepting work, finishes what is queued, and joins the sessions' threads; leaves those that take longer
+    /// than `stop_within` to the end of the process.
     pub async fn shutdown(&self) {
         self.inner.stopping.store(true, Ordering::Release);
+        let limit = self.inner.config.stop_within;
+        if tokio::time::timeout(limit, self.stop()).await.is_err() {
+            let left = self.inner.shelf().unfinished();
+            tracing::error!(limit_seconds = limit.as_secs_f64(), left, "sessions did not end within the limit");
+        }
+    }
+
+    async fn stop(&self) {
         let _turn = self.inner.turn().await;
         let loaded = self.inner.shelf().loaded();
-        for (model, version) in loaded {
-            let removed = self.inner.shelf_mut().remove(&model, &version);
-            if let Some(removed) = removed {
-                retire::finish(removed).await;
-                let role = self.inner.shelf().status(&model, &version).map_or(Role::Spare, |status| status.role());
-                self.inner.shelf().set(&model, &version, role, State::Unloaded);
-            }
+        let taken = loaded.into_iter().filter_map(|(model, version)| {
+            let removed = self.inner.shelf_mut().remove(&model, &version)?;
+            Some((model, version, retire::finish(removed)))
+        });
+        // All begin to finish before the first is waited for.
+        for (model, version, finished) in taken.collect::<Vec<_>>() {
+            finished.await;
+            let role = self.inner.shelf().status(&model, &version).map_or(Role::Spare, |status| status.role());
+            self.inner.shelf().set(&model, &version, role, State::Unloaded);
         }
     }
 }
@@ -266,7 +320,15 @@ impl Inner {
         self.config.standby_for
     }
 
-    async fn rescan(&self, model: &str) {
+    pub(crate) fn standby_bytes(&self) -> u64 {
+        self.memory.standby()
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    pub(super) async fn rescan(&self, model: &str) {
         let (config, name) = (Arc::clone(&self.config), model.to_owned());
         let looking = tokio::task::spawn_blocking(move || shelf::on_disk(&config.models_dir, &name));
         if let Ok(found) = looking.await {
@@ -306,61 +368,62 @@ impl Inner {
         }
     }
 
-    /// Loads all shadows; the error is the last one's.
-    async fn load_shadows(self: &Arc<Self>, model: &str) -> Result<(), LoadError> {
-        let shadows = self.shelf().config(model)?.shadows.clone();
+    /// Loads fallback, canary and shadows; the error is the last one's.
+    async fn load_beside(self: &Arc<Self>, model: &str) -> Result<(), LoadError> {
+        let beside = self.shelf().roles(model)?.beside();
         let mut result = Ok(());
-        for shadow in shadows {
-            let loaded = self.load_version(model, &shadow.version).await;
+        for version in beside {
+            let loaded = self.load_version(model, &version).await;
             result = loaded.and(result);
         }
         result
     }
 
     async fn load_version(self: &Arc<Self>, model: &str, version: &str) -> Result<(), LoadError> {
-        if self.stopping.load(Ordering::Acquire) {
-            return Err(LoadError::ShuttingDown);
-        }
-        let role = self.shelf().role(model, version)?;
-        let kept = self.shelf().version(model, version).ok().filter(|kept| kept.role() == Role::Spare);
-        let loaded = match kept {
-            Some(kept) => kept,
-            None => self.bring_up(model, version, role).await?,
-        };
-        let (displaced, demoted) = {
-            let mut shelf = self.shelf_mut();
-            let displaced = shelf.put(model, &loaded, role);
-            (displaced, if role == Role::Primary { shelf.promote(model, version) } else { None })
-        };
-        drop(loaded);
-        tracing::info!(model, version, %role, "serves");
-        if let Some(displaced) = displaced {
-            tokio::spawn(retire::displaced(displaced));
-        }
-        if let Some(demoted) = demoted {
-            tokio::spawn(retire::demoted(Arc::clone(self), Arc::downgrade(&demoted)));
-        }
-        Ok(())
+        let assignment = self.shelf().assignment(model, version)?;
+        self.take(model, &Step::reload(version, assignment)).await
     }
 
-    async fn bring_up(&self, model: &str, version: &str, role: Role) -> Result<Arc<Version>, LoadError> {
+    /// Loads a version for a role; it is not led to yet.
+    pub(super) async fn bring_up(
+        self: &Arc<Self>,
+        model: &str,
+        version: &str,
+        role: Role,
+    ) -> Result<Arc<Version>, LoadError> {
         let order = self.order(model, version, role)?;
         if self.shelf().version(model, version).is_err() {
             let shelf = self.shelf();
             shelf.set(model, version, shelf.role_unless_it_serves(model, version), State::Loading);
         }
+        let journal = &self.metrics.journal;
+        journal.record(EventKind::Load, model, version, format!("for the role {role}"));
+        let families = Arc::clone(&self.metrics);
+        let status = Arc::clone(&order.status);
+        let metrics = VersionMetrics { families, model: model.into(), version: version.into(), status };
+        let breaker = || Breaker::new(self.config.breaker, metrics);
         if let Some(remote) = self.remote(model, version, &order)? {
             remote.probe().await;
-            return Ok(Arc::new(Version::Http(remote)));
+            journal.record(EventKind::Ready, model, version, "behind another server");
+            return Ok(Arc::new(Version::new(Backend::Http(remote)).behind(breaker())));
+        }
+        if let Err(shortage) = self.make_room(&order).await {
+            self.refused(model, version, "memory", &shortage.to_string());
+            let (model, version) = (model.to_owned(), version.to_owned());
+            return Err(LoadError::NoRoom { model, version, why: shortage.to_string() });
         }
         let task = tokio::task::spawn_blocking(move || load::load(&order));
         let panicked = |_| Err(Refusal { reason: "panic", why: "the load panicked".to_owned() });
-        match task.await.unwrap_or_else(panicked) {
-            Ok(loaded) => Ok(Arc::new(Version::Onnx(Box::new(loaded)))),
+        let loaded = task.await.unwrap_or_else(panicked);
+        self.metrics.memory_free(self.memory.free());
+        match loaded {
+            Ok(loaded) => {
+                let seconds = loaded.metadata().load_seconds;
+                journal.record(EventKind::Ready, model, version, format!("after {seconds:.3} s"));
+                Ok(Arc::new(Version::new(Backend::Onnx(Box::new(loaded))).behind(breaker())))
+            }
             Err(Refusal { reason, why }) => {
-                tracing::error!(model, version, reason, why, "a version was refused");
-                self.metrics.load_failed(model, version, reason);
-                self.shelf().fail(model, version, &why);
+                self.refused(model, version, reason, &why);
                 Err(LoadError::Refused { model: model.to_owned(), version: version.to_owned(), why })
             }
         }
@@ -377,29 +440,54 @@ impl Inner {
         }))
     }
 
-    fn order(&self, model: &str, version: &str, role: Role) -> Result<Order, LookupError> {
+    fn refused(&self, model: &str, version: &str, reason: &str, why: &str) {
+        tracing::error!(model, version, reason, why, "a version was refused");
+        self.metrics.load_failed(model, version, reason);
+        self.metrics.journal.record(EventKind::Failed, model, version, why);
+        self.shelf().fail(model, version, why);
+    }
+
+    /// Lets versions that stand by leave, the oldest first, until the ordered one fits.
+    async fn make_room(&self, order: &Order) -> Result<(), Shortage> {
+        let (needed, mut freed) = (order.needed_bytes(), 0);
+        loop {
+            let Err(shortage) = self.memory.fits(needed, freed) else { return Ok(()) };
+            let standing_by = self.shelf().standing_by();
+            let mut others = standing_by
+                .into_iter()
+                .filter(|(model, version, _)| (model.as_str(), version.as_str()) != (&*order.model, &*order.version));
+            let Some((model, version, bytes)) = others.next() else { return Err(shortage) };
+            self.unload_version(&model, &version, "to make room for a load").await;
+            // The allocator gives it back to the system later than to us.
+            freed += bytes;
+        }
+    }
+
+    pub(super) fn order(&self, model: &str, version: &str, role: Role) -> Result<Order, LookupError> {
         let shelf = self.shelf();
         let config = shelf.config(model)?;
-        let shadow = config.shadows.iter().find(|shadow| role == Role::Shadow && shadow.version == version);
+        let shadow = shelf.roles(model)?.shadow(version).map_or(1, |shadow| shadow.instances.get());
+        let instances = if role == Role::Shadow { Some(shadow) } else { config.instances.map(usize::from) };
         Ok(Order {
             model: model.into(),
             version: version.into(),
             dir: self.config.models_dir.join(model).join(version),
             status: shelf.status(model, version)?,
-            instances: shadow.map(|shadow| shadow.instances).or(config.instances).map(usize::from),
+            instances,
             intra_threads: config.intra_threads.map(usize::from),
             config: Arc::clone(&self.config),
             runtime: self.runtime.clone(),
             metrics: Arc::clone(&self.metrics),
+            memory: Arc::clone(&self.memory),
         })
     }
 
-    pub(crate) async fn unload_version(&self, model: &str, version: &str) {
+    pub(crate) async fn unload_version(&self, model: &str, version: &str, why: &str) {
         let removed = self.shelf_mut().remove(model, version);
         let Some(removed) = removed else { return };
         let role = removed.role();
         retire::displaced(removed).await;
         self.shelf().set(model, version, role, State::Unloaded);
-        tracing::info!(model, version, "is unloaded");
+        self.metrics.journal.record(EventKind::Unload, model, version, why);
     }
 }

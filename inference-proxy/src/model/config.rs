@@ -11,6 +11,10 @@ use std::time::Duration;
 use host::config::{ByteSize, Faults};
 use serde::{Deserialize, Serialize};
 
+use super::breaker::{self, RawBreaker};
+use super::fallback::RawFallback;
+use super::memory::{self, RawMemory};
+use super::routing::{Canary, RawCanary};
 use crate::upstream::{self, RawUpstream};
 
 /// The models section as typed.
@@ -36,6 +40,13 @@ pub struct RawModelsConfig {
     /// How long a replaced version stays in memory for a rollback.
     #[serde(with = "humantime_serde")]
     pub standby_for: Duration,
+    /// How long the sessions may take to end at a shutdown.
+    #[serde(with = "humantime_serde")]
+    pub stop_within: Duration,
+    /// Memory that loads may take.
+    pub memory: RawMemory,
+    /// When a version is left alone.
+    pub breaker: RawBreaker,
 }
 
 impl Default for RawModelsConfig {
@@ -50,6 +61,9 @@ impl Default for RawModelsConfig {
             max_chars: 10_000,
             intra_threads: None,
             standby_for: Duration::from_secs(600),
+            stop_within: Duration::from_secs(10),
+            memory: RawMemory::default(),
+            breaker: RawBreaker::default(),
         }
     }
 }
@@ -70,6 +84,12 @@ pub struct RawModel {
     pub primary: Option<String>,
     /// Versions that run beside it.
     pub shadows: Vec<RawShadow>,
+    /// The version that answers a part of the clients.
+    pub canary: Option<RawCanary>,
+    /// What answers where the version that should cannot.
+    pub fallback: Option<RawFallback>,
+    /// Whether `POST /v1/models/{model}/verdict` may promote the canary or take it back.
+    pub follow_verdicts: bool,
     /// Sessions of the primary; default: the model folder's wish, or what is measured to be fastest.
     pub instances: Option<usize>,
     /// Threads inside a session.
@@ -214,6 +234,9 @@ pub struct ModelsConfig {
     pub(crate) queue: QueueLimits,
     pub(crate) max_chars: usize,
     pub(crate) standby_for: Duration,
+    pub(crate) stop_within: Duration,
+    pub(crate) memory: memory::Bounds,
+    pub(crate) breaker: breaker::Terms,
 }
 
 /// One model, checked.
@@ -223,6 +246,9 @@ pub(crate) struct ModelConfig {
     pub(crate) remotes: BTreeMap<String, upstream::Config>,
     pub(crate) primary: Option<String>,
     pub(crate) shadows: Vec<Shadow>,
+    pub(crate) canary: Option<Canary>,
+    pub(crate) fallback: Option<RawFallback>,
+    pub(crate) follow_verdicts: bool,
     pub(crate) instances: Option<NonZeroUsize>,
     pub(crate) intra_threads: Option<NonZeroUsize>,
 }
@@ -311,6 +337,9 @@ impl RawModelsConfig {
             queue: self.queue.into(),
             max_chars: self.max_chars,
             standby_for: self.standby_for,
+            stop_within: self.stop_within,
+            memory: self.memory.check(&at("memory"), faults),
+            breaker: self.breaker.check(&at("breaker"), faults),
         }
     }
 }
@@ -333,8 +362,21 @@ impl RawModel {
             faults.check((0.0..=100.0).contains(&shadow.percent), at("percent"), "must be from 0 to 100");
             faults.check(shadow.instances > 0, at("instances"), "must be at least 1");
         }
+        let canary = self.canary.map(|canary| {
+            let twice = !seen.insert(canary.version.clone()) || self.primary.as_ref() == Some(&canary.version);
+            faults.check(!twice, format!("{key}.canary.version"), "is the primary or a shadow already");
+            canary.check(&format!("{key}.canary"), faults)
+        });
+        if let Some(fallback) = &self.fallback {
+            let twice = fallback.version.as_ref().is_some_and(|version| seen.contains(version));
+            faults.check(!twice, format!("{key}.fallback.version"), "is a shadow or the canary already");
+            fallback.check(&format!("{key}.fallback"), self.primary.as_deref(), faults);
+        }
         ModelConfig {
             remotes,
+            canary,
+            fallback: self.fallback,
+            follow_verdicts: self.follow_verdicts,
             primary: self.primary,
             shadows: self.shadows.into_iter().map(Shadow::from).collect(),
             instances: self.instances.and_then(NonZeroUsize::new),
@@ -368,6 +410,13 @@ impl RawModel {
             (version, raw.check(&key, faults))
         });
         checked.collect()
+    }
+}
+
+impl Shadow {
+    /// One that sees everything with one session.
+    pub(crate) fn new(version: &str) -> Self {
+        Self { version: version.to_owned(), percent: 100.0, instances: NonZeroUsize::MIN }
     }
 }
 

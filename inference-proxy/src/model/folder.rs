@@ -228,6 +228,13 @@ impl HubConfig {
     }
 }
 
+/// The number of sessions that a folder asks for, before anything else of it is read; what is wrong with the file the
+/// load will say.
+pub(crate) fn wished_instances(dir: &Path) -> Option<usize> {
+    let settings = std::fs::read_to_string(dir.join(SETTINGS)).ok()?;
+    toml::from_str::<Settings>(&settings).ok()?.instances
+}
+
 fn accept(manifest: Manifest, golden: &mut Vec<GoldenSample>) -> Result<BTreeMap<String, String>, String> {
     if manifest.manifest != 1 {
         return Err(format!("{MANIFEST} is of version {}, and this server reads version 1", manifest.manifest));

@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use super::batch::Policy;
 use super::config::ModelsConfig;
-use super::folder::Folder;
+use super::folder::{self, Folder};
 use super::invariance;
+use super::memory::{self, Memory};
 use super::metadata::{Metadata, Task};
 use super::metrics::{Metrics, VersionMetrics};
 use super::pairing::{self, Paired, Terms};
@@ -34,6 +35,18 @@ pub(crate) struct Order {
     pub(crate) config: Arc<ModelsConfig>,
     pub(crate) runtime: Runtime,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) memory: Arc<Memory>,
+}
+
+impl Order {
+    /// Memory that the version will take, by the size of its weights and the number of its sessions.
+    pub(crate) fn needed_bytes(&self) -> u64 {
+        self.memory.estimate(memory::weights(&self.dir), self.sessions(folder::wished_instances(&self.dir)))
+    }
+
+    fn sessions(&self, wished: Option<usize>) -> usize {
+        self.instances.or(wished).unwrap_or_else(default_instances)
+    }
 }
 
 /// Why a version does not serve.
@@ -51,6 +64,7 @@ pub(crate) struct Refusal {
 /// [`Refusal`].
 pub(crate) fn load(order: &Order) -> Result<Local, Refusal> {
     let started = Instant::now();
+    let resident = memory::resident();
     let Order { model, version, metrics, config, .. } = order;
     let terms = Terms {
         max_chars: config.max_chars,
@@ -66,7 +80,10 @@ pub(crate) fn load(order: &Order) -> Result<Local, Refusal> {
     };
     let checks_passed = report.count_passed();
     let made = serve(order, paired, started, checks_passed);
-    made.map_err(|why| Refusal { reason: "sessions", why })
+    let version = made.map_err(|why| Refusal { reason: "sessions", why })?;
+    let grown = memory::resident().saturating_sub(resident);
+    order.memory.learn(memory::weights(&order.dir), version.metadata().instances, grown);
+    Ok(version)
 }
 
 fn serve(order: &Order, paired: Paired, started: Instant, checks_passed: usize) -> Result<Local, String> {
@@ -98,6 +115,7 @@ fn serve(order: &Order, paired: Paired, started: Instant, checks_passed: usize) 
         instances,
         intra_threads: factory.options.intra_threads,
         bytes: folder.bytes,
+        memory_bytes: order.memory.estimate(memory::weights(&order.dir), instances),
         files: folder.hashes,
         load_seconds: started.elapsed().as_secs_f64(),
         checks_passed,
@@ -118,7 +136,7 @@ fn serve(order: &Order, paired: Paired, started: Instant, checks_passed: usize) 
     let queue = Queue::new(policy, order.config.queue, cost, instances, metrics);
     let factory = Arc::new(factory);
     let pool = Pool::start(engines, &factory, &queue).map_err(|error| format!("cannot start a thread: {error}"))?;
-    order.metrics.loaded(&order.model, &order.version, metadata.load_seconds);
+    order.metrics.loaded(&order.model, &order.version, &metadata);
     let plan = Arc::clone(&factory.plan);
     Ok(Local::new(Parts { status: Arc::clone(&order.status), metadata, encoder, plan, queue, pool, keeper }))
 }
@@ -162,6 +180,11 @@ fn company(
         (_, false) => (true, format!("requests run together where that saves time: {found}")),
     };
     Company { together, why, difference, variant }
+}
+
+/// What a load takes for granted before it has measured: more sessions than cores only wait for each other.
+fn default_instances() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).min(4)
 }
 
 fn policy(config: &ModelsConfig, feed: &Feed, together: bool) -> Policy {

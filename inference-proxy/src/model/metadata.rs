@@ -66,6 +66,8 @@ pub struct Metadata {
     pub files: BTreeMap<String, String>,
     /// Bytes of those files.
     pub bytes: u64,
+    /// Memory that it is estimated to hold: weights and arena of all sessions.
+    pub memory_bytes: u64,
     /// Seconds the load took, checks and warm-up included.
     pub load_seconds: f64,
     /// Checks made at load that passed.

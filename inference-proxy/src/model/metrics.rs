@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
-use contract::metrics::proxy;
+use contract::metrics::{proxy, versions};
 use host::metrics::Registry;
 use prometheus::{CounterVec, GaugeVec, HistogramVec, IntCounterVec, IntGaugeVec};
 
+use super::audit::Journal;
 use super::batch::Load;
+use super::breaker::BreakerState;
+use super::metadata::Metadata;
 use super::pairing::{CheckResult, Report};
 use super::runtime::PROVIDER;
-use super::status::{Snapshot, State, Status};
+use super::status::{Role, Snapshot, State, Status};
 
 /// The metric families of models.
 #[derive(Debug)]
@@ -29,6 +32,16 @@ pub(crate) struct Metrics {
     busy: CounterVec,
     batch_difference: GaugeVec,
     batch_variant: IntGaugeVec,
+    loads: IntCounterVec,
+    model_bytes: IntGaugeVec,
+    memory_bytes: IntGaugeVec,
+    memory_free: IntGaugeVec,
+    traffic: GaugeVec,
+    breaker_state: IntGaugeVec,
+    breaker_failures: IntCounterVec,
+    fallbacks: IntCounterVec,
+    restarts: IntCounterVec,
+    pub(crate) journal: Journal,
 }
 
 impl Metrics {
@@ -49,6 +62,16 @@ impl Metrics {
             busy: registry.counter_f64(&proxy::BUSY_SECONDS),
             batch_difference: registry.gauge(&proxy::BATCH_DIFFERENCE),
             batch_variant: registry.int_gauge(&proxy::BATCH_VARIANT),
+            loads: registry.counter(&versions::LOADS),
+            model_bytes: registry.int_gauge(&versions::MODEL_BYTES),
+            memory_bytes: registry.int_gauge(&versions::MEMORY_BYTES),
+            memory_free: registry.int_gauge(&versions::MEMORY_FREE_BYTES),
+            traffic: registry.gauge(&versions::TRAFFIC),
+            breaker_state: registry.int_gauge(&versions::BREAKER_STATE),
+            breaker_failures: registry.counter(&versions::BREAKER_FAILURES),
+            fallbacks: registry.counter(&versions::FALLBACKS),
+            restarts: registry.counter(&versions::SESSION_RESTARTS),
+            journal: Journal::new(registry),
         }
     }
 
@@ -66,6 +89,9 @@ impl Metrics {
         }
         if before.role != now.role || !loaded(&now.state) {
             let _absent = self.info.remove_label_values(&old);
+        }
+        if loaded(&before.state) && !loaded(&now.state) {
+            self.unloaded(model, version);
         }
         let role = now.role.as_str();
         for word in State::WORDS {
@@ -89,8 +115,40 @@ impl Metrics {
         }
     }
 
-    pub(crate) fn loaded(&self, model: &str, version: &str, seconds: f64) {
-        self.load_seconds.with_label_values(&[model, version]).set(seconds);
+    /// A load has ended well.
+    pub(crate) fn loaded(&self, model: &str, version: &str, metadata: &Metadata) {
+        let of = [model, version];
+        self.load_seconds.with_label_values(&of).set(metadata.load_seconds);
+        self.loads.with_label_values(&of).inc();
+        self.model_bytes.with_label_values(&of).set(metadata.bytes as i64);
+        self.memory_bytes.with_label_values(&of).set(metadata.memory_bytes as i64);
+    }
+
+    fn unloaded(&self, model: &str, version: &str) {
+        let of = [model, version];
+        let _absent = self.model_bytes.remove_label_values(&of);
+        let _absent = self.memory_bytes.remove_label_values(&of);
+        for state in BreakerState::ALL {
+            let _absent = self.breaker_state.remove_label_values(&[model, version, state.as_str()]);
+        }
+    }
+
+    pub(crate) fn memory_free(&self, bytes: u64) {
+        self.memory_free.with_label_values::<&str>(&[]).set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// Shows which share each version has; a version in `all` without one has none.
+    pub(crate) fn traffic(&self, model: &str, all: &[String], shares: &[(&str, Role, f64)]) {
+        for (version, role) in all.iter().flat_map(|version| Role::ALL.map(|role| (version, role))) {
+            let _absent = self.traffic.remove_label_values(&[model, version, role.as_str()]);
+        }
+        for (version, role, share) in shares {
+            self.traffic.with_label_values(&[model, version, role.as_str()]).set(*share);
+        }
+    }
+
+    pub(crate) fn fell_back(&self, model: &str, version: &str, reason: &str) {
+        self.fallbacks.with_label_values(&[model, version, reason]).inc();
     }
 
     /// Shows whether a version's answers depend on their batch.
@@ -139,6 +197,22 @@ impl VersionMetrics {
 
     pub(crate) fn busy(&self, seconds: f64) {
         self.families.busy.with_label_values(&self.labels()).inc_by(seconds);
+    }
+
+    /// A session was made anew, or could not be.
+    pub(crate) fn restarted(&self, outcome: &str) {
+        self.families.restarts.with_label_values(&[&self.model, &self.version, outcome]).inc();
+    }
+
+    pub(crate) fn breaker(&self, now: BreakerState) {
+        for state in BreakerState::ALL {
+            let labels = [&*self.model, &*self.version, state.as_str()];
+            self.families.breaker_state.with_label_values(&labels).set(i64::from(state == now));
+        }
+    }
+
+    pub(crate) fn breaker_failure(&self, reason: &str) {
+        self.families.breaker_failures.with_label_values(&[&*self.model, &*self.version, reason]).inc();
     }
 
     pub(crate) fn truncated(&self, texts: usize) {

@@ -5,16 +5,20 @@
 //! can ask it for its metadata and run it; what is loading, failed or unloaded is known to the catalog alone.
 
 mod answer;
+mod audit;
 mod backend;
 mod batch;
+mod breaker;
 mod catalog;
 pub mod config;
 mod cost;
+mod fallback;
 mod folder;
 mod golden;
 mod graph;
 mod invariance;
 mod load;
+mod memory;
 mod metadata;
 mod metrics;
 mod onnx;
@@ -24,6 +28,8 @@ mod pool;
 mod queue;
 pub mod raw;
 mod retire;
+mod roles;
+mod routing;
 mod rows;
 mod runtime;
 mod session;
@@ -42,10 +48,14 @@ mod version;
 
 pub use answer::{Answer, Classes, Input, RunError, TextStats, Urgency};
 pub use backend::Version;
+pub use breaker::{BreakerState, Pass};
 pub use catalog::{Catalog, IndexEntry, LoadError, LookupError, OpenError};
 pub use config::{ModelsConfig, RawModelsConfig};
+pub use fallback::{Fallen, RULE, Served};
 pub use metadata::{Metadata, Task, TensorSpec};
 pub use pairing::{Check, CheckResult, Report, verify};
+pub use roles::{Changed, Verdict};
+pub use routing::{Asker, Assignment, RawCanary};
 pub(crate) use rows::bytes as data_bytes;
 pub use stats::{Parts as RunParts, Span, Statistics};
 pub(crate) use status::Status;

@@ -67,8 +67,10 @@ struct SessionThread {
 }
 
 impl SessionThread {
-    /// Between two attempts to make a session.
-    const RESTART_PAUSE: Duration = Duration::from_secs(2);
+    /// Between the first two attempts to make a session; doubles.
+    const RESTART_PAUSE: Duration = Duration::from_millis(500);
+    /// Between any two of them.
+    const RESTART_PAUSE_MAX: Duration = Duration::from_secs(8);
 
     fn serve(mut self) {
         while let Some(batch) = self.queue.take() {
@@ -109,19 +111,25 @@ impl SessionThread {
         let (model, version) = (Arc::clone(&self.queue.metrics.model), Arc::clone(&self.queue.metrics.version));
         tracing::error!(%model, %version, why, "a session is restarted");
         self.queue.session_down(why);
+        let mut pause = Self::RESTART_PAUSE;
         loop {
             match self.factory.make() {
                 Ok(engine) => {
                     self.engine = engine;
                     self.queue.session_up();
+                    self.queue.metrics.restarted("ok");
                     return true;
                 }
-                Err(why) => tracing::error!(%model, %version, why, "a session cannot be restarted; it is tried again"),
+                Err(why) => {
+                    self.queue.metrics.restarted("error");
+                    tracing::error!(%model, %version, why, "a session cannot be restarted; it is tried again");
+                }
             }
             if self.queue.is_closed() {
                 return false;
             }
-            thread::sleep(Self::RESTART_PAUSE);
+            thread::sleep(pause);
+            pause = (pause * 2).min(Self::RESTART_PAUSE_MAX);
         }
     }
 }

@@ -3,6 +3,7 @@
 //! A request holds its version from look-up to answer, so the count of holders says when the last one is done: a
 //! switch fails no request.
 
+use std::future::Future;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -23,11 +24,22 @@ pub(crate) async fn displaced(version: Arc<Version>) {
     finish(version).await;
 }
 
-/// Answers what is queued, refuses the rest, and joins the threads.
-pub(crate) async fn finish(version: Arc<Version>) {
-    let task = tokio::task::spawn_blocking(move || version.finish());
-    // Joining cannot fail; a cancelled task means that the process ends.
-    let _ended = task.await;
+/// Answers what is queued, refuses the rest, and joins the threads; begins at once, and the future is for whoever
+/// waits. A thread of its own: the runtime waits for its blocking tasks for ever, and a session may hang.
+pub(crate) fn finish(version: Arc<Version>) -> impl Future<Output = ()> {
+    let (ended, wait) = tokio::sync::oneshot::channel::<()>();
+    let name = "retire".to_owned();
+    let thread = std::thread::Builder::new().name(name).spawn(move || {
+        version.finish();
+        drop(ended);
+    });
+    if let Err(error) = thread {
+        tracing::error!(%error, "no thread to join a version's sessions with");
+    }
+    async move {
+        // Nothing is ever sent: the end of the sender is the message.
+        let _closed = wait.await;
+    }
 }
 
 /// A version that was primary: drains, stands by for a rollback, and goes when the time is over. This task holds it
@@ -36,6 +48,7 @@ pub(crate) async fn demoted(inner: Arc<Inner>, version: Weak<Version>) {
     // The shelf keeps it for the rollback.
     until_unused(&version, 1).await;
     let Some(since) = stand_by(&inner, &version) else { return };
+    bound_standby(&inner).await;
     tokio::time::sleep(inner.standby_for()).await;
     let _turn = inner.turn().await;
     let Some(version) = version.upgrade() else { return };
@@ -43,7 +56,21 @@ pub(crate) async fn demoted(inner: Arc<Inner>, version: Weak<Version>) {
     if version.state() == State::Standby && version.since_ms() == since {
         let (model, name) = (version.name().to_owned(), version.version().to_owned());
         drop(version);
-        inner.unload_version(&model, &name).await;
+        inner.unload_version(&model, &name, "its time to stand by is over").await;
+    }
+}
+
+/// Lets the oldest versions that stand by leave, until the rest may.
+async fn bound_standby(inner: &Inner) {
+    let _turn = inner.turn().await;
+    let standing_by = inner.shelf().standing_by();
+    let mut held: u64 = standing_by.iter().map(|(_, _, bytes)| bytes).sum();
+    for (model, version, bytes) in standing_by {
+        if held <= inner.standby_bytes() {
+            return;
+        }
+        inner.unload_version(&model, &version, "versions that stand by hold more memory than they may").await;
+        held -= bytes;
     }
 }
 

@@ -9,6 +9,7 @@ use super::backend::Version;
 use super::catalog::{IndexEntry, LookupError};
 use super::config::{ModelConfig, ModelsConfig, Shadow, is_name};
 use super::metrics::Metrics;
+use super::routing::{Asker, Assignment, Roles};
 use super::status::{Role, State, Status};
 
 /// All models.
@@ -23,9 +24,18 @@ pub(crate) struct Shelf {
 #[derive(Debug, Default)]
 struct Entry {
     config: ModelConfig,
-    /// The version that answers; it may be out of memory.
-    primary: Option<String>,
+    roles: Roles,
     slots: BTreeMap<String, Slot>,
+}
+
+impl Entry {
+    /// A model as it is configured, with nothing loaded.
+    fn new(config: ModelConfig) -> Self {
+        let fallback = config.fallback.as_ref().and_then(|fallback| fallback.version.clone());
+        let (canary, shadows) = (config.canary.clone(), config.shadows.clone());
+        let roles = Roles { canary, shadows, fallback, ..Roles::default() };
+        Self { config, roles, slots: BTreeMap::new() }
+    }
 }
 
 /// One version.
@@ -64,7 +74,7 @@ impl Shelf {
         let mut shelf = Self { config, metrics, models: BTreeMap::new() };
         for name in names {
             let config = shelf.config.models.get(&name).unwrap_or(&shelf.config.defaults).clone();
-            shelf.models.insert(name.clone(), Entry { config, ..Entry::default() });
+            shelf.models.insert(name.clone(), Entry::new(config));
             let found = on_disk(&shelf.config.models_dir, &name);
             shelf.rescan(&name, found);
         }
@@ -75,13 +85,13 @@ impl Shelf {
     pub(crate) fn rescan(&mut self, model: &str, found: BTreeSet<String>) {
         if !found.is_empty() && !self.models.contains_key(model) {
             let config = self.config.defaults.clone();
-            self.models.insert(model.to_owned(), Entry { config, ..Entry::default() });
+            self.models.insert(model.to_owned(), Entry::new(config));
         }
         let Some(entry) = self.models.get_mut(model) else { return };
-        let wanted = entry.config.primary.iter().chain(entry.config.shadows.iter().map(|shadow| &shadow.version));
-        let listed = found.into_iter().chain(wanted.cloned()).chain(entry.config.remotes.keys().cloned());
+        let wanted = entry.config.primary.iter().cloned().chain(entry.roles.beside());
+        let listed = found.into_iter().chain(wanted).chain(entry.config.remotes.keys().cloned());
         let listed: BTreeSet<String> = listed.collect();
-        let primary = entry.primary.clone();
+        let primary = entry.roles.primary.clone();
         entry.slots.retain(|version, slot| {
             slot.version.is_some() || primary.as_ref() == Some(version) || listed.contains(version)
         });
@@ -97,7 +107,7 @@ impl Shelf {
     /// Whether every model's primary is in memory, but for those that were unloaded on request.
     pub(crate) fn ready(&self) -> bool {
         self.models.values().all(|entry| {
-            let primary = entry.primary.as_ref().and_then(|primary| entry.slots.get(primary));
+            let primary = entry.roles.primary.as_ref().and_then(|primary| entry.slots.get(primary));
             primary.is_some_and(|slot| slot.version.is_some() || slot.is_let_go())
         })
     }
@@ -110,13 +120,15 @@ impl Shelf {
 
     pub(crate) fn primary(&self, model: &str) -> Result<Arc<Version>, LookupError> {
         let entry = self.entry(model)?;
-        if let Some(primary) = &entry.primary {
+        if let Some(primary) = &entry.roles.primary {
             return self.version(model, primary);
         }
         let why: Vec<String> = entry
             .slots
             .iter()
-            .filter(|(_, slot)| slot.status.role() != Role::Shadow && slot.status.get().state != State::Unloaded)
+            .filter(|(version, slot)| {
+                entry.roles.assignment(version).is_none() && slot.status.get().state != State::Unloaded
+            })
             .map(|(version, slot)| slot.describe(version))
             .collect();
         let why = if why.is_empty() { "none of its versions is loaded".to_owned() } else { why.join("; ") };
@@ -135,7 +147,7 @@ impl Shelf {
     pub(crate) fn shadows(&self, model: &str) -> Vec<(Arc<Version>, f64)> {
         let Ok(entry) = self.entry(model) else { return Vec::new() };
         let loaded = |shadow: &Shadow| Some((entry.slots.get(&shadow.version)?.version.clone()?, shadow.percent));
-        entry.config.shadows.iter().filter_map(loaded).collect()
+        entry.roles.shadows.iter().filter_map(loaded).collect()
     }
 
     pub(crate) fn states(&self) -> Vec<IndexEntry> {
@@ -146,7 +158,15 @@ impl Shelf {
             index.extend(slots.into_iter().map(|(version, slot)| {
                 let status = slot.status.get();
                 let (model, version) = (model.clone(), version.clone());
-                IndexEntry { model, version, role: status.role, state: status.state, since_ms: status.since_ms }
+                let breaker = slot.version.as_ref().map(|version| version.breaker());
+                IndexEntry {
+                    model,
+                    version,
+                    role: status.role,
+                    state: status.state,
+                    since_ms: status.since_ms,
+                    breaker,
+                }
             }));
         }
         index
@@ -164,8 +184,8 @@ impl Shelf {
         if let Some(primary) = &entry.config.primary {
             return Ok(vec![primary.clone()]);
         }
-        let is_shadow = |version: &String| entry.config.shadows.iter().any(|shadow| shadow.version == *version);
-        let mut versions: Vec<String> = entry.slots.keys().filter(|version| !is_shadow(version)).cloned().collect();
+        let taken = |version: &String| entry.roles.assignment(version).is_some();
+        let mut versions: Vec<String> = entry.slots.keys().filter(|version| !taken(version)).cloned().collect();
         versions.sort_by_key(|version| std::cmp::Reverse(order(version)));
         if versions.iter().any(|version| version.parse::<u64>().is_ok()) {
             versions.retain(|version| version.parse::<u64>().is_ok());
@@ -173,11 +193,29 @@ impl Shelf {
         Ok(versions)
     }
 
-    /// What a version would be, once loaded.
-    pub(crate) fn role(&self, model: &str, version: &str) -> Result<Role, LookupError> {
-        let entry = self.entry(model)?;
-        let is_shadow = entry.config.shadows.iter().any(|shadow| shadow.version == version);
-        Ok(if is_shadow { Role::Shadow } else { Role::Primary })
+    /// What a version would be given to do by a load: what it was given before, or to answer.
+    pub(crate) fn assignment(&self, model: &str, version: &str) -> Result<Assignment, LookupError> {
+        Ok(self.entry(model)?.roles.assignment(version).unwrap_or(Assignment::Primary))
+    }
+
+    /// Who does what.
+    pub(crate) fn roles(&self, model: &str) -> Result<&Roles, LookupError> {
+        Ok(&self.entry(model)?.roles)
+    }
+
+    /// The version that answers this request: the canary where it is its own and the canary can, else the primary.
+    pub(crate) fn route(&self, model: &str, asker: &Asker) -> Result<Arc<Version>, LookupError> {
+        let canary = self.entry(model)?.roles.canary_for(asker);
+        let loaded = canary.and_then(|canary| self.version(model, canary).ok());
+        match loaded.filter(|version| version.is_passable()) {
+            Some(canary) => Ok(canary),
+            None => self.primary(model),
+        }
+    }
+
+    /// Whether any model has a canary, so that requests have to be looked at.
+    pub(crate) fn has_canary(&self) -> bool {
+        self.models.values().any(|entry| entry.roles.canary.is_some())
     }
 
     pub(crate) fn status(&self, model: &str, version: &str) -> Result<Arc<Status>, LookupError> {
@@ -204,11 +242,11 @@ impl Shelf {
     /// The role of a version that does not serve: primary only where it answers once it does, and nobody else may.
     pub(crate) fn role_unless_it_serves(&self, model: &str, version: &str) -> Role {
         let Ok(entry) = self.entry(model) else { return Role::Spare };
-        let first = entry.primary.as_ref().or(entry.config.primary.as_ref());
-        match self.role(model, version) {
-            Ok(Role::Primary) if first.is_none_or(|first| first != version) => Role::Spare,
-            Ok(role) => role,
-            Err(_) => Role::Spare,
+        let first = entry.roles.primary.as_ref().or(entry.config.primary.as_ref());
+        match entry.roles.assignment(version) {
+            Some(assignment) => assignment.role(),
+            None if first.is_some_and(|first| first == version) => Role::Primary,
+            None => Role::Spare,
         }
     }
 
@@ -221,14 +259,41 @@ impl Shelf {
         displaced
     }
 
-    /// Lets a loaded version answer. Returns the one that answered before, now draining.
-    pub(crate) fn promote(&mut self, model: &str, version: &str) -> Option<Arc<Version>> {
-        let before = self.models.get_mut(model)?.primary.replace(version.to_owned());
-        let before = before.filter(|before| before != version)?;
-        let old = self.slot(model, &before).ok()?.version.clone();
-        let state = if old.is_some() { State::Draining } else { State::Unloaded };
-        self.set(model, &before, Role::Spare, state);
-        old
+    /// Gives a version something to do. Returns those in memory that have nothing to do any more, now draining.
+    pub(crate) fn give(&mut self, model: &str, version: &str, assignment: &Assignment) -> Vec<Arc<Version>> {
+        let Some(entry) = self.models.get_mut(model) else { return Vec::new() };
+        let idle = entry.roles.give(version, assignment);
+        let mut draining = Vec::new();
+        for version in idle {
+            let loaded = self.slot(model, &version).ok().and_then(|slot| slot.version.clone());
+            let state = if loaded.is_some() { State::Draining } else { State::Unloaded };
+            self.set(model, &version, Role::Spare, state);
+            draining.extend(loaded);
+        }
+        self.show_traffic(model);
+        draining
+    }
+
+    fn show_traffic(&self, model: &str) {
+        if let Ok(entry) = self.entry(model) {
+            let all: Vec<String> = entry.slots.keys().cloned().collect();
+            self.metrics.traffic(model, &all, &entry.roles.shares());
+        }
+    }
+
+    /// Versions that stand by, the oldest first, each with its memory.
+    pub(crate) fn standing_by(&self) -> Vec<(String, String, u64)> {
+        let mut found = Vec::new();
+        for (model, entry) in &self.models {
+            for (name, slot) in &entry.slots {
+                let status = slot.status.get();
+                if let Some(version) = slot.version.as_ref().filter(|_| status.state == State::Standby) {
+                    found.push((status.since_ms, model.clone(), name.clone(), version.metadata().memory_bytes));
+                }
+            }
+        }
+        found.sort();
+        found.into_iter().map(|(_, model, version, bytes)| (model, version, bytes)).collect()
     }
 
     /// Takes a version out of memory, if it is there; its state becomes draining until [`Self::set`] says otherwise.
@@ -236,6 +301,12 @@ impl Shelf {
         let removed = self.models.get_mut(model)?.slots.get_mut(version)?.version.take()?;
         self.set(model, version, removed.role(), State::Draining);
         Some(removed)
+    }
+
+    /// Versions that were taken out and have not ended.
+    pub(crate) fn unfinished(&self) -> usize {
+        let slots = self.models.values().flat_map(|entry| entry.slots.values());
+        slots.filter(|slot| matches!(slot.status.get().state, State::Draining)).count()
     }
 
     /// Every version in memory.

@@ -8,19 +8,28 @@ use std::sync::{Mutex, PoisonError};
 pub enum Role {
     /// Answers clients.
     Primary,
+    /// Answers a part of the clients in the primary's place, to be promoted or taken back.
+    Canary,
     /// Runs beside the primary on a share of the requests; its answers are compared, never given.
     Shadow,
-    /// Neither: on disk, or kept for a rollback.
+    /// Answers where the one that should cannot.
+    Fallback,
+    /// None of these: on disk, or kept for a rollback.
     Spare,
 }
 
 impl Role {
+    /// All roles.
+    pub const ALL: [Self; 5] = [Self::Primary, Self::Canary, Self::Shadow, Self::Fallback, Self::Spare];
+
     /// The word in labels, tables and metadata.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Primary => "primary",
+            Self::Canary => "canary",
             Self::Shadow => "shadow",
+            Self::Fallback => "fallback",
             Self::Spare => "spare",
         }
     }

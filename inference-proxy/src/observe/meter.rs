@@ -1,7 +1,7 @@
 //! Counters and histograms of the edge, and the events that service level objectives count.
 
 use contract::metrics::proxy as names;
-use contract::slo::{Event, Sli, SloFile};
+use contract::slo::{Event, Slo, SloFile};
 use contract::wire::Outcome;
 use host::metrics::Registry;
 use prometheus::{HistogramVec, IntCounter, IntCounterVec};
@@ -22,8 +22,7 @@ pub struct Meter {
 /// One SLO's two counters.
 #[derive(Debug)]
 struct Objective {
-    model: String,
-    sli: Sli,
+    slo: Slo,
     events: IntCounter,
     bad: IntCounter,
 }
@@ -37,8 +36,7 @@ impl Meter {
         let objectives = slos.into_iter().flat_map(|file| &file.slos).map(|slo| {
             let labels = [slo.name.as_str(), slo.model.as_str()];
             Objective {
-                model: slo.model.clone(),
-                sli: slo.sli,
+                slo: slo.clone(),
                 events: events.with_label_values(&labels),
                 bad: bad.with_label_values(&labels),
             }
@@ -56,7 +54,7 @@ impl Meter {
         for entry in catalog.states() {
             for outcome in Outcome::ALL {
                 let labels = [entry.model.as_str(), entry.version.as_str(), entry.role.as_str(), outcome.as_str()];
-                if entry.role == Role::Primary {
+                if matches!(entry.role, Role::Primary | Role::Canary | Role::Fallback) {
                     let _ = self.requests.with_label_values(&labels);
                 }
             }
@@ -81,8 +79,8 @@ impl Meter {
             self.responses.with_label_values(&[model, ended.route.as_str(), code.as_str()]).inc();
         }
         let event = Event { outcome: ended.outcome, total_seconds: ended.took.as_secs_f64() };
-        for objective in self.objectives.iter().filter(|o| o.model == model) {
-            if let Some(bad) = objective.sli.is_bad(event) {
+        for objective in self.objectives.iter().filter(|o| o.slo.model == model) {
+            if let Some(bad) = objective.slo.is_bad(event) {
                 objective.events.inc();
                 objective.bad.inc_by(bad.into());
             }
@@ -94,11 +92,19 @@ impl Meter {
 mod tests {
     use super::*;
     use crate::observe::record::tests::ended;
-    use contract::slo::Slo;
+    use contract::slo::Sli;
     use std::time::Duration;
 
     fn slo(name: &str, sli: Sli) -> Slo {
-        Slo { name: name.into(), description: String::new(), model: "m".into(), objective: 99.0, sli, page: true }
+        Slo {
+            name: name.into(),
+            description: String::new(),
+            model: "m".into(),
+            objective: 99.0,
+            sli,
+            page: true,
+            count_refusals: true,
+        }
     }
 
     #[test]

@@ -22,9 +22,10 @@ use serde_json::{Map, Value};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use crate::error::{Reason, outcome_of_status};
+use crate::error::Reason;
 use crate::mirror::Mirror;
-use crate::model::{Answer, Catalog, Input, LookupError, Role, Version};
+use crate::model::{Answer, Asker, Catalog, Fallen, Input, LookupError, Role, Served, Version};
+use crate::outcome;
 use crate::pseudonym::Pseudonyms;
 use crate::shadow::Shadows;
 use crate::trace::Trace;
@@ -114,6 +115,10 @@ pub struct Facts {
     pub exchange: Option<Arc<Exchange>>,
     /// Why its content cannot be kept, where it passed and was not or could not be read as a whole.
     pub withheld: Option<&'static str>,
+    /// What went wrong before a fallback answered.
+    pub fallen: Option<Fallen>,
+    /// What of the request decides who answers it.
+    asker: Asker,
 }
 
 impl Default for Facts {
@@ -129,13 +134,21 @@ impl Default for Facts {
             answer: None,
             exchange: None,
             withheld: None,
+            fallen: None,
+            asker: Asker::default(),
         }
     }
 }
 
 impl Notes {
-    fn new() -> Self {
-        Self(Arc::default())
+    fn new(asker: Asker) -> Self {
+        Self(Arc::new(Mutex::new(Facts { asker, ..Facts::default() })))
+    }
+
+    /// What of the request decides who answers it; asked once.
+    #[must_use]
+    pub fn asker(&self) -> Asker {
+        std::mem::take(&mut self.lock().asker)
     }
 
     /// The version was found.
@@ -181,15 +194,23 @@ impl Notes {
         facts.input.is_some() || facts.exchange.as_ref().is_some_and(|exchange| exchange.is_asked())
     }
 
-    /// The model answered.
-    pub fn answered(&self, answer: &Arc<Answer>) {
-        self.lock().answer = Some(Arc::clone(answer));
+    /// The model answered, or what stepped in for it.
+    pub fn served(&self, served: &Served) {
+        let mut facts = self.lock();
+        facts.answer = Some(Arc::clone(&served.answer));
+        if let Some(fallen) = &served.fallen {
+            served.version_name().clone_into(&mut facts.version);
+            facts.role = Role::Fallback;
+            facts.running = Some(Arc::clone(&served.version));
+            facts.fallen = Some(fallen.clone());
+        }
     }
 
-    /// The version as it is known so far, and what passes, where another server answers.
-    fn named(&self) -> (String, Option<Arc<Exchange>>) {
+    /// The version as it is known so far, what it stepped in for, and what passes, where another server answers.
+    fn named(&self) -> (String, Option<String>, Option<Arc<Exchange>>) {
         let facts = self.lock();
-        (facts.version.clone(), facts.exchange.clone())
+        let fallen = facts.fallen.as_ref().map(|fallen| format!("{}; {}", fallen.version, fallen.reason));
+        (facts.version.clone(), fallen, facts.exchange.clone())
     }
 
     fn take(&self) -> Facts {
@@ -249,6 +270,9 @@ struct Guard {
     ended: bool,
 }
 
+/// Reason of an answer that a fallback gave.
+const FALLBACK: &str = "fallback";
+
 impl Guard {
     fn begin(observer: Arc<Observer>, route: Route, headers: &HeaderMap) -> Self {
         let id = Uuid::now_v7();
@@ -258,17 +282,22 @@ impl Guard {
             .as_ref()
             .and_then(|pseudonyms| Some(pseudonyms.of(headers.get(headers::CLIENT)?.as_bytes())));
         let (arrived, at_ms) = (Instant::now(), host::clock::now_ms());
-        Self { observer, notes: Notes::new(), route, id, trace, client, arrived, at_ms, ended: false }
+        // without a canary nobody looks at the headers, and copying them is for nothing
+        let headers = if observer.shadows.has_canary() { headers.clone() } else { HeaderMap::new() };
+        let notes = Notes::new(Asker { id: id.as_bytes().to_vec(), headers });
+        Self { observer, notes, route, id, trace, client, arrived, at_ms, ended: false }
     }
 
     fn end(self, mut response: Response) -> Response {
         let trace = self.trace.header(self.id);
-        let (version, exchange) = self.notes.named();
+        let (version, fallen, exchange) = self.notes.named();
         for (name, value) in [
-            (headers::OBSERVATION_ID, self.id.to_string()),
-            (headers::MODEL_VERSION, version),
-            (headers::TRACEPARENT, trace),
+            (headers::OBSERVATION_ID, Some(self.id.to_string())),
+            (headers::MODEL_VERSION, Some(version)),
+            (headers::FALLBACK, fallen),
+            (headers::TRACEPARENT, Some(trace)),
         ] {
+            let Some(value) = value else { continue };
             // names of versions are folder names of a narrow alphabet; one that is no header value is left out
             if let Ok(value) = HeaderValue::try_from(value) {
                 response.headers_mut().insert(HeaderName::from_static(name), value);
@@ -280,7 +309,8 @@ impl Guard {
         let status = response.status();
         let reason = response.extensions().get::<Reason>().map(|reason| reason.0);
         let (facts, took) = (self.notes.take(), self.arrived.elapsed());
-        self.finish(facts, End { outcome: outcome_of_status(status), code: status.as_u16(), reason, took });
+        let reason = reason.or_else(|| facts.fallen.as_ref().map(|_| FALLBACK));
+        self.finish(facts, End { outcome: outcome::of_status(status), code: status.as_u16(), reason, took });
         response
     }
 

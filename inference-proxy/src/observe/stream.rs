@@ -13,10 +13,10 @@ use http_body::{Frame, SizeHint};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{End, Facts, Guard};
-use crate::error::{Reason, outcome_of_status};
-use crate::handle;
+use crate::error::Reason;
 use crate::upstream::Fault;
 use crate::upstream::exchange::{Exchange, Read};
+use crate::{handle, outcome};
 
 /// A place among the open requests; it rides on the response, because a body may be longer on its way than a handler.
 #[derive(Clone, Debug)]
@@ -93,7 +93,7 @@ impl Last {
             Some(fault @ Fault::Slow(_)) => (Outcome::Timeout, Some(fault.reason())),
             Some(fault) => (Outcome::Error, Some(fault.reason())),
             None if gone => (Outcome::Cancelled, Some(super::CLIENT_GONE)),
-            None => (outcome_of_status(status), reason),
+            None => (outcome::of_status(status), reason),
         };
         let end = End { outcome, code: status.as_u16(), reason, took: guard.arrived.elapsed() };
         read_and_finish(guard, exchange, end, held);
@@ -125,7 +125,7 @@ fn learn(mut facts: Facts, mut end: End, read: Read) -> (Facts, End) {
     facts.answer = read.answer.map(Arc::new);
     facts.withheld = read.withheld;
     if let Some(bad) = read.bad {
-        (end.outcome, end.reason) = (Outcome::Error, Some(bad));
+        (end.outcome, end.reason) = (outcome::flawed(end.outcome), Some(bad));
     }
     (facts, end)
 }

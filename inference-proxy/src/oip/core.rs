@@ -1,25 +1,39 @@
 //! The way of an inference that every transport shares: a decoded request in, tensors out. HTTP (`super`) and gRPC
 //! decode into an [`InferRequest`] and encode an [`InferAnswer`]; neither repeats what is here.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::binary::Given;
 use super::encode;
 use super::request::InferRequest;
 use crate::error::ApiError;
-use crate::handle::{self, Asked, Deadline};
-use crate::model::{Input, Version};
+use crate::handle::{self, Asked, Deadline, Edge};
+use crate::model::{Input, Served, Version};
 use crate::observe::Notes;
 
 /// What a model answered, ready to be encoded.
 #[derive(Debug)]
 pub struct InferAnswer {
-    /// The version that answered.
-    pub version: Arc<Version>,
+    /// Who answered, and what went wrong first where a fallback did.
+    pub served: Served,
     /// The request's own id.
     pub id: Option<String>,
     /// The wanted outputs in the wanted order.
     pub outputs: Vec<Output>,
+}
+
+impl InferAnswer {
+    /// What the answer's `parameters` say of a fallback, by name; nothing where there was none.
+    #[must_use]
+    pub fn parameters(&self) -> Option<BTreeMap<&'static str, String>> {
+        let fallen = self.served.fallen.as_ref()?;
+        Some(BTreeMap::from([
+            ("model_used", self.served.model_used()),
+            ("fallback_from", fallen.version.clone()),
+            ("fallback_reason", fallen.reason.to_owned()),
+        ]))
+    }
 }
 
 /// One output.
@@ -36,6 +50,7 @@ pub struct Output {
 /// # Errors
 /// The status and the sentence for the client.
 pub async fn infer(
+    edge: &Edge,
     notes: &Notes,
     version: Arc<Version>,
     deadline: Deadline,
@@ -45,8 +60,8 @@ pub async fn infer(
     let urgency = request.urgency(deadline);
     let InferRequest { id, inputs, outputs: wanted, binary_outputs, parameters, .. } = request;
     let asked = Asked { version: &version, input: Input::Tensors(inputs), parameters, urgency };
-    let answer = handle::run(notes, asked).await?;
-    let available = encode::outputs(&answer, version.metadata())?;
+    let served = handle::run(edge, notes, asked).await?;
+    let available = encode::outputs(&served.answer, served.version.metadata())?;
     let outputs = if wanted.is_empty() {
         available.into_iter().map(|given| Output { given, binary: binary_outputs }).collect()
     } else {
@@ -58,5 +73,5 @@ pub async fn infer(
         };
         wanted.into_iter().map(output).collect::<Result<_, _>>()?
     };
-    Ok(InferAnswer { version, id, outputs })
+    Ok(InferAnswer { served, id, outputs })
 }

@@ -31,13 +31,14 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::extract::{Path, Request, State};
 use axum::http::HeaderMap;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 
 use crate::encoding::Coding;
 use crate::error::ApiError;
 use crate::handle::{self, Deadline, Edge, Named};
 use crate::observe::Notes;
+use crate::outcome;
 use crate::upstream::forward::{self, Passage};
 
 /// `POST …/infer`.
@@ -49,16 +50,22 @@ pub async fn infer(
     request: Request,
 ) -> Result<Response, ApiError> {
     let version = handle::find(&edge, &notes, &named)?;
-    if let Some(upstream) = version.upstream() {
+    // a server that is left alone is not asked: the request is read, for what steps in
+    if let Some(upstream) = version.upstream().filter(|_| version.is_passable()) {
+        let pass = version.enter()?;
         let asked = named.version.as_deref().filter(|_| upstream.floats());
         let passage = Passage { notes: &notes, version: asked, deadline, max_body_bytes: edge.max_body_bytes };
-        return forward::infer(upstream, passage, request).await;
+        let response = forward::infer(upstream, passage, request).await.into_response();
+        if let Some(pass) = pass {
+            pass.answered(outcome::of_status(response.status()));
+        }
+        return Ok(response);
     }
     let (json_bytes, coding) = (json_bytes(request.headers())?, Coding::accepted(request.headers()));
     let body = handle::body(request, edge.max_body_bytes).await?;
     let request = handle::off_thread(body.len(), move || decode::decode(&body, json_bytes)).await?;
     encode::check_json(&request, &encode::output_specs(version.metadata()))?;
-    let answer = core::infer(&notes, version, deadline, request).await?;
+    let answer = core::infer(&edge, &notes, version, deadline, request).await?;
     respond::respond(answer, coding).await
 }
 

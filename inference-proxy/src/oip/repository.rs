@@ -26,8 +26,13 @@ pub struct Line {
     version: String,
     state: String,
     reason: String,
-    /// Not of the protocol: primary, shadow or spare.
+    /// Not of the protocol: primary, canary, shadow, fallback or spare.
     role: &'static str,
+    /// Not of the protocol: when the state began, milliseconds since the Unix epoch.
+    since_ms: i64,
+    /// Not of the protocol: state of the breaker, while the version is in memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    breaker: Option<&'static str>,
 }
 
 /// What may be asked of a load or an unload.
@@ -51,6 +56,8 @@ pub async fn index(State(edge): State<Arc<Edge>>, request: Request) -> Result<Js
         name: entry.model,
         version: entry.version,
         role: entry.role.as_str(),
+        since_ms: entry.since_ms,
+        breaker: entry.breaker.map(crate::model::BreakerState::as_str),
     };
     Ok(Json(wanted.map(line).collect()))
 }
@@ -160,7 +167,10 @@ fn policy(policy: &Value) -> Result<Option<String>, String> {
 }
 
 /// A body that may be empty.
-fn optional<T: Default + serde::de::DeserializeOwned>(body: &Bytes) -> Result<T, ApiError> {
+///
+/// # Errors
+/// Where it is neither empty nor the JSON that is expected.
+pub fn optional<T: Default + serde::de::DeserializeOwned>(body: &Bytes) -> Result<T, ApiError> {
     if body.trim_ascii().is_empty() { Ok(T::default()) } else { super::json(body) }
 }
 

@@ -1,7 +1,7 @@
 //! From an answer to an HTTP response: JSON, the raw bytes of tensors behind it where they were asked for, compressed
 //! where that was asked for too. The work grows with the answer, so a large one is done on a thread of its own.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -63,9 +63,11 @@ struct Written {
 }
 
 fn write(answer: InferAnswer, coding: Option<Coding>) -> Result<Written, ApiError> {
-    let InferAnswer { version, id, outputs } = answer;
+    let parameters = answer.parameters();
+    let InferAnswer { served, id, outputs } = answer;
     let parts = outputs.into_iter().map(part).collect::<Result<Vec<_>, _>>()?;
-    let head = InferResponse { model_name: version.name(), model_version: version.version(), id, outputs: &parts };
+    let (model_name, model_version) = (served.version.name(), served.version_name());
+    let head = InferResponse { model_name, model_version, id, parameters, outputs: &parts };
     let json = serde_json::to_vec(&head).map_err(|error| ApiError::bad_output(error.to_string()))?;
     let json_bytes = parts.iter().any(|part| part.raw.is_some()).then_some(json.len());
     let raw = parts.into_iter().filter_map(|part| part.raw).filter(|raw| !raw.is_empty());
@@ -98,6 +100,8 @@ struct InferResponse<'a> {
     model_version: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameters: Option<BTreeMap<&'static str, String>>,
     outputs: &'a [Part],
 }
 

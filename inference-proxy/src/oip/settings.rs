@@ -12,14 +12,14 @@ use super::encode::output_specs;
 use super::info::passed_on;
 use crate::error::ApiError;
 use crate::handle::{Edge, Named, lookup};
-use crate::model::{Local, TensorSpec, Version};
+use crate::model::{Local, TensorSpec};
 
 /// `GET /v2/models/{model}[/versions/{version}]/config`.
 pub async fn config(State(edge): State<Arc<Edge>>, named: Named) -> Result<Response, ApiError> {
     let version = lookup(&edge.catalog, &named)?;
-    match &*version {
-        Version::Onnx(local) => Ok(Json(of(local)).into_response()),
-        Version::Http(_) => passed_on(&version, &named, "/config").await,
+    match version.local() {
+        Some(local) => Ok(Json(of(local)).into_response()),
+        None => passed_on(&version, &named, "/config").await,
     }
 }
 

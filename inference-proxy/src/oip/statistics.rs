@@ -28,10 +28,10 @@ pub async fn model(State(edge): State<Arc<Edge>>, named: Named) -> Result<Respon
     }
     // also what says whether the name is unknown or not ready
     let version = lookup(&edge.catalog, &named)?;
-    match &*version {
-        Version::Onnx(_) => Ok(answer([version]).into_response()),
-        Version::Http(_) => passed_on(&version, &named, "/stats").await,
+    if version.upstream().is_some() {
+        return passed_on(&version, &named, "/stats").await;
     }
+    Ok(answer([version]).into_response())
 }
 
 fn loaded(edge: &Edge, model: &str) -> Vec<Arc<Version>> {

@@ -52,14 +52,14 @@ const SLOS: &str = r#"{"service":"s","owner":"o","slos":[
     {"name":"slow-up","model":"slow","objective":99,"sli":{"kind":"availability"}}]}"#;
 
 /// A proxy in this process.
-struct Proxy {
+pub(crate) struct Proxy {
     service: Service,
     seen: Seen,
     registry: Registry,
 }
 
 impl Proxy {
-    async fn start(change: impl FnOnce(&mut RawConfig)) -> Self {
+    pub(crate) async fn start(change: impl FnOnce(&mut RawConfig)) -> Self {
         let (url, seen) = collector().await;
         let mut raw = RawConfig { listen: "127.0.0.1:0".parse().unwrap(), ..RawConfig::default() };
         raw.models.models_dir = fixtures();
@@ -80,12 +80,12 @@ impl Proxy {
         Self { service, seen, registry }
     }
 
-    async fn call(&self, method: &str, path: &str, body: impl Into<Body>) -> (StatusCode, HeaderMap, Value) {
+    pub(crate) async fn call(&self, method: &str, path: &str, body: impl Into<Body>) -> (StatusCode, HeaderMap, Value) {
         let request = Request::builder().method(method).uri(path).body(body.into()).unwrap();
         self.send(request).await
     }
 
-    async fn send(&self, request: Request<Body>) -> (StatusCode, HeaderMap, Value) {
+    pub(crate) async fn send(&self, request: Request<Body>) -> (StatusCode, HeaderMap, Value) {
         let answer = self.service.router().oneshot(request).await.unwrap();
         let (status, headers) = (answer.status(), answer.headers().clone());
         let bytes = answer.into_body().collect().await.unwrap().to_bytes();
@@ -94,8 +94,16 @@ impl Proxy {
         (status, headers, body)
     }
 
+    /// One request to a model's primary whose deadline passes while it runs, as its breaker sees it.
+    pub(crate) async fn expire(&self, model: &str) {
+        let version = self.service.edge().catalog.primary(model).unwrap();
+        let input = crate::model::testing::texts(&["x"]);
+        let late = version.run_guarded(input, std::time::Instant::now().into()).await;
+        assert!(matches!(late, Err(crate::model::RunError::Deadline)), "{late:?}");
+    }
+
     /// Stops, and gives what the collector was told, with the account at the end.
-    async fn finish(self) -> (Vec<Observation>, contract::wire::Ledger, String) {
+    pub(crate) async fn finish(self) -> (Vec<Observation>, contract::wire::Ledger, String) {
         let shutdown = CancellationToken::new();
         shutdown.cancel();
         self.service.run(shutdown).await.unwrap();

@@ -84,6 +84,7 @@ pub(super) fn unknown(config: &Config) -> Metadata {
         intra_threads: 0,
         files: BTreeMap::new(),
         bytes: 0,
+        memory_bytes: 0,
         load_seconds: 0.0,
         checks_passed: 0,
         sessions_why: String::new(),
