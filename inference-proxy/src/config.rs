@@ -1,6 +1,7 @@
 //! The proxy's configuration: what was typed ([`RawConfig`], the only place with defaults), and what is meant.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use host::config::{ByteSize, Faults};
@@ -136,6 +137,8 @@ pub struct RawMirror {
     pub masking_threads: usize,
     /// Most posts on their way at one time.
     pub max_posts: usize,
+    /// Masked batches go to disk while the collector is away.
+    pub spill: RawSpill,
     /// How long one post may take before its outcome is called unknown.
     #[serde(with = "humantime_serde")]
     pub post_timeout: Duration,
@@ -163,11 +166,28 @@ impl Default for RawMirror {
             heartbeat: Duration::from_secs(1),
             masking_threads: 2,
             max_posts: 4,
+            spill: RawSpill::default(),
             post_timeout: Duration::from_secs(10),
             retry_min: Duration::from_millis(100),
             retry_max: Duration::from_secs(5),
             drain: Duration::from_secs(10),
         }
+    }
+}
+
+/// Where masked batches go while the collector is away, as typed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawSpill {
+    /// A folder of its own, on a disk that outlives the process; without it batches wait in memory.
+    pub dir: Option<PathBuf>,
+    /// Bytes of all its files.
+    pub max_bytes: ByteSize,
+}
+
+impl Default for RawSpill {
+    fn default() -> Self {
+        Self { dir: None, max_bytes: ByteSize::mib(1_024) }
     }
 }
 
@@ -285,6 +305,7 @@ impl RawMirror {
             (self.max_bytes, "proxy.mirror.max_bytes"),
             (self.max_observation_bytes, "proxy.mirror.max_observation_bytes"),
             (self.batch_max_bytes, "proxy.mirror.batch_max_bytes"),
+            (self.spill.max_bytes, "proxy.mirror.spill.max_bytes"),
         ] {
             faults.check(bytes.bytes() > 0, key, "must be at least 1");
         }
@@ -322,6 +343,10 @@ impl RawMirror {
             heartbeat: self.heartbeat,
             masking_threads: self.masking_threads,
             max_posts: self.max_posts,
+            spill: self
+                .spill
+                .dir
+                .map(|dir| mirror::spill::Config { dir, max_bytes: self.spill.max_bytes.bytes() as u64 }),
             post_timeout: self.post_timeout,
             retry_min: self.retry_min,
             retry_max: self.retry_max.max(self.retry_min),

@@ -69,6 +69,10 @@ fn ledger() -> Row {
                 .stacked(),
             Panel::lines("Posts to the collector", "By outcome, a second.", "cps")
                 .series(rate(&p::MIRROR_POSTS, &["outcome"]), "{{outcome}}"),
+            Panel::lines("On disk", "Bytes of masked batches that wait for the collector.", "bytes")
+                .series(gauge("sum", &p::MIRROR_SPILL_BYTES, &[]), "spilled"),
+            Panel::lines("Batches to and from disk", "By outcome, a second.", "cps")
+                .series(rate(&p::MIRROR_SPILLED, &["outcome"]), "{{outcome}}"),
         ],
     )
 }

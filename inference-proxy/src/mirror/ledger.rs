@@ -8,10 +8,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use contract::metrics::proxy as names;
 use contract::wire;
-use host::metrics::Registry;
-use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+use serde::{Deserialize, Serialize};
 
 /// Where an observation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,11 +24,13 @@ pub enum Stage {
     Ready,
     /// Is in a batch whose outcome is not known yet.
     Posting,
+    /// Is in a batch on disk.
+    Spilled,
 }
 
 impl Stage {
     /// All stages, in the order of the way.
-    pub const ALL: [Self; 5] = [Self::Shadows, Self::Queued, Self::Masking, Self::Ready, Self::Posting];
+    pub const ALL: [Self; 6] = [Self::Shadows, Self::Queued, Self::Masking, Self::Ready, Self::Posting, Self::Spilled];
 
     /// The word in labels.
     #[must_use]
@@ -41,6 +41,7 @@ impl Stage {
             Self::Masking => "masking",
             Self::Ready => "ready",
             Self::Posting => "posting",
+            Self::Spilled => "spilled",
         }
     }
 }
@@ -104,7 +105,7 @@ pub struct Counts {
     /// Observations lost, in the order of [`DropReason::ALL`].
     pub dropped: [u64; 6],
     /// Observations by where they are, in the order of [`Stage::ALL`].
-    pub in_flight: [u64; 5],
+    pub in_flight: [u64; 6],
     /// Bytes that these hold.
     pub held_bytes: usize,
     /// Ended observations that had content.
@@ -160,8 +161,12 @@ impl Counts {
     }
 
     fn withhold(&mut self, reason: &str) {
+        self.withhold_all(reason, 1);
+    }
+
+    fn withhold_all(&mut self, reason: &str, n: u64) {
         let known = self.withheld.contains_key(reason) || self.withheld.len() < MAX_WITHHELD_REASONS;
-        *self.withheld.entry(if known { reason } else { "other" }.to_owned()).or_default() += 1;
+        *self.withheld.entry(if known { reason } else { "other" }.to_owned()).or_default() += n;
     }
 }
 
@@ -224,6 +229,16 @@ impl Ledger {
     /// From now on observations are counted and dropped.
     pub fn close(&self) {
         self.lock().closed = true;
+    }
+
+    /// Lets a batch in that an earlier process left on disk.
+    #[must_use]
+    pub fn recover(self: &Arc<Self>, tally: Tally) -> Bulk {
+        let mut state = self.lock();
+        state.counts.observed += tally.observations;
+        state.counts.in_flight[Stage::Spilled as usize] += tally.observations;
+        drop(state);
+        Bulk { ledger: Arc::clone(self), tally }
     }
 
     /// The account at this moment.
@@ -298,6 +313,82 @@ impl Ticket {
     }
 }
 
+/// What a batch on disk holds, added up.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Observations.
+    pub observations: u64,
+    /// Those of them that had content when they were offered.
+    pub had_content: u64,
+    /// Contents that go along.
+    pub kept: u64,
+    /// Contents left out by sampling.
+    pub sampled_out: u64,
+    /// Contents left out for another reason.
+    pub withheld: BTreeMap<String, u64>,
+}
+
+impl Tally {
+    /// Of observations with their contents.
+    pub fn of<'a>(observations: impl Iterator<Item = (&'a Ticket, &'a Content)>) -> Self {
+        let mut tally = Self::default();
+        for (ticket, content) in observations {
+            tally.observations += 1;
+            tally.had_content += u64::from(ticket.has_content);
+            match content {
+                Content::None => {}
+                Content::Kept => tally.kept += 1,
+                Content::SampledOut => tally.sampled_out += 1,
+                Content::Withheld(reason) => *tally.withheld.entry(reason.clone()).or_default() += 1,
+            }
+        }
+        tally
+    }
+}
+
+/// The right of a whole batch to be in flight: on disk it takes no memory an observation. Unended it stays in flight,
+/// since that is where it is: on disk, for the next process.
+#[derive(Debug)]
+pub struct Bulk {
+    ledger: Arc<Ledger>,
+    tally: Tally,
+}
+
+impl Bulk {
+    /// Takes the place of tickets, which hold no bytes from now on. `None` where there are none.
+    pub fn of(tickets: Vec<Ticket>, tally: Tally) -> Option<Self> {
+        let ledger = Arc::clone(&tickets.first()?.ledger);
+        for mut ticket in tickets {
+            ticket.end(|counts, _| counts.in_flight[Stage::Spilled as usize] += 1);
+        }
+        Some(Self { ledger, tally })
+    }
+
+    /// The collector has it.
+    pub fn delivered(self) {
+        let Self { ledger, tally } = self;
+        let counts = &mut ledger.lock().counts;
+        counts.in_flight[Stage::Spilled as usize] -= tally.observations;
+        counts.delivered += tally.observations;
+        counts.eligible += tally.kept + tally.sampled_out + tally.withheld.values().sum::<u64>();
+        counts.stored += tally.kept;
+        counts.sampled_out += tally.sampled_out;
+        tally.withheld.iter().for_each(|(reason, n)| counts.withhold_all(reason, *n));
+    }
+
+    /// It is lost.
+    pub fn dropped(self, reason: DropReason) {
+        let Self { ledger, tally } = self;
+        let counts = &mut ledger.lock().counts;
+        counts.in_flight[Stage::Spilled as usize] -= tally.observations;
+        counts.dropped[reason as usize] += tally.observations;
+        counts.eligible += tally.had_content;
+        if tally.had_content > 0 {
+            counts.withhold_all(reason.as_str(), tally.had_content);
+        }
+    }
+}
+
 impl Drop for Ticket {
     fn drop(&mut self) {
         if self.ended {
@@ -309,77 +400,11 @@ impl Drop for Ticket {
     }
 }
 
-/// The account as metric families. They change in [`Published::refresh`] only, which a scrape calls before it renders:
-/// so one scrape shows one snapshot, and the sums hold in it to the last observation.
-#[derive(Debug)]
-pub struct Published {
-    observed: IntCounter,
-    delivered: IntCounter,
-    dropped: IntCounterVec,
-    in_flight: IntGaugeVec,
-    held_bytes: IntGauge,
-    eligible: IntCounter,
-    payloads: IntCounterVec,
-    last: Mutex<Counts>,
-}
-
-impl Published {
-    /// Registers the families, every known series born at 0.
-    #[must_use]
-    pub fn new(registry: &Registry) -> Self {
-        let alone = |metric| registry.counter(metric).with_label_values(&[] as &[&str]);
-        let published = Self {
-            observed: alone(&names::MIRROR_OBSERVED),
-            delivered: alone(&names::MIRROR_DELIVERED),
-            dropped: registry.counter(&names::MIRROR_DROPPED),
-            in_flight: registry.int_gauge(&names::MIRROR_IN_FLIGHT),
-            held_bytes: registry.int_gauge(&names::MIRROR_BYTES).with_label_values(&[] as &[&str]),
-            eligible: alone(&names::PAYLOADS_ELIGIBLE),
-            payloads: registry.counter(&names::PAYLOADS),
-            last: Mutex::default(),
-        };
-        published.show(&mut published.lock(), Counts::default());
-        published
-    }
-
-    /// Brings the families up to the account at this moment.
-    pub fn refresh(&self, ledger: &Ledger) {
-        // the snapshot is taken under the lock: an older one after a newer would count the difference twice
-        let mut last = self.lock();
-        self.show(&mut last, ledger.counts());
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Counts> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn show(&self, last: &mut Counts, now: Counts) {
-        let gauge = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-        let step = |now: u64, last: u64| now.saturating_sub(last);
-        self.observed.inc_by(step(now.observed, last.observed));
-        self.delivered.inc_by(step(now.delivered, last.delivered));
-        for reason in DropReason::ALL {
-            let grown = step(now.dropped[reason as usize], last.dropped[reason as usize]);
-            self.dropped.with_label_values(&[reason.as_str()]).inc_by(grown);
-        }
-        for stage in Stage::ALL {
-            self.in_flight.with_label_values(&[stage.as_str()]).set(gauge(now.in_flight[stage as usize]));
-        }
-        self.held_bytes.set(i64::try_from(now.held_bytes).unwrap_or(i64::MAX));
-        self.eligible.inc_by(step(now.eligible, last.eligible));
-        self.payloads.with_label_values(&["stored", ""]).inc_by(step(now.stored, last.stored));
-        self.payloads.with_label_values(&["sampled_out", ""]).inc_by(step(now.sampled_out, last.sampled_out));
-        for (reason, n) in &now.withheld {
-            let before = last.withheld.get(reason).copied().unwrap_or_default();
-            self.payloads.with_label_values(&["withheld", reason]).inc_by(step(*n, before));
-        }
-        *last = now;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mirror::published::Published;
+    use host::metrics::Registry;
 
     fn ledger() -> Arc<Ledger> {
         Ledger::new(Bounds { max_bytes: 100, max_observation_bytes: 60 })
@@ -396,12 +421,12 @@ mod tests {
         ticket.advance(Stage::Queued);
         let ticket = ticket.resize(10).unwrap();
         let ticket = ticket.resize(101).unwrap_err();
-        assert_eq!(ledger.counts().in_flight, [0, 1, 0, 0, 0]);
+        assert_eq!(ledger.counts().in_flight, [0, 1, 0, 0, 0, 0]);
         assert_eq!(ledger.counts().held_bytes, 10);
         ticket.delivered(&Content::Kept);
         let counts = ledger.counts();
         assert_eq!((counts.delivered, counts.stored, counts.held_bytes), (1, 1, 0));
-        assert_eq!(counts.in_flight, [0; 5]);
+        assert_eq!(counts.in_flight, [0; 6]);
         assert!(counts.balances());
     }
 

@@ -7,15 +7,20 @@
 //! 3. features, masking and packing, on threads of the mirror's own ([`queue`]);
 //! 4. batched ([`sender`]), compressed and posted until the outcome is known, a few batches at a time ([`post`]).
 //!
+//! While the collector is away batches may go to disk ([`overflow`], [`spill`]).
+//!
 //! The serving path pays for one lock and one push to a channel. The channels have no bound of their own: the
 //! ledger's bound on bytes is the bound, and everything in them holds a ticket.
 
 pub mod batch;
 pub mod events;
 pub mod ledger;
+pub mod overflow;
 pub mod post;
+pub mod published;
 pub mod queue;
 pub mod sender;
+pub mod spill;
 
 use std::future::Future;
 use std::sync::{Arc, Mutex};
@@ -29,7 +34,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use ledger::{Bounds, Counts, DropReason, Ledger, Published, Stage};
+use ledger::{Bounds, Counts, DropReason, Ledger, Stage};
+use published::Published;
 use queue::Work;
 
 /// Something that becomes an observation once the request is over.
@@ -76,6 +82,8 @@ pub struct Config {
     pub masking_threads: usize,
     /// Most batches on their way at one time.
     pub max_posts: usize,
+    /// Where batches go while the collector is away; without it they wait in memory.
+    pub spill: Option<spill::Config>,
     /// One post may take this long before its outcome is called unknown.
     pub post_timeout: Duration,
     /// First wait between posts of one batch; doubles.
@@ -142,7 +150,9 @@ pub fn start<R: Record>(
     let masking = (0..config.masking_threads).map(thread).collect::<Result<_, _>>().map_err(StartError::Thread)?;
     // with the threads' last copy of it the sender knows that nothing more comes
     drop(packed);
-    let poster = post::Poster::new(config.clone(), registry, Arc::clone(&ledger), epoch_ms)?;
+    let open = |spill| overflow::Overflow::open(spill, &ledger, registry);
+    let overflow = config.spill.clone().map(open).transpose().map_err(StartError::Spill)?;
+    let poster = post::Poster::new(config.clone(), registry, Arc::clone(&ledger), epoch_ms, overflow)?;
     let sending = tokio::spawn(sender::Sender::new(config, poster, to_send, abort.clone()).run());
     let runtime = tokio::runtime::Handle::current();
     let shared = Arc::new(Shared { ledger, published, waiting: TaskTracker::new(), abort, runtime });
@@ -155,6 +165,9 @@ pub enum StartError {
     /// No thread.
     #[error("a masking thread of the mirror cannot be started: {0}")]
     Thread(#[source] std::io::Error),
+    /// No folder to spill to.
+    #[error("the folder of proxy.mirror.spill.dir cannot be used: {0}")]
+    Spill(#[source] std::io::Error),
     /// No client.
     #[error("the mirror's HTTP client cannot be made: {0}")]
     Client(#[source] reqwest::Error),
@@ -196,7 +209,7 @@ impl<R: Record> Mirror<R> {
     }
 
     /// Lets nothing more in, and delivers what is there until `limit` has passed; the rest is counted as dropped.
-    /// Afterwards nothing is in flight.
+    /// Afterwards nothing is in flight, but for what is on disk for the next process.
     pub async fn drain(&self, workers: Workers, limit: Duration) {
         let shared = &self.shared;
         shared.ledger.close();

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::batch::{self, Header};
 use super::ledger::{DropReason, Ledger, Stage};
+use super::overflow::Overflow;
 use super::queue::Packed;
 use super::{Config, StartError};
 
@@ -36,6 +37,7 @@ pub struct Poster {
     last: AtomicU64,
     /// When the batches were closed that are on their way, by number.
     open: Mutex<BTreeMap<u64, i64>>,
+    overflow: Option<Arc<Overflow>>,
 }
 
 /// A batch with its number.
@@ -82,7 +84,13 @@ impl Poster {
     ///
     /// # Errors
     /// Where the HTTP client cannot be made.
-    pub fn new(config: Config, registry: &Registry, ledger: Arc<Ledger>, epoch: u64) -> Result<Arc<Self>, StartError> {
+    pub fn new(
+        config: Config,
+        registry: &Registry,
+        ledger: Arc<Ledger>,
+        epoch: u64,
+        overflow: Option<Arc<Overflow>>,
+    ) -> Result<Arc<Self>, StartError> {
         let client = reqwest::Client::builder()
             .timeout(config.post_timeout)
             .pool_max_idle_per_host(config.max_posts)
@@ -98,7 +106,7 @@ impl Poster {
         }
         let url = format!("{}{OBSERVATIONS_PATH}", config.collector_url);
         let (last, open) = (AtomicU64::new(0), Mutex::default());
-        Ok(Arc::new(Self { config, url, client, posts, ledger, epoch, last, open }))
+        Ok(Arc::new(Self { config, url, client, posts, ledger, epoch, last, open, overflow }))
     }
 
     /// Closes a batch: from now on it has a number.
@@ -122,7 +130,8 @@ impl Poster {
         let mut parts = VecDeque::from([batch]);
         while let Some(part) = parts.pop_front() {
             if stop.is_cancelled() {
-                return;
+                self.set_aside(part).await;
+                continue;
             }
             let (seq, closed_at_ms) = (part.seq, part.closed_at_ms);
             let (number, whole) = match self.deliver_part(part, stop).await {
@@ -148,13 +157,13 @@ impl Poster {
     /// Posts one batch until its outcome is known; gives it back where it has to be split, with its number where that is
     /// free for a part of it.
     async fn deliver_part(&self, part: Numbered, stop: &CancellationToken) -> Option<(Option<u64>, Vec<Packed>)> {
-        let seq = part.seq;
-        let (part, body) = self.encode(part).await?;
+        let (seq, closed_at_ms) = (part.seq, part.closed_at_ms);
+        let (mut part, body) = self.encode(part).await?;
         let mut doubtful = false;
         for attempt in 0_u32.. {
             let outcome = tokio::select! {
                 outcome = self.post(body.clone()) => outcome,
-                () = stop.cancelled() => return None,
+                () = stop.cancelled() => Outcome::Unknown(None),
             };
             let named = match outcome {
                 Outcome::Acknowledged(ack) => {
@@ -169,14 +178,84 @@ impl Poster {
                 }
             };
             doubtful = true;
+            if attempt > 0 || stop.is_cancelled() {
+                part = self.spill(seq, closed_at_ms, part, body.clone()).await.err()?;
+            }
             // a collector that names no pause ("Retry-After: 0") is given one all the same
             let wait = named.map_or_else(|| self.backoff(seq, attempt), |named| named.max(self.config.retry_min));
             tokio::select! {
                 () = sleep(wait) => {}
-                () = stop.cancelled() => return None,
+                () = stop.cancelled() => return self.spill(seq, closed_at_ms, part, body).await.ok().and(None),
             }
         }
         None
+    }
+
+    /// Writes a batch to disk instead of posting it, if there is a disk to write to; gives it back if not.
+    async fn spill(&self, seq: u64, closed_at_ms: i64, part: Vec<Packed>, body: Bytes) -> Result<(), Vec<Packed>> {
+        match &self.overflow {
+            Some(overflow) if !part.is_empty() => overflow.push(seq, closed_at_ms, part, body).await,
+            _ => Err(part),
+        }
+    }
+
+    /// Puts a batch on disk without posting it; what does not get there is lost, and its tickets count that.
+    pub async fn set_aside(&self, batch: Numbered) {
+        let (seq, closed_at_ms) = (batch.seq, batch.closed_at_ms);
+        if self.overflow.is_some()
+            && let Some((part, body)) = self.encode(batch).await
+        {
+            let _lost = self.spill(seq, closed_at_ms, part, body).await;
+        }
+        self.open().remove(&seq);
+    }
+
+    /// Puts a batch on disk behind those that are there; gives it back where it cannot.
+    pub async fn queue_on_disk(&self, batch: Numbered) -> Option<Numbered> {
+        let (seq, closed_at_ms) = (batch.seq, batch.closed_at_ms);
+        let (part, body) = self.encode(batch).await?;
+        let left = self.spill(seq, closed_at_ms, part, body).await.err();
+        if left.is_none() {
+            self.open().remove(&seq);
+        }
+        left.map(|packed| Numbered { seq, closed_at_ms, packed })
+    }
+
+    /// Whether something waits on disk.
+    pub fn has_spilled(&self) -> bool {
+        self.overflow.as_ref().is_some_and(|overflow| !overflow.is_empty())
+    }
+
+    /// Replays what is on disk, the oldest first, until there is nothing, or until the collector is away and `closing`:
+    /// then it stays for the next process. One that is refused is lost, since it cannot be told whether an earlier post
+    /// of it was stored.
+    pub async fn replay(&self, stop: &CancellationToken, closing: &CancellationToken) {
+        let Some(overflow) = &self.overflow else { return };
+        let mut attempt = 0;
+        while let Some((seq, body)) = overflow.front().await {
+            let outcome = tokio::select! {
+                outcome = self.post(body) => outcome,
+                () = stop.cancelled() => return,
+            };
+            let ended = match outcome {
+                Outcome::Acknowledged(_) => Ok(()),
+                Outcome::TooLarge => Err(DropReason::Oversize),
+                Outcome::Invalid(_) | Outcome::Refused(_) => Err(DropReason::Refused),
+                Outcome::Unknown(_) if closing.is_cancelled() => return,
+                Outcome::Unknown(named) => {
+                    let wait = named.map_or_else(|| self.backoff(seq, attempt), |n| n.max(self.config.retry_min));
+                    attempt += 1;
+                    tokio::select! {
+                        () = sleep(wait) => {}
+                        () = closing.cancelled() => {}
+                        () = stop.cancelled() => return,
+                    }
+                    continue;
+                }
+            };
+            attempt = 0;
+            overflow.pop(ended).await;
+        }
     }
 
     /// Whether the collector has stored something under a number: an empty batch is a repeat if it has, and news if it
@@ -200,7 +279,9 @@ impl Poster {
         let Numbered { seq, closed_at_ms, packed: mut part } = part;
         part.iter_mut().for_each(|packed| packed.ticket.advance(Stage::Posting));
         // nothing older than the oldest batch that is still on its way may be promised to have come
-        let sent_at_ms = self.open().values().next().map_or(closed_at_ms, |oldest| closed_at_ms.min(*oldest));
+        let spilled = self.overflow.as_ref().and_then(|overflow| overflow.oldest_ms());
+        let oldest = self.open().values().next().copied().into_iter().chain(spilled).min();
+        let sent_at_ms = oldest.map_or(closed_at_ms, |oldest| closed_at_ms.min(oldest));
         let header = Header {
             source: self.config.source.clone(),
             epoch: self.epoch,

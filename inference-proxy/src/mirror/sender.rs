@@ -20,6 +20,8 @@ pub struct Sender {
     carried: Option<Packed>,
     open: JoinSet<()>,
     beat: JoinSet<()>,
+    replay: JoinSet<()>,
+    closing: CancellationToken,
     abort: CancellationToken,
 }
 
@@ -41,19 +43,25 @@ impl Sender {
         ready: UnboundedReceiver<Packed>,
         abort: CancellationToken,
     ) -> Self {
-        Self { config, poster, ready, carried: None, open: JoinSet::new(), beat: JoinSet::new(), abort }
+        let (open, beat, replay) = (JoinSet::new(), JoinSet::new(), JoinSet::new());
+        Self { config, poster, ready, carried: None, open, beat, replay, closing: CancellationToken::new(), abort }
     }
 
     /// Sends until the mirror is closed and empty, or is told to stop at once.
     pub async fn run(mut self) {
         loop {
+            self.replay();
             match self.gather().await {
                 Gathered::Batch(batch) => self.send(batch).await,
                 Gathered::Idle => self.heartbeat(),
                 Gathered::Closed => break,
             }
         }
+        self.closing.cancel();
         while self.open.join_next().await.is_some() {}
+        self.replay();
+        while self.replay.join_next().await.is_some() {}
+        self.save_the_rest().await;
         let (beat, poster, abort) = (&mut self.beat, &self.poster, &self.abort);
         let last_word = async {
             while beat.join_next().await.is_some() {}
@@ -93,15 +101,44 @@ impl Sender {
         Gathered::Batch(batch)
     }
 
-    /// Lets a batch go as soon as there is room among those on their way.
+    /// Lets a batch go as soon as there is room among those on their way; to disk, where others wait there already.
     async fn send(&mut self, batch: Vec<Packed>) {
+        let mut batch = self.poster.close(batch);
+        if self.poster.has_spilled() {
+            match self.poster.queue_on_disk(batch).await {
+                None => return,
+                Some(back) => batch = back,
+            }
+        }
         while self.open.len() >= self.config.max_posts {
             self.open.join_next().await;
         }
-        let (poster, abort, batch) = (Arc::clone(&self.poster), self.abort.clone(), self.poster.close(batch));
+        let (poster, abort) = (Arc::clone(&self.poster), self.abort.clone());
         self.open.spawn(async move { poster.deliver(batch, &abort).await });
         // what has ended is collected, so that the set stays as small as it is open
         while self.open.try_join_next().is_some() {}
+    }
+
+    /// Replays what is on disk, if there is anything and nobody does.
+    fn replay(&mut self) {
+        while self.replay.try_join_next().is_some() {}
+        if self.replay.is_empty() && self.poster.has_spilled() {
+            let (poster, abort, closing) = (Arc::clone(&self.poster), self.abort.clone(), self.closing.clone());
+            self.replay.spawn(async move { poster.replay(&abort, &closing).await });
+        }
+    }
+
+    /// What is masked and was not sent in time goes to disk, where there is one.
+    async fn save_the_rest(&mut self) {
+        let mut rest: Vec<_> = self.carried.take().into_iter().collect();
+        while let Ok(packed) = self.ready.try_recv() {
+            rest.push(packed);
+        }
+        while !rest.is_empty() {
+            let behind = rest.split_off(rest.len().min(self.config.batch_max_observations));
+            self.poster.set_aside(self.poster.close(rest)).await;
+            rest = behind;
+        }
     }
 
     /// Says that there is nothing to say; once, as long as it has not been heard.

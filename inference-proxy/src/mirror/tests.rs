@@ -75,7 +75,7 @@ enum Mood {
 /// A collector that remembers what it stored under which number.
 #[derive(Default)]
 struct Collector {
-    batches: Mutex<BTreeMap<u64, Vec<Uuid>>>,
+    batches: Mutex<BTreeMap<(u64, u64), Vec<Uuid>>>,
     refused: Mutex<Vec<Uuid>>,
     bodies: Mutex<Vec<Batch>>,
     posts: AtomicU64,
@@ -127,12 +127,12 @@ impl Collector {
         let mut batches = self.batches.lock().unwrap();
         let ids: Vec<_> = batch.observations.iter().map(|o| o.id).collect();
         let stored = ids.len() as u64;
-        if let Some(before) = batches.get(&batch.seq) {
+        if let Some(before) = batches.get(&(batch.epoch, batch.seq)) {
             let asking = ids.is_empty();
             assert!(asking || *before == ids, "a repeat under number {} holds something else", batch.seq);
             return Ack { status: AckStatus::Repeated, stored };
         }
-        batches.insert(batch.seq, ids);
+        batches.insert((batch.epoch, batch.seq), ids);
         Ack { status: AckStatus::Stored, stored }
     }
 
@@ -146,7 +146,7 @@ async fn observations(State(collector): State<Arc<Collector>>, body: Bytes) -> R
     let batch: Batch = rmp_serde::from_slice(&plain).unwrap();
     assert_eq!(batch.ledger.observed, batch.ledger.delivered + batch.ledger.dropped + batch.ledger.in_flight);
     collector.bodies.lock().unwrap().push(batch.clone());
-    let stored_before = collector.batches.lock().unwrap().contains_key(&batch.seq);
+    let stored_before = collector.batches.lock().unwrap().contains_key(&(batch.epoch, batch.seq));
     let mood = collector.mood(collector.posts.fetch_add(1, Ordering::Relaxed), &batch, stored_before);
     if collector.hangs.is_some_and(|hangs| batch.observations.iter().any(|o| o.id == hangs)) {
         collector.released.notified().await;
@@ -197,6 +197,7 @@ fn config(address: SocketAddr) -> Config {
         heartbeat: Duration::from_millis(50),
         masking_threads: 3,
         max_posts: 4,
+        spill: None,
         post_timeout: Duration::from_millis(150),
         retry_min: Duration::from_millis(1),
         retry_max: Duration::from_millis(10),
@@ -276,7 +277,7 @@ async fn the_ledger_balances_at_every_moment_under_a_moody_collector() {
     assert_balance(&registry);
 
     let counts = mirror.counts();
-    assert_eq!((counts.observed, counts.in_flight, counts.held_bytes), (OFFERS, [0; 5], 0));
+    assert_eq!((counts.observed, counts.in_flight, counts.held_bytes), (OFFERS, [0; 6], 0));
     let mut ids = collector.ids();
     assert_eq!(counts.delivered, ids.len() as u64, "what was counted as delivered is what the collector stored");
     ids.sort();
@@ -302,7 +303,7 @@ async fn numbers_run_on_and_the_last_word_has_nothing_in_flight() {
     (0..120).for_each(|n| mirror.offer(plain(n)));
     tokio::time::sleep(Duration::from_millis(200)).await;
     mirror.drain(workers, PATIENCE).await;
-    let seqs: Vec<u64> = collector.batches.lock().unwrap().keys().copied().collect();
+    let seqs: Vec<u64> = collector.batches.lock().unwrap().keys().map(|(_, seq)| *seq).collect();
     assert_eq!(seqs, (1..=seqs.len() as u64).collect::<Vec<_>>());
     assert_eq!(collector.ids().len(), 120);
     let bodies = collector.bodies.lock().unwrap();
@@ -364,7 +365,7 @@ async fn at_the_end_of_the_drain_limit_the_rest_is_counted() {
     assert!(before.elapsed() < Duration::from_secs(5), "the limit is a limit");
     mirror.offer(plain(1));
     let counts = mirror.counts();
-    assert_eq!((counts.observed, counts.in_flight, counts.held_bytes), (202, [0; 5], 0));
+    assert_eq!((counts.observed, counts.in_flight, counts.held_bytes), (202, [0; 6], 0));
     assert_eq!(counts.dropped[DropReason::Shutdown as usize], 202, "{counts:?}");
     assert!(counts.balances());
 }
@@ -376,7 +377,7 @@ async fn nobody_listens_and_nothing_breaks() {
     (0..10).for_each(|n| mirror.offer(plain(n)));
     mirror.drain(workers, Duration::from_millis(200)).await;
     let counts = mirror.counts();
-    assert!(counts.balances() && counts.delivered == 0 && counts.in_flight == [0; 5], "{counts:?}");
+    assert!(counts.balances() && counts.delivered == 0 && counts.in_flight == [0; 6], "{counts:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -408,9 +409,102 @@ async fn one_observation_that_the_collector_will_not_have_takes_no_other_with_it
     ids.sort();
     ids.dedup();
     assert!(ids.len() == 99 && !ids.contains(&poison));
-    let seqs: Vec<u64> = collector.batches.lock().unwrap().keys().copied().collect();
+    let seqs: Vec<u64> = collector.batches.lock().unwrap().keys().map(|(_, seq)| *seq).collect();
     let last = seqs.last().copied().unwrap();
     assert_eq!(seqs.len() as u64, last - 1, "only the number of what was lost is missing: {seqs:?}");
+}
+
+fn spilling(address: SocketAddr, dir: &std::path::Path, max_bytes: u64) -> Config {
+    let spill = Some(spill::Config { dir: dir.join("spill"), max_bytes });
+    Config { spill, max_bytes: 20_000, heartbeat: PATIENCE, ..config(address) }
+}
+
+/// Offers at the pace of the masking threads, so that the bound in memory is not what is tested.
+async fn offer_all(mirror: &Mirror<Plain>, numbers: std::ops::Range<u64>) {
+    for n in numbers {
+        mirror.offer(plain(n));
+        while mirror.counts().held_bytes > 10_000 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_a_disk_an_outage_larger_than_memory_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let collector = Arc::new(Collector::default());
+    collector.away.store(true, Ordering::Relaxed);
+    let registry = Registry::new();
+    let (mirror, workers) = begin(spilling(serve(Arc::clone(&collector)).await, folder.path(), 1 << 30), &registry);
+    tokio::time::timeout(PATIENCE, offer_all(&mirror, 0..500)).await.expect("the disk makes room in memory");
+    mirror.publish();
+    assert_balance(&registry);
+    assert!(mirror.counts().in_flight[Stage::Spilled as usize] > 400, "{:?}", mirror.counts());
+    collector.away.store(false, Ordering::Relaxed);
+    offer_all(&mirror, 500..600).await;
+    mirror.drain(workers, PATIENCE).await;
+    assert_balance(&registry);
+    let mut ids = collector.ids();
+    ids.sort();
+    assert_eq!(ids, (0..600).map(Uuid::from_u128).collect::<Vec<_>>());
+    let counts = mirror.counts();
+    assert_eq!((counts.delivered, counts.in_flight), (600, [0; 6]), "{counts:?}");
+    assert_eq!(std::fs::read_dir(folder.path().join("spill")).unwrap().count(), 1, "only the lock is left");
+}
+
+/// A process ends with the collector away; the next one delivers what it left, under its numbers, and its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_on_disk_survives_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let collector = Arc::new(Collector::default());
+    collector.away.store(true, Ordering::Relaxed);
+    let address = serve(Arc::clone(&collector)).await;
+    let (mirror, workers) = begin(spilling(address, folder.path(), 1 << 30), &Registry::new());
+    offer_all(&mirror, 0..200).await;
+    mirror.drain(workers, Duration::from_secs(5)).await;
+    let left = mirror.counts();
+    let spilled = left.in_flight[Stage::Spilled as usize];
+    assert!(left.balances() && left.delivered == 0 && left.held_bytes == 0, "{left:?}");
+    assert_eq!(spilled + left.dropped.iter().sum::<u64>(), 200, "{left:?}");
+    assert_eq!(left.wire().in_flight, spilled, "nothing is in flight but what is on disk");
+    assert!(spilled > 0);
+    drop(mirror);
+    collector.away.store(false, Ordering::Relaxed);
+    let masker = Masker::new(&masking::RawConfig::default()).unwrap();
+    let registry = Registry::new();
+    let (mirror, workers) = start(spilling(address, folder.path(), 1 << 30), masker, &registry, 8).unwrap();
+    offer_all(&mirror, 200..250).await;
+    mirror.drain(workers, PATIENCE).await;
+    assert_balance(&registry);
+    let counts = mirror.counts();
+    assert_eq!((counts.observed, counts.delivered, counts.in_flight), (spilled + 50, spilled + 50, [0; 6]));
+    let bodies = collector.bodies.lock().unwrap();
+    let replayed: BTreeSet<_> =
+        bodies.iter().filter(|b| b.epoch == 7).flat_map(|b| b.observations.iter().map(|o| o.id)).collect();
+    assert!(replayed.len() as u64 >= spilled, "they come under the numbers of their own epoch");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_is_a_bound_and_not_an_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let collector = Arc::new(Collector::default());
+    collector.away.store(true, Ordering::Relaxed);
+    let registry = Registry::new();
+    let (mirror, workers) = begin(spilling(serve(Arc::clone(&collector)).await, folder.path(), 2_000), &registry);
+    (0..2_000).for_each(|n| mirror.offer(plain(n)));
+    let full = async {
+        while mirror.counts().dropped[DropReason::Full as usize] == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            mirror.offer(plain(9));
+        }
+    };
+    tokio::time::timeout(PATIENCE, full).await.unwrap();
+    collector.away.store(false, Ordering::Relaxed);
+    mirror.drain(workers, PATIENCE).await;
+    let counts = mirror.counts();
+    assert!(counts.balances() && counts.in_flight == [0; 6], "{counts:?}");
+    assert_eq!(counts.delivered, collector.ids().len() as u64);
+    assert_eq!(counts.delivered + counts.dropped[DropReason::Full as usize], counts.observed);
 }
 
 /// Stored without an answer, then refused: parts of it under other numbers would be stored twice.
@@ -424,7 +518,7 @@ async fn what_was_stored_unheard_and_then_refused_is_delivered_once() {
         let (counts, mut ids) = (mirror.counts(), collector.ids());
         ids.sort();
         assert_eq!(ids, (0..120).map(Uuid::from_u128).collect::<Vec<_>>(), "{status}");
-        assert_eq!((counts.delivered, counts.in_flight), (120, [0; 5]), "{status}: {counts:?}");
+        assert_eq!((counts.delivered, counts.in_flight), (120, [0; 6]), "{status}: {counts:?}");
     }
 }
 

@@ -11,7 +11,6 @@ use super::batch::Load;
 use super::breaker::BreakerState;
 use super::metadata::Metadata;
 use super::pairing::{CheckResult, Report};
-use super::runtime::PROVIDER;
 use super::status::{Role, Snapshot, State, Status};
 
 /// The metric families of models.
@@ -75,10 +74,10 @@ impl Metrics {
         }
     }
 
-    /// Shows a version's new state, and takes back what stood under its old role.
-    pub(crate) fn state(&self, model: &str, version: &str, before: &Snapshot, now: &Snapshot) {
+    /// Shows a version's new state and what it runs on, and takes back what stood under its old role.
+    pub(crate) fn state(&self, [model, version, provider]: [&str; 3], before: &Snapshot, now: &Snapshot) {
         let loaded = |state: &State| matches!(state, State::Ready | State::Draining | State::Standby);
-        let old = [model, version, before.role.as_str(), PROVIDER];
+        let old = [model, version, before.role.as_str(), provider];
         if before.role != now.role {
             for word in State::WORDS {
                 // It was never set where the version is new.
@@ -99,7 +98,7 @@ impl Metrics {
             self.state.with_label_values(&[model, version, role, word]).set(is);
         }
         if loaded(&now.state) {
-            self.info.with_label_values(&[model, version, role, PROVIDER]).set(1);
+            self.info.with_label_values(&[model, version, role, provider]).set(1);
         }
     }
 

@@ -10,7 +10,9 @@ use super::catalog::{IndexEntry, LookupError};
 use super::config::{ModelConfig, ModelsConfig, Shadow, is_name};
 use super::metrics::Metrics;
 use super::routing::{Asker, Assignment, Roles};
+use super::runtime::PROVIDER;
 use super::status::{Role, State, Status};
+use crate::upstream;
 
 /// All models.
 #[derive(Debug)]
@@ -226,7 +228,9 @@ impl Shelf {
     pub(crate) fn set(&self, model: &str, version: &str, role: Role, state: State) {
         let Ok(slot) = self.slot(model, version) else { return };
         let before = slot.status.set(role, state);
-        self.metrics.state(model, version, &before, &slot.status.get());
+        let remote = self.config(model).is_ok_and(|config| config.remotes.contains_key(version));
+        let provider = if remote { upstream::PROVIDER } else { PROVIDER };
+        self.metrics.state([model, version, provider], &before, &slot.status.get());
     }
 
     /// Marks a load that failed, unless an older copy goes on serving.

@@ -32,7 +32,7 @@ struct Spec {
 }
 
 /// Stands where a session of ours would name its execution provider.
-pub(super) const PROVIDER: &str = "http";
+pub(crate) const PROVIDER: &str = "http";
 
 /// Reads the body of `GET /v2/models/{model}`.
 pub(super) fn read(body: &[u8]) -> Option<Told> {

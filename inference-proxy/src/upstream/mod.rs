@@ -37,6 +37,7 @@ use crate::tensor::{Data, Tensor};
 use client::{Client, Due};
 pub use config::{Config, RawUpstream};
 pub use fault::Fault;
+pub(crate) use metadata::PROVIDER;
 pub use metrics::Metrics;
 use metrics::Series;
 

@@ -172,6 +172,16 @@ pub const MASKED_ENTITIES: Metric = Metric::counter(
 pub const MIRROR_POSTS: Metric =
     Metric::counter("driftline_mirror_posts_total", "Posts to the collector, by outcome.", &["outcome"]);
 
+/// Batches on disk.
+pub const MIRROR_SPILLED: Metric = Metric::counter(
+    "driftline_mirror_spilled_batches_total",
+    "Batches that met the disk, by outcome: spilled, recovered from an earlier process, replayed, full, failed.",
+    &["outcome"],
+);
+/// Bytes on disk.
+pub const MIRROR_SPILL_BYTES: Metric =
+    Metric::gauge("driftline_mirror_spill_bytes", "Bytes of masked batches that wait on disk.", &[]);
+
 /// Outcome of [`CONVERSION_CHECKS`]: the check holds.
 pub const CHECK_PASSED: &str = "passed";
 /// Outcome of [`CONVERSION_CHECKS`]: it does not, and the version is refused.
@@ -209,4 +219,6 @@ pub const ALL: &[Metric] = &[
     PAYLOADS,
     MASKED_ENTITIES,
     MIRROR_POSTS,
+    MIRROR_SPILLED,
+    MIRROR_SPILL_BYTES,
 ];

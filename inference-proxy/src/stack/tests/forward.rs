@@ -175,6 +175,7 @@ async fn what_another_server_answers_passes_untouched_and_is_observed() {
     for line in [
         "driftline_proxy_requests_total{model=\"good\",outcome=\"ok\",role=\"primary\",version=\"4\"} 7",
         "driftline_proxy_upstream_up{model=\"good\",version=\"upstream\"} 1",
+        "driftline_proxy_version_info{model=\"good\",provider=\"http\",role=\"primary\",version=\"upstream\"} 1",
         "driftline_proxy_upstream_seconds_count{model=\"good\",outcome=\"answered\",version=\"upstream\"} 7",
     ] {
         assert!(metrics.contains(line), "{line} is not in\n{metrics}");
@@ -354,6 +355,14 @@ answer = front.infer("support", [texts], outputs=[label], request_id="7")
 assert answer.get_response()["id"] == "7"
 assert answer.as_numpy("label").tolist() == ["shipping", "technical"], answer.get_response()
 
+raw = http.InferInput("text", [1], "BYTES")
+raw.set_data_from_numpy(np.array(["my card was charged"], dtype=object), binary_data=True)
+wanted = http.InferRequestedOutput("scores", binary_data=True)
+packed = dict(request_compression_algorithm="gzip", response_compression_algorithm="gzip")
+answer = front.infer("support", [raw], outputs=[wanted], **packed)
+assert answer.as_numpy("scores").shape == (1, 3) and answer.as_numpy("scores").dtype == np.float32
+assert front.get_inference_statistics("support")["model_stats"][0]["inference_count"] == 3
+
 wrong = http.InferInput("nothing", [1], "BYTES")
 wrong.set_data_from_numpy(np.array(["x"], dtype=object), binary_data=False)
 try:
@@ -404,7 +413,10 @@ async fn the_protocols_own_client_does_not_notice_the_front() {
     behind.await.unwrap().unwrap();
     let seen: Vec<_> = seen.lock().unwrap().iter().flat_map(|batch| batch.observations.clone()).collect();
     let of = |model: &str, outcome| seen.iter().filter(|s| s.model == model && s.outcome == outcome).count();
-    assert_eq!((of("support", Outcome::Ok), of("support", Outcome::Invalid), of("iris", Outcome::Ok)), (1, 1, 200));
+    assert_eq!((of("support", Outcome::Ok), of("support", Outcome::Invalid), of("iris", Outcome::Ok)), (2, 1, 200));
+    let raw = seen.iter().find(|s| s.model == "support" && s.items == 1 && s.outcome == Outcome::Ok).unwrap();
+    assert_eq!(raw.predictions[0].label, "billing", "binary and compressed bodies are read for the observation");
+    assert!((number(raw, "text.chars") - 19.0).abs() < 1e-9);
     let metrics = registry.render();
     assert!(metrics.contains("driftline_proxy_upstream_up{model=\"iris\",version=\"upstream\"} 1"), "{metrics}");
 }

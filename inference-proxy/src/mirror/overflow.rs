@@ -1,0 +1,152 @@
+//! What goes to disk while the collector is away, and comes back when it is there again.
+//!
+//! As long as there is anything on disk, whatever is new goes behind it, so that batches are replayed in order.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use contract::metrics::proxy as names;
+use host::metrics::Registry;
+use prometheus::{IntCounterVec, IntGauge};
+
+use super::ledger::{Bulk, DropReason, Ledger, Tally};
+use super::queue::Packed;
+use super::spill::{Config, Head, Spill};
+
+/// The batches on disk, with their places in the account.
+#[derive(Debug)]
+pub struct Overflow {
+    state: Mutex<State>,
+    batches: IntCounterVec,
+    bytes: IntGauge,
+}
+
+#[derive(Debug)]
+struct State {
+    spill: Spill,
+    /// As the frames on disk, in the same order; when each was closed.
+    bulks: VecDeque<(i64, Bulk)>,
+}
+
+/// What may become of a batch here, as it is counted.
+const OUTCOMES: [&str; 5] = ["spilled", "recovered", "replayed", "full", "failed"];
+
+impl Overflow {
+    /// Opens the folder; what an earlier process left there counts as observed and in flight.
+    ///
+    /// # Errors
+    /// Where the folder cannot be used.
+    pub fn open(config: Config, ledger: &Arc<Ledger>, registry: &Registry) -> io::Result<Arc<Self>> {
+        let (spill, left) = Spill::open(config)?;
+        let batches = registry.counter(&names::MIRROR_SPILLED);
+        for outcome in OUTCOMES {
+            let _ = batches.with_label_values(&[outcome]);
+        }
+        batches.with_label_values(&["recovered"]).inc_by(left.len() as u64);
+        let bulks = left.into_iter().map(|head| (head.closed_at_ms, ledger.recover(head.tally))).collect();
+        let bytes = registry.int_gauge(&names::MIRROR_SPILL_BYTES).with_label_values(&[] as &[&str]);
+        let overflow = Self { state: Mutex::new(State { spill, bulks }), batches, bytes };
+        overflow.show(&overflow.lock());
+        Ok(Arc::new(overflow))
+    }
+
+    /// Whether there is nothing on disk.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.lock().bulks.is_empty()
+    }
+
+    /// When the oldest batch on disk was closed.
+    #[must_use]
+    pub fn oldest_ms(&self) -> Option<i64> {
+        self.lock().bulks.front().map(|(closed_at_ms, _)| *closed_at_ms)
+    }
+
+    /// Writes a batch to disk; gives it back where there is no room or the disk refuses.
+    pub async fn push(
+        self: &Arc<Self>,
+        seq: u64,
+        closed_at_ms: i64,
+        part: Vec<Packed>,
+        body: Bytes,
+    ) -> Result<(), Vec<Packed>> {
+        let overflow = Arc::clone(self);
+        let write = move || overflow.write(seq, closed_at_ms, part, &body);
+        // a task that died has dropped its tickets, and they count that
+        tokio::task::spawn_blocking(write).await.unwrap_or(Ok(()))
+    }
+
+    fn write(&self, seq: u64, closed_at_ms: i64, part: Vec<Packed>, body: &[u8]) -> Result<(), Vec<Packed>> {
+        let tally = Tally::of(part.iter().map(|packed| (&packed.ticket, &packed.content)));
+        let head = Head { seq, closed_at_ms, tally };
+        let mut state = self.lock();
+        let written = state.spill.push(&head, body);
+        let outcome = match &written {
+            Ok(true) => "spilled",
+            Ok(false) => "full",
+            Err(error) => {
+                tracing::error!(%error, "a batch could not be spilled to disk");
+                "failed"
+            }
+        };
+        self.batches.with_label_values(&[outcome]).inc();
+        if !matches!(written, Ok(true)) {
+            return Err(part);
+        }
+        let tickets = part.into_iter().map(|packed| packed.ticket).collect();
+        if let Some(bulk) = Bulk::of(tickets, head.tally) {
+            state.bulks.push_back((closed_at_ms, bulk));
+        }
+        self.show(&state);
+        Ok(())
+    }
+
+    /// The oldest batch's number and body. What the disk does not give back is given up.
+    pub async fn front(self: &Arc<Self>) -> Option<(u64, Bytes)> {
+        let overflow = Arc::clone(self);
+        let read = move || {
+            let front = overflow.lock().spill.front();
+            match front {
+                Ok(front) => front.map(|(head, body)| (head.seq, body)),
+                Err(error) => {
+                    tracing::error!(%error, "a spilled batch cannot be read and is given up");
+                    overflow.done(Err(DropReason::SinkDead));
+                    None
+                }
+            }
+        };
+        tokio::task::spawn_blocking(read).await.ok().flatten()
+    }
+
+    /// The oldest batch is delivered, or lost.
+    pub async fn pop(self: &Arc<Self>, ended: Result<(), DropReason>) {
+        let overflow = Arc::clone(self);
+        let _done = tokio::task::spawn_blocking(move || overflow.done(ended)).await;
+    }
+
+    fn done(&self, ended: Result<(), DropReason>) {
+        let mut state = self.lock();
+        for n in 0..state.spill.pop() {
+            // what is behind a damaged one in its file is lost with it
+            let ended = if n == 0 { ended } else { Err(DropReason::SinkDead) };
+            let outcome = if ended.is_ok() { "replayed" } else { "failed" };
+            self.batches.with_label_values(&[outcome]).inc();
+            match (state.bulks.pop_front(), ended) {
+                (Some((_, bulk)), Ok(())) => bulk.delivered(),
+                (Some((_, bulk)), Err(reason)) => bulk.dropped(reason),
+                (None, _) => {}
+            }
+        }
+        self.show(&state);
+    }
+
+    fn show(&self, state: &State) {
+        self.bytes.set(i64::try_from(state.spill.bytes()).unwrap_or(i64::MAX));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
