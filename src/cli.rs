@@ -32,6 +32,8 @@ pub enum Command {
     Render(RenderArgs),
     /// Two-sample Kolmogorov-Smirnov test of two files with one number a line
     Ks(KsArgs),
+    /// Mask text or JSON lines from standard input, as the proxy and the collector would
+    Mask(MaskArgs),
     /// Run the embedded ClickHouse engine (started by `up`)
     #[command(hide = true, disable_help_flag = true)]
     Engine(EngineArgs),
@@ -110,6 +112,19 @@ pub struct KsArgs {
     /// One number a line
     pub current: PathBuf,
     /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct MaskArgs {
+    /// The configuration file whose `[masking]` section is tried; without one, the built-in recognizers
+    #[arg(long, short)]
+    pub config: Option<PathBuf>,
+    /// Override one key, as in `--set masking.operator=mask`; may be given several times
+    #[arg(long = "set", value_name = "KEY=VALUE", requires = "config")]
+    pub overrides: Vec<String>,
+    /// Print one object a line: what it became, and what stood where, in characters of the input
     #[arg(long)]
     pub json: bool,
 }

@@ -12,6 +12,7 @@ use crate::{exit, roles, up};
 
 mod check;
 mod ks;
+mod mask;
 mod render;
 mod verify;
 
@@ -29,6 +30,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Model(ModelCommand::Verify(args)) => verify::run(&args),
         Command::Render(args) => render::run(&args),
         Command::Ks(args) => ks::run(&args),
+        Command::Mask(args) => mask::run(&args),
         Command::Engine(args) => Ok(store::engine::run_child(&args.arguments)),
     }
 }

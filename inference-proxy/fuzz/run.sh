@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# run.sh SECONDS: builds every fuzz target with coverage and the address sanitizer, and runs each for so long.
+# run.sh SECONDS [FOLDER]: builds every fuzz target of this folder, or of another, with coverage and the address sanitizer, and runs each for so long.
 # What cargo-fuzz does, without it: a nightly toolchain and a C++ compiler are enough.
 set -euo pipefail
-cd "$(dirname "$0")"
+cd "${2:-$(dirname "$0")}"
 seconds=${1:-60}
 host=$(rustc +nightly -vV | sed -n 's/^host: //p')
 out=${CARGO_TARGET_DIR:-target}

@@ -1,8 +1,9 @@
 //! What a user types besides `up`.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use crate::harness::{PROGRAM, configuration, dependency, fixture_models, write_configuration};
 
@@ -105,4 +106,71 @@ fn a_model_whose_file_was_changed_does_not_verify() {
     let bad = verify();
     assert_eq!(bad.status.code(), Some(1), "{}{}", stdout(&bad), stderr(&bad));
     assert!(stdout(&bad).contains("config.json"), "{}", stdout(&bad));
+}
+
+/// What `driftline mask` makes of its input.
+fn masked(folder: &Path, arguments: &[&str], input: &str) -> Output {
+    let mut child = Command::new(PROGRAM)
+        .current_dir(folder)
+        .arg("mask")
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program can be started");
+    child.stdin.take().expect("is piped").write_all(input.as_bytes()).expect("it reads");
+    child.wait_with_output().expect("it ends")
+}
+
+#[test]
+fn mask_is_a_filter_that_says_what_stood_where() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let text = "café jane@example.com\r\nnothing here\n-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSj\n-----END PRIVATE KEY-----\nlast";
+    let plain = masked(folder.path(), &[], text);
+    assert_eq!(stdout(&plain), "café [EMAIL]\r\nnothing here\n[PRIVATE_KEY]\nlast");
+    // what it writes it leaves alone
+    assert_eq!(stdout(&masked(folder.path(), &[], &stdout(&plain))), stdout(&plain));
+
+    let told = masked(folder.path(), &["--json"], "café jane@example.com\n{\"card\":4111111111111111}\n");
+    let lines: Vec<serde_json::Value> =
+        stdout(&told).lines().map(|line| serde_json::from_str(line).expect("is JSON")).collect();
+    let mail = serde_json::json!({"type": "email", "start": 5, "end": 21});
+    assert_eq!(lines[0], serde_json::json!({"masked": "café [EMAIL]", "entities": [mail]}));
+    let card = serde_json::json!({"type": "card", "path": "input.card", "start": 0, "end": 16});
+    assert_eq!(lines[1], serde_json::json!({"masked": {"card": "[CARD]"}, "entities": [card]}));
+}
+
+#[test]
+fn a_rule_is_tried_with_mask_and_a_wrong_one_is_named() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let rules = folder.path().join("rules.toml");
+    let rule =
+        |pattern: &str| format!("[[masking.rules]]\nname = \"staff\"\npattern = '{pattern}'\ncontext = [\"badge\"]\n");
+    fs::write(&rules, rule("E-[0-9]{5}")).expect("is writable");
+    let out = masked(folder.path(), &["--config", "rules.toml"], "badge E-12345\n");
+    assert_eq!(stdout(&out), "badge [STAFF]\n", "{}", stderr(&out));
+    fs::write(&rules, rule("E-([0-9]")).expect("is writable");
+    let out = masked(folder.path(), &["--config", "rules.toml"], "badge E-12345\n");
+    assert_eq!((out.status.code(), stdout(&out).as_str()), (Some(64), ""));
+    assert!(stderr(&out).contains("staff"), "{}", stderr(&out));
+}
+
+#[test]
+fn mask_answers_each_line_of_a_pipe_that_stays_open() {
+    let mut child = Command::new(PROGRAM)
+        .arg("mask")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program can be started");
+    let (mut to, from) = (child.stdin.take().expect("is piped"), child.stdout.take().expect("is piped"));
+    let mut lines = BufReader::new(from).lines();
+    for i in 0..3 {
+        writeln!(to, "line {i} to jane@example.com").expect("it reads");
+        // the pipe is open: this line comes now or never
+        assert_eq!(lines.next().expect("a line").expect("is text"), format!("line {i} to [EMAIL]"));
+    }
+    drop(to);
+    assert!(child.wait().expect("it ends").success());
 }

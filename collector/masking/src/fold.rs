@@ -60,46 +60,41 @@ pub(crate) fn fold(text: &str) -> Folded<'_> {
     }
     let mut folder =
         Folder { text: String::with_capacity(text.len()), changes: Changes::default(), from: text, copied: 0 };
-    let mut rest = text.char_indices().peekable();
-    while let Some((start, c)) = rest.next() {
-        let mut end = start + c.len_utf8();
-        match c {
-            '!'..='~' if c != '%' => {}
-            '%' if text[start..].starts_with("%40") => {
-                rest.nth(1);
-                folder.change(Some('@'), start, start + 3);
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while let Some(skip) = bytes[at..].iter().position(|b| !PLAIN[usize::from(*b)]) {
+        at += skip;
+        let next = bytes.get(at + 1).copied().unwrap_or(b'x');
+        at = match bytes[at] {
+            // a blank between two signs, the most frequent of all
+            b' ' if PLAIN[usize::from(next)] || next == b'%' => at + 1,
+            b'%' if bytes[at..].starts_with(b"%40") => {
+                folder.change(Some('@'), at, at + 3);
+                at + 3
             }
-            c if is_invisible(c) => folder.change(None, start, end),
-            c if is_space(c) => {
-                // a line break and its indentation inside a number are one separator
-                let mut broken = matches!(c, '\n' | '\r');
-                while let Some(&(at, next)) = rest.peek().filter(|(_, next)| is_space(*next) || is_invisible(*next)) {
-                    broken |= matches!(next, '\n' | '\r');
-                    end = at + next.len_utf8();
-                    rest.next();
-                }
-                // an address that was wrapped at its at sign is one address
-                let wrapped = broken && (text[..start].ends_with('@') || text[end..].starts_with('@'));
-                if wrapped {
-                    folder.change(None, start, end);
-                } else if &text[start..end] != " " {
-                    folder.change(Some(' '), start, end);
-                }
-            }
-            c => {
-                let plain = simple(c);
-                if plain != c {
-                    folder.change(Some(plain), start, end);
-                }
-            }
-        }
+            _ => folder.step(at),
+        };
     }
     folder.finish()
 }
 
-/// Whether a text beyond ASCII holds a character that folding changes.
-pub(crate) fn folds(text: &str) -> bool {
-    text.chars().any(|c| c >= '\u{80}' && (is_invisible(c) || is_space(c) || simple(c) != c))
+/// Bytes that stand for themselves wherever they stand.
+const PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut b = b'!';
+    while b <= b'~' {
+        plain[b as usize] = b != b'%';
+        b += 1;
+    }
+    plain
+};
+
+/// Whether folding can bring to light what a scan of the text as it is does not see: a digit or a sign in another form,
+/// or a word that something unseen cuts in two (`(a<zero width>t)` between brackets).
+pub(crate) fn may_reveal(text: &str) -> bool {
+    let signs = |c: char| c >= '\u{80}' && !matches!(simple(c), '-' | '.' | '/' | '+') && simple(c) != c;
+    let bracketed = || memchr::memchr3(b'(', b'[', b'{', text.as_bytes()).is_some();
+    text.chars().any(signs) || bracketed() && text.chars().any(|c| c >= '\u{80}' && (is_invisible(c) || is_space(c)))
 }
 
 struct Folder<'a> {
@@ -117,6 +112,33 @@ impl<'a> Folder<'a> {
         self.text.extend(to);
         self.changes.push(at..self.text.len(), start..end);
         self.copied = end;
+    }
+
+    /// Takes in the character at `start`, or the blanks that begin there; gives the place behind.
+    fn step(&mut self, start: usize) -> usize {
+        let mut rest = self.from[start..].char_indices().map(|(i, c)| (start + i, c)).peekable();
+        let Some((_, c)) = rest.next() else { return self.from.len() };
+        let mut end = start + c.len_utf8();
+        if is_invisible(c) {
+            self.change(None, start, end);
+        } else if is_space(c) {
+            // a line break and its indentation inside a number are one separator
+            let mut broken = matches!(c, '\n' | '\r');
+            while let Some((at, next)) = rest.next_if(|(_, next)| is_space(*next) || is_invisible(*next)) {
+                broken |= matches!(next, '\n' | '\r');
+                end = at + next.len_utf8();
+            }
+            // an address that was wrapped at its at sign is one address
+            let wrapped = broken && (self.from[..start].ends_with('@') || self.from[end..].starts_with('@'));
+            if wrapped {
+                self.change(None, start, end);
+            } else if &self.from[start..end] != " " {
+                self.change(Some(' '), start, end);
+            }
+        } else if simple(c) != c {
+            self.change(Some(simple(c)), start, end);
+        }
+        end
     }
 
     fn finish(mut self) -> Folded<'a> {

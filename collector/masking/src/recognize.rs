@@ -27,7 +27,7 @@ pub(crate) mod words;
 use std::ops::Range;
 
 use crate::entity::Entity;
-use crate::triggers::Triggers;
+use crate::triggers::{Triggers, long_runs};
 use groups::Groups;
 use words::Named;
 
@@ -85,9 +85,12 @@ pub(crate) fn all(text: &str, context: Context, triggers: Triggers) -> Vec<(Rang
         url::secrets(text, &mut spans);
     }
     if triggers.long {
-        jwt::find(text, &mut spans);
-        key::find(text, context, &mut spans);
-        wallet::find(text, &mut spans);
+        key::private_keys(text.as_bytes(), &mut spans);
+        long_runs(text.as_bytes(), |run| {
+            jwt::find(text, run.clone(), &mut spans);
+            wallet::find(text, run.clone(), &mut spans);
+            key::find(text, run, context, &mut spans);
+        });
     }
     if triggers.colons {
         if !context.name {

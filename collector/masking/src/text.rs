@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::entity::{Entity, Hits};
-use crate::fold::{Changes, Folded, fold, folds};
+use crate::fold::{Changes, Folded, fold, may_reveal};
 use crate::names::Names;
 use crate::operator::{self, Keys, Operator};
 use crate::recognize::{self, Context};
@@ -145,7 +145,7 @@ impl Rules {
         if !self.rules.is_empty() && text.len() > self.max_rule_bytes {
             return Err(Unsafe::Rule);
         }
-        let looked_at = if ascii { !triggers.none() } else { folds(text) || !triggers.none() };
+        let looked_at = !triggers.none() || !ascii && may_reveal(text);
         if !looked_at && self.rules.is_empty() {
             return Ok(Vec::new());
         }

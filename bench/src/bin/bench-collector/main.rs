@@ -6,6 +6,8 @@ use bench::command::Options;
 use bench::table::{Bound, Table};
 use clap::Parser as _;
 
+mod masking;
+
 /// Every promise.
 fn promises() -> Table {
     Table::default()
@@ -34,6 +36,10 @@ fn promises() -> Table {
 
 fn main() -> anyhow::Result<ExitCode> {
     let options = Options::parse();
-    let table = promises();
+    let mut table = promises();
+    if options.wants("masking") {
+        masking::labelled(&mut table)?;
+        masking::speed(&mut table)?;
+    }
     options.finish("bench-collector", &table)
 }

@@ -2,14 +2,13 @@
 //! top-level domain, or an address in brackets, after it.
 
 use std::ops::Range;
-use std::sync::LazyLock;
-
-use regex::Regex;
 
 use crate::entity::Entity;
 
 /// RFC 5321 gives the part before the at sign 64 bytes; longer ones occur and are masked too.
 const LOCAL_BYTES_MAX: usize = 256;
+/// The same of an address whose at sign is a word.
+const SPELLED_CHARS_MAX: usize = 64;
 /// RFC 1035.
 const DOMAIN_BYTES_MAX: usize = 253;
 
@@ -19,23 +18,54 @@ pub(crate) fn find(text: &str, found: &mut Vec<(Range<usize>, Entity)>) {
             found.extend(around(text, at).map(|span| (span, Entity::Email)));
         }
     }
-    if may_be_spelled_out(text.as_bytes()) {
-        found.extend(SPELLED_OUT.find_iter(text).map(|m| (m.range(), Entity::Email)));
+    let bytes = text.as_bytes();
+    for open in memchr::memchr3_iter(b'(', b'[', b'{', bytes) {
+        let spelled = bracketed(bytes, open, b"at").and_then(|past| spelled_out(text, open, past));
+        found.extend(spelled.map(|span| (span, Entity::Email)));
     }
 }
 
-/// Whether a bracketed `at` may be here: `jane (at) example (dot) org`.
+/// Whether a bracketed `at` is here: `jane (at) example (dot) org`.
 pub(crate) fn may_be_spelled_out(bytes: &[u8]) -> bool {
-    memchr::memchr3_iter(b'(', b'[', b'{', bytes)
-        .any(|i| bytes[i + 1..].iter().take(4).any(|b| b.eq_ignore_ascii_case(&b'a')))
+    memchr::memchr3_iter(b'(', b'[', b'{', bytes).any(|open| bracketed(bytes, open, b"at").is_some())
 }
 
-static SPELLED_OUT: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(
-        r"(?i)[\w.+-]{1,64} ?[(\[{] ?at ?[)\]}] ?[a-z0-9-]{1,63}(?: ?(?:\.|[(\[{] ?dot ?[)\]}]) ?[a-z0-9-]{1,63}){1,8}",
-    )
-    .expect("the pattern is a constant")
-});
+/// The end of `(word)`, in brackets of any kind, blanks inside or not.
+fn bracketed(bytes: &[u8], open: usize, word: &[u8]) -> Option<usize> {
+    let blank = |at: usize| at + usize::from(bytes.get(at) == Some(&b' '));
+    matches!(bytes.get(open)?, b'(' | b'[' | b'{').then_some(())?;
+    let start = blank(open + 1);
+    bytes.get(start..start + word.len())?.eq_ignore_ascii_case(word).then_some(())?;
+    let close = blank(start + word.len());
+    matches!(bytes.get(close)?, b')' | b']' | b'}').then_some(close + 1)
+}
+
+/// The address around a bracketed `at` that begins at `open` and ends before `past`.
+fn spelled_out(text: &str, open: usize, past: usize) -> Option<Range<usize>> {
+    const LABELS_MAX: usize = 9;
+    let bytes = text.as_bytes();
+    let blank = |at: usize| at + usize::from(bytes.get(at) == Some(&b' '));
+    let before = text[..open].strip_suffix(' ').unwrap_or(&text[..open]);
+    let sign = |c: &char| c.is_alphanumeric() || matches!(c, '.' | '_' | '+' | '-');
+    let local: usize = before.chars().rev().take(SPELLED_CHARS_MAX).take_while(sign).map(char::len_utf8).sum();
+    let label = |at: usize| {
+        let signs = |b: &&u8| b.is_ascii_alphanumeric() || **b == b'-';
+        at + bytes[at.min(bytes.len())..].iter().take(63).take_while(signs).count()
+    };
+    let first = blank(past);
+    let (mut end, mut labels) = (label(first), 1);
+    if local == 0 || end == first {
+        return None;
+    }
+    while labels < LABELS_MAX {
+        let dot = blank(end);
+        let dotted = if bytes.get(dot) == Some(&b'.') { Some(dot + 1) } else { bracketed(bytes, dot, b"dot") };
+        let Some(next) = dotted.map(blank).filter(|next| label(*next) > *next) else { break };
+        end = label(next);
+        labels += 1;
+    }
+    (labels > 1).then(|| before.len() - local..end)
+}
 
 /// The address around an at sign.
 fn around(text: &str, at: usize) -> Option<Range<usize>> {

@@ -19,15 +19,19 @@ impl<'a> Groups<'a> {
         let mut runs = Vec::new();
         let mut at = 0;
         while at < bytes.len() {
-            if bytes[at].is_ascii_digit() {
-                let start = at;
-                while at < bytes.len() && bytes[at].is_ascii_digit() {
-                    at += 1;
-                }
-                runs.push(start..at);
-            } else {
-                at += 1;
+            // most stretches of eight hold no digit, and vector instructions tell
+            if let Some(eight) = bytes.get(at..at + 8)
+                && eight.iter().fold(true, |none, b| none & !b.is_ascii_digit())
+            {
+                at += 8;
+                continue;
             }
+            let start = at + bytes[at..].iter().take(8).take_while(|b| !b.is_ascii_digit()).count();
+            let length = bytes[start..].iter().take_while(|b| b.is_ascii_digit()).count();
+            if length > 0 {
+                runs.push(start..start + length);
+            }
+            at = start + length;
         }
         Self { text, runs }
     }

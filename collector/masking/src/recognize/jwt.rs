@@ -9,11 +9,12 @@ use crate::entity::Entity;
 /// A header longer than this holds a certificate chain; nobody sends those in a text.
 const HEADER_BYTES_MAX: usize = 4096;
 
-pub(crate) fn find(text: &str, found: &mut Vec<(Range<usize>, Entity)>) {
+/// Tokens in a run without blanks.
+pub(crate) fn find(text: &str, run: Range<usize>, found: &mut Vec<(Range<usize>, Entity)>) {
     let bytes = text.as_bytes();
     let mut from = 0;
     // `{"` in base64
-    for start in memmem::find_iter(bytes, b"eyJ") {
+    for start in memmem::find_iter(&bytes[run.clone()], b"eyJ").map(|i| run.start + i) {
         if start < from || super::word_before(text, start) {
             continue;
         }

@@ -7,7 +7,7 @@
 use std::ops::Range;
 use std::sync::LazyLock;
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use memchr::memmem;
 
 use super::{Context, words};
@@ -101,24 +101,15 @@ const FORMATS: &[Format] = &[
 
 static PREFIXES: LazyLock<AhoCorasick> = LazyLock::new(|| {
     let prefixes = FORMATS.iter().map(|format| format.0);
-    AhoCorasick::builder().match_kind(MatchKind::Standard).build(prefixes).expect("the prefixes are constants")
+    AhoCorasick::builder()
+        .match_kind(MatchKind::Standard)
+        .kind(Some(AhoCorasickKind::DFA))
+        .build(prefixes)
+        .expect("the prefixes are constants")
 });
 
-pub(crate) fn find(text: &str, context: Context, found: &mut Vec<(Range<usize>, Entity)>) {
-    let bytes = text.as_bytes();
-    private_keys(bytes, found);
-    let mut at = 0;
-    while at < bytes.len() {
-        let length = bytes[at..].iter().take_while(|b| **b > b' ').count();
-        if length >= crate::triggers::LONG_MIN {
-            run(text, at..at + length, context, found);
-        }
-        at += length + 1;
-    }
-}
-
 /// Keys in a run without blanks.
-fn run(text: &str, run: Range<usize>, context: Context, found: &mut Vec<(Range<usize>, Entity)>) {
+pub(crate) fn find(text: &str, run: Range<usize>, context: Context, found: &mut Vec<(Range<usize>, Entity)>) {
     let bytes = text.as_bytes();
     for hit in PREFIXES.find_overlapping_iter(&bytes[run.clone()]) {
         let Format(_, signs, least, most) = &FORMATS[hit.pattern().as_usize()];
@@ -160,7 +151,7 @@ fn named(text: &str, run: Range<usize>, context: Context, found: &mut Vec<(Range
 }
 
 /// `-----BEGIN … PRIVATE KEY-----` and all that belongs to it.
-fn private_keys(bytes: &[u8], found: &mut Vec<(Range<usize>, Entity)>) {
+pub(crate) fn private_keys(bytes: &[u8], found: &mut Vec<(Range<usize>, Entity)>) {
     let mut from = 0;
     for start in memmem::find_iter(bytes, b"-----BEGIN ") {
         if start < from {

@@ -7,6 +7,7 @@
 
 use std::ops::Range;
 
+use super::birth;
 use super::groups::Groups;
 use super::phone_lengths::is_possible;
 use super::{Context, words};
@@ -132,30 +133,33 @@ fn trunk(groups: &Groups<'_>, first: usize) -> Option<usize> {
     let head = groups.digits(first);
     let ties = |b| matches!(b, b'-' | b'.' | b'#' | b'/' | b',');
     let tied = groups.word_before(first) || groups.before(first).is_some_and(ties);
-    if tied || head.len() < 2 || !head.starts_with('0') || head.starts_with("00") || is_date(groups, first) {
+    // the middle of a longer row of groups is no beginning
+    let inside = first > 0 && matches!(groups.gap(first - 1), Some(" " | "-" | "."));
+    if tied || inside || head.len() < 2 || !head.starts_with('0') || head.starts_with("00") || is_date(groups, first) {
         return None;
     }
     groups
         .chain(first, 12, joins)
         .filter(|&(last, total)| {
             let pieces = (first..=last).all(|i| groups.range(i).len() >= 2);
+            // nobody dots and hyphenates one number
+            let gaps = |sign| (first..last).any(|i| groups.gap(i) == Some(sign));
+            let pieces = pieces && !(gaps(".") && gaps("-"));
             last > first && total >= 9 && pieces && groups.stands_alone(first, last)
         })
         .map(|(last, _)| last)
         .last()
 }
 
-/// `01.02.2024`, `01/02/2024`, `05-06-2024`, and a time after it.
+/// `01.02.2024`, `01/02/2024`, `2024-05-06`, and a time after it.
 fn is_date(groups: &Groups<'_>, first: usize) -> bool {
-    first + 2 < groups.len()
-        && [2, 2, 4].into_iter().eq((first..=first + 2).map(|i| groups.range(i).len()))
-        && matches!(groups.gap(first), Some("." | "/" | "-"))
-        && groups.gap(first) == groups.gap(first + 1)
+    let year = first + 2 < groups.len() && [first, first + 2].iter().any(|i| groups.range(*i).len() == 4);
+    year && groups.gap(first) != Some(" ") && birth::is_date(groups, first)
 }
 
 /// Seven digits and more in a field or after a word that says telephone.
 fn named(groups: &Groups<'_>, first: usize, context: Context) -> Option<usize> {
-    if groups.word_before(first) {
+    if groups.word_before(first) || is_date(groups, first) {
         return None;
     }
     let last = groups

@@ -16,13 +16,13 @@ const XRP: &[u8; 58] = b"rpshnaf39wBUDNEGHJKLM4PQRST7VWXYZ2bcdeCg65jkm8oFqi1tuvA
 const BECH32: &[&str] = &["bc", "tb", "ltc", "tltc", "addr", "cosmos", "osmo"];
 const LENGTH_MAX: usize = 110;
 
-/// Addresses among the words of a text.
-pub(crate) fn find(text: &str, found: &mut Vec<(Range<usize>, Entity)>) {
+/// Addresses among the words of a run without blanks.
+pub(crate) fn find(text: &str, run: Range<usize>, found: &mut Vec<(Range<usize>, Entity)>) {
     let bytes = text.as_bytes();
-    let mut at = 0;
-    while at < bytes.len() {
+    let mut at = run.start;
+    while at < run.end {
         let word = |b: &&u8| b.is_ascii_alphanumeric();
-        let length = bytes[at..].iter().take_while(word).count();
+        let length = bytes[at..run.end].iter().take_while(word).count();
         let span = at..at + length;
         if (25..=LENGTH_MAX).contains(&length)
             && !super::word_before(text, span.start)

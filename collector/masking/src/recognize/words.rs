@@ -6,13 +6,15 @@
 use std::ops::Range;
 use std::sync::LazyLock;
 
-use aho_corasick::{AhoCorasick, AhoCorasickBuilder, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind, MatchKind};
 
 use super::is_word_char;
 use crate::entity::Entity;
 
 /// Characters to either side.
 const WINDOW_CHARS: usize = 30;
+/// The longest word of the table, about.
+const WORD_CHARS_MAX: usize = 32;
 
 /// A set of entities that something speaks of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -199,7 +201,12 @@ pub(crate) fn automaton<W: AsRef<str>>(words: &[W]) -> Option<AhoCorasick> {
         return None;
     }
     // a few hundred short words: always within the automaton's limits
-    AhoCorasickBuilder::new().ascii_case_insensitive(true).match_kind(MatchKind::Standard).build(&words).ok()
+    AhoCorasickBuilder::new()
+        .ascii_case_insensitive(true)
+        .match_kind(MatchKind::Standard)
+        .kind(Some(AhoCorasickKind::DFA))
+        .build(&words)
+        .ok()
 }
 
 /// What the words around a span speak of.
@@ -222,21 +229,28 @@ pub(crate) fn in_key(key: &str) -> Named {
     let (automaton, entities) = &*ALL;
     let spaced = super::words_of(key).join(" ");
     let mut named = Named::default();
-    within(automaton, &spaced, 0..spaced.len(), |word| named = named.and(Named::of(entities[word])));
+    within(automaton, &spaced, 0..spaced.len(), |word, _| named = named.and(Named::of(entities[word])));
     named
 }
 
 fn each(words: &AhoCorasick, text: &str, span: &Range<usize>, mut found: impl FnMut(usize)) {
-    let before = text[..span.start].char_indices().rev().nth(WINDOW_CHARS - 1).map_or(0, |(i, _)| i);
-    within(words, text, before..span.start, &mut found);
+    // a word counts if its end lies in the window
+    let mut back = text[..span.start].char_indices().rev();
+    let near = back.nth(WINDOW_CHARS - 1).map_or(0, |(i, _)| i);
+    let far = back.nth(WORD_CHARS_MAX - 1).map_or(0, |(i, _)| i);
+    within(words, text, far..span.start, |word, end| {
+        if end > near {
+            found(word);
+        }
+    });
     let after = &text[span.end..];
     let length = after.char_indices().nth(WINDOW_CHARS).map_or(after.len(), |(i, _)| i);
     let ends = |b: &u8| matches!(b, b'.' | b';' | b'!' | b'?' | b',') || b.is_ascii_digit();
     let length = after.as_bytes()[..length].iter().position(ends).unwrap_or(length);
-    within(words, text, span.end..span.end + length, &mut found);
+    within(words, text, span.end..span.end + length, |word, _| found(word));
 }
 
-fn within(words: &AhoCorasick, text: &str, window: Range<usize>, mut found: impl FnMut(usize)) {
+fn within(words: &AhoCorasick, text: &str, window: Range<usize>, mut found: impl FnMut(usize, usize)) {
     if window.len() < 2 {
         return;
     }
@@ -245,7 +259,7 @@ fn within(words: &AhoCorasick, text: &str, window: Range<usize>, mut found: impl
         let whole = !text[..start].chars().next_back().is_some_and(is_word_char)
             && !text[end..].chars().next().is_some_and(|c| is_word_char(c) && !c.is_ascii_digit());
         if whole && !in_marker(text.as_bytes(), start) {
-            found(hit.pattern().as_usize());
+            found(hit.pattern().as_usize(), end);
         }
     }
 }

@@ -1,0 +1,145 @@
+//! `driftline mask`: a filter from text or JSON lines to the same, masked; how a rule is tried before it is trusted.
+//!
+//! A line is a text, unless it is a JSON object or array: that is gone over as the input of a payload is, keys, numbers
+//! and configured fields included. A private key is several lines of text and is taken as one. Each line is written
+//! before the next is read, so that it works in the middle of a pipe.
+
+use std::io::{self, BufRead, Write};
+use std::process::ExitCode;
+
+use masking::{Masker, Span};
+use serde_json::{Value, json};
+
+use crate::cli::{ConfigArgs, MaskArgs};
+use crate::config::Loaded;
+use crate::exit::Usage;
+
+/// A longer line is withheld.
+const LINE_BYTES_MAX: u64 = 16 << 20;
+/// A private key has fewer lines; what has more was cut.
+const KEY_LINES_MAX: usize = 200;
+const WITHHELD: &str = "[WITHHELD]";
+
+/// Masks standard input until it ends.
+///
+/// # Errors
+/// Where the configuration is wrong, or a stream fails; a reader that goes away is no error.
+pub fn run(args: &MaskArgs) -> anyhow::Result<ExitCode> {
+    let masker = masker(args)?;
+    let (mut input, mut output) = (io::stdin().lock(), io::stdout().lock());
+    while let Some(block) = read(&mut input)? {
+        let line = if args.json { told(&masker, &block) + "\n" } else { plain(&masker, &block) };
+        match output.write_all(line.as_bytes()).and_then(|()| output.flush()) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => break,
+            other => other?,
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn masker(args: &MaskArgs) -> anyhow::Result<Masker> {
+    let raw = match &args.config {
+        Some(config) => {
+            let loaded = Loaded::read(&ConfigArgs { config: config.clone(), overrides: args.overrides.clone() })?;
+            // what is wrong elsewhere in the file is no matter here
+            let ours = loaded.faults.iter().find(|fault| fault.key.starts_with("masking"));
+            if let Some(fault) = ours {
+                return Err(Usage(format!("{}: {}", fault.key, fault.sentence)).into());
+            }
+            loaded.raw.masking
+        }
+        None => masking::RawConfig::default(),
+    };
+    Masker::new(&raw).map_err(|faults| Usage(faults.to_string()).into())
+}
+
+/// What is masked at once: its text, and how it ended.
+struct Block {
+    /// `None`: too long.
+    text: Option<String>,
+    end: &'static str,
+}
+
+/// The next line, or the lines of a private key; `None` at the end.
+fn read(input: &mut impl BufRead) -> io::Result<Option<Block>> {
+    let Some(mut block) = read_line(input)? else { return Ok(None) };
+    let opens = |text: &String| text.contains("-----BEGIN ") && text.contains("PRIVATE KEY");
+    if !block.text.as_ref().is_some_and(opens) {
+        return Ok(Some(block));
+    }
+    for _ in 0..KEY_LINES_MAX {
+        if block.text.as_ref().is_none_or(|text| text.contains("-----END ")) {
+            break;
+        }
+        let Some(next) = read_line(input)? else { break };
+        block.text = block.text.zip(next.text).map(|(text, next)| text + block.end + &next);
+        block.end = next.end;
+    }
+    Ok(Some(block))
+}
+
+fn read_line(input: &mut impl BufRead) -> io::Result<Option<Block>> {
+    let mut bytes = Vec::new();
+    if io::Read::take(&mut *input, LINE_BYTES_MAX).read_until(b'\n', &mut bytes)? == 0 {
+        return Ok(None);
+    }
+    let end = match bytes.as_slice() {
+        [.., b'\r', b'\n'] => "\r\n",
+        [.., b'\n'] => "\n",
+        _ => "",
+    };
+    if end.is_empty() && bytes.len() as u64 == LINE_BYTES_MAX {
+        return Ok(Some(Block { text: None, end: skip_line(input)? }));
+    }
+    bytes.truncate(bytes.len() - end.len());
+    Ok(Some(Block { text: Some(String::from_utf8_lossy(&bytes).into_owned()), end }))
+}
+
+/// Reads on to the end of a line that is too long, without keeping it.
+fn skip_line(input: &mut impl BufRead) -> io::Result<&'static str> {
+    loop {
+        let room = input.fill_buf()?;
+        if room.is_empty() {
+            return Ok("");
+        }
+        let newline = room.iter().position(|b| *b == b'\n');
+        let used = newline.map_or(room.len(), |at| at + 1);
+        input.consume(used);
+        if newline.is_some() {
+            return Ok("\n");
+        }
+    }
+}
+
+/// A line that is a JSON object or array.
+fn as_json(text: &str) -> Option<Value> {
+    let value = text.trim_start().starts_with(['{', '[']).then(|| serde_json::from_str(text).ok())?;
+    value.filter(|value: &Value| value.is_object() || value.is_array())
+}
+
+fn plain(masker: &Masker, block: &Block) -> String {
+    let masked = block.text.as_ref().and_then(|text| match as_json(text) {
+        Some(value) => masker.find_json(value).ok().map(|(masked, _)| masked.to_string()),
+        None => masker.find(text).ok().map(|found| found.masked),
+    });
+    masked.unwrap_or_else(|| WITHHELD.to_owned()) + block.end
+}
+
+fn told(masker: &Masker, block: &Block) -> String {
+    let masked = block.text.as_ref().and_then(|text| match as_json(text) {
+        Some(value) => masker.find_json(value).ok(),
+        None => masker.find(text).ok().map(|found| (Value::String(found.masked), found.spans)),
+    });
+    let (masked, spans) = masked.unwrap_or_else(|| (Value::String(WITHHELD.to_owned()), vec![]));
+    let entities: Vec<Value> = spans.iter().map(entity).collect();
+    json!({"masked": masked, "entities": entities}).to_string()
+}
+
+/// In a JSON value the offsets are those of the text or key at `path`.
+fn entity(span: &Span) -> Value {
+    let mut entity = json!({"type": span.name, "start": span.start, "end": span.end});
+    if !span.path.is_empty() {
+        entity["path"] = span.path.clone().into();
+    }
+    entity
+}
