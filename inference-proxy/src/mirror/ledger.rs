@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use contract::wire;
-use serde::{Deserialize, Serialize};
+
+use super::tally::Tally;
 
 /// Where an observation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -270,6 +271,12 @@ pub struct Ticket {
 }
 
 impl Ticket {
+    /// Whether there was content when it was offered.
+    #[must_use]
+    pub fn had_content(&self) -> bool {
+        self.has_content
+    }
+
     /// Moves on.
     pub fn advance(&mut self, stage: Stage) {
         let mut state = self.ledger.lock();
@@ -310,39 +317,6 @@ impl Ticket {
         state.counts.in_flight[self.stage as usize] -= 1;
         state.counts.held_bytes -= self.bytes;
         count(&mut state.counts, self.has_content);
-    }
-}
-
-/// What a batch on disk holds, added up.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tally {
-    /// Observations.
-    pub observations: u64,
-    /// Those of them that had content when they were offered.
-    pub had_content: u64,
-    /// Contents that go along.
-    pub kept: u64,
-    /// Contents left out by sampling.
-    pub sampled_out: u64,
-    /// Contents left out for another reason.
-    pub withheld: BTreeMap<String, u64>,
-}
-
-impl Tally {
-    /// Of observations with their contents.
-    pub fn of<'a>(observations: impl Iterator<Item = (&'a Ticket, &'a Content)>) -> Self {
-        let mut tally = Self::default();
-        for (ticket, content) in observations {
-            tally.observations += 1;
-            tally.had_content += u64::from(ticket.has_content);
-            match content {
-                Content::None => {}
-                Content::Kept => tally.kept += 1,
-                Content::SampledOut => tally.sampled_out += 1,
-                Content::Withheld(reason) => *tally.withheld.entry(reason.clone()).or_default() += 1,
-            }
-        }
-        tally
     }
 }
 

@@ -21,6 +21,7 @@ pub mod published;
 pub mod queue;
 pub mod sender;
 pub mod spill;
+pub mod tally;
 
 use std::future::Future;
 use std::sync::{Arc, Mutex};

@@ -10,10 +10,14 @@ use bytes::Bytes;
 use contract::metrics::proxy as names;
 use host::metrics::Registry;
 use prometheus::{IntCounterVec, IntGauge};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
-use super::ledger::{Bulk, DropReason, Ledger, Tally};
+use super::ledger::{Bulk, DropReason, Ledger};
+use super::post::{Outcome, Poster};
 use super::queue::Packed;
 use super::spill::{Config, Head, Spill};
+use super::tally::Tally;
 
 /// The batches on disk, with their places in the account.
 #[derive(Debug)]
@@ -101,6 +105,36 @@ impl Overflow {
         }
         self.show(&state);
         Ok(())
+    }
+
+    /// Posts what is on disk, the oldest first, until there is nothing, or until the collector is away and `closing`: then
+    /// it stays for the next process. One that is refused is lost, since it cannot be told whether an earlier post of it
+    /// was stored.
+    pub(super) async fn replay(self: &Arc<Self>, to: &Poster, stop: &CancellationToken, closing: &CancellationToken) {
+        let mut attempt = 0;
+        while let Some((seq, body)) = self.front().await {
+            let outcome = tokio::select! {
+                outcome = to.post(body) => outcome,
+                () = stop.cancelled() => return,
+            };
+            let ended = match outcome {
+                Outcome::Acknowledged(_) => Ok(()),
+                Outcome::TooLarge => Err(DropReason::Oversize),
+                Outcome::Invalid(_) | Outcome::Refused(_) => Err(DropReason::Refused),
+                Outcome::Unknown(_) if closing.is_cancelled() => return,
+                Outcome::Unknown(named) => {
+                    tokio::select! {
+                        () = sleep(to.pause(seq, attempt, named)) => {}
+                        () = closing.cancelled() => {}
+                        () = stop.cancelled() => return,
+                    }
+                    attempt += 1;
+                    continue;
+                }
+            };
+            attempt = 0;
+            self.pop(ended).await;
+        }
     }
 
     /// The oldest batch's number and body. What the disk does not give back is given up.

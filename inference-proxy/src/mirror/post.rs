@@ -48,7 +48,7 @@ pub struct Numbered {
 }
 
 /// What is known after a post.
-enum Outcome {
+pub(super) enum Outcome {
     Acknowledged(Ack),
     /// Stored, not stored, or later: post it again, after this time where the collector named one.
     Unknown(Option<Duration>),
@@ -181,10 +181,8 @@ impl Poster {
             if attempt > 0 || stop.is_cancelled() {
                 part = self.spill(seq, closed_at_ms, part, body.clone()).await.err()?;
             }
-            // a collector that names no pause ("Retry-After: 0") is given one all the same
-            let wait = named.map_or_else(|| self.backoff(seq, attempt), |named| named.max(self.config.retry_min));
             tokio::select! {
-                () = sleep(wait) => {}
+                () = sleep(self.pause(seq, attempt, named)) => {}
                 () = stop.cancelled() => return self.spill(seq, closed_at_ms, part, body).await.ok().and(None),
             }
         }
@@ -226,36 +224,17 @@ impl Poster {
         self.overflow.as_ref().is_some_and(|overflow| !overflow.is_empty())
     }
 
-    /// Replays what is on disk, the oldest first, until there is nothing, or until the collector is away and `closing`:
-    /// then it stays for the next process. One that is refused is lost, since it cannot be told whether an earlier post
-    /// of it was stored.
+    /// Replays what is on disk, until there is nothing or it has to stay there.
     pub async fn replay(&self, stop: &CancellationToken, closing: &CancellationToken) {
-        let Some(overflow) = &self.overflow else { return };
-        let mut attempt = 0;
-        while let Some((seq, body)) = overflow.front().await {
-            let outcome = tokio::select! {
-                outcome = self.post(body) => outcome,
-                () = stop.cancelled() => return,
-            };
-            let ended = match outcome {
-                Outcome::Acknowledged(_) => Ok(()),
-                Outcome::TooLarge => Err(DropReason::Oversize),
-                Outcome::Invalid(_) | Outcome::Refused(_) => Err(DropReason::Refused),
-                Outcome::Unknown(_) if closing.is_cancelled() => return,
-                Outcome::Unknown(named) => {
-                    let wait = named.map_or_else(|| self.backoff(seq, attempt), |n| n.max(self.config.retry_min));
-                    attempt += 1;
-                    tokio::select! {
-                        () = sleep(wait) => {}
-                        () = closing.cancelled() => {}
-                        () = stop.cancelled() => return,
-                    }
-                    continue;
-                }
-            };
-            attempt = 0;
-            overflow.pop(ended).await;
+        if let Some(overflow) = &self.overflow {
+            overflow.replay(self, stop, closing).await;
         }
+    }
+
+    /// How long a batch waits before it is posted again: what the collector named, or else ever longer.
+    pub(super) fn pause(&self, seq: u64, attempt: u32, named: Option<Duration>) -> Duration {
+        // a collector that names no pause ("Retry-After: 0") is given one all the same
+        named.map_or_else(|| self.backoff(seq, attempt), |named| named.max(self.config.retry_min))
     }
 
     /// Whether the collector has stored something under a number: an empty batch is a repeat if it has, and news if it
@@ -305,7 +284,7 @@ impl Poster {
         }
     }
 
-    async fn post(&self, body: Bytes) -> Outcome {
+    pub(super) async fn post(&self, body: Bytes) -> Outcome {
         let request =
             self.client.post(&self.url).header(CONTENT_TYPE, MSGPACK).header(CONTENT_ENCODING, "zstd").body(body);
         let outcome = match request.send().await {

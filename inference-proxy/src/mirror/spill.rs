@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::ledger::Tally;
+use super::tally::Tally;
 
 /// Where batches go, and how many bytes of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
