@@ -38,8 +38,7 @@ bench-collector: build ## the collector's, the store's and the masker's promises
 
 FUZZ_SECONDS ?= 60
 fuzz: ## the readers of clients' bytes and the masker under libFuzzer, FUZZ_SECONDS each (60; needs a nightly toolchain and a C++ compiler)
-	@inference-proxy/fuzz/run.sh $(FUZZ_SECONDS)
-	@inference-proxy/fuzz/run.sh $(FUZZ_SECONDS) collector/masking/fuzz
+	@deploy/setup/fuzz.sh $(FUZZ_SECONDS)
 
 chaos: build ## kill -9 at random moments, and full disks
 	@cargo run --release --locked -p bench --bin chaos -- --write docs/BENCHMARKS.md $(BENCH_FLAGS)

@@ -22,6 +22,8 @@ pub struct House {
     engine: Option<Engine>,
     engine_port: u16,
     collector: Option<Child>,
+    /// Keys that the collector's next start has over its file, as `KEY=VALUE`.
+    pub settings: Vec<String>,
     /// Where the collector listens, as `host:port`; the same after each start.
     pub address: String,
     http: reqwest::Client,
@@ -51,6 +53,7 @@ impl House {
             engine: None,
             engine_port: 0,
             collector: None,
+            settings: Vec::new(),
             address: "127.0.0.1:0".to_owned(),
             http,
             password: String::new(),
@@ -60,6 +63,13 @@ impl House {
         house.engine_port = engine.http_port();
         house.password = std::fs::read_to_string(engine.password_file())?.trim().to_owned();
         house.start_collector().await?;
+        let deadline = Instant::now() + PATIENCE;
+        while house.ask("SELECT count() FROM heartbeats").await.is_err() {
+            if Instant::now() > deadline {
+                bail!("the collector does not make its tables");
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         Ok(house)
     }
 
@@ -76,6 +86,12 @@ impl House {
     pub fn store(&self) -> anyhow::Result<Store> {
         let raw = store::RawConfig { data_dir: self.path("clickhouse"), ..store::RawConfig::default() };
         Ok(Store::connect(&store::Config::new(raw)?)?)
+    }
+
+    /// The port of the engine's HTTP interface, which it keeps.
+    #[must_use]
+    pub const fn engine_port(&self) -> u16 {
+        self.engine_port
     }
 
     /// Starts the engine; on the port that it had.
@@ -122,6 +138,7 @@ impl House {
                 .args(["collect", "--stop-with-stdin", "--config"])
                 .arg(self.path("driftline.toml"))
                 .args(["--set", &format!("collector.listen={}", self.address)])
+                .args(self.settings.iter().flat_map(|setting| ["--set", setting]))
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
                 .stderr(std::fs::File::options().create(true).append(true).open(self.path("collector.log"))?)

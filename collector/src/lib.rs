@@ -20,6 +20,8 @@ mod budget;
 mod check;
 pub mod config;
 mod decode;
+#[doc(hidden)]
+pub mod fuzzing;
 mod insert;
 pub mod log;
 mod metrics;

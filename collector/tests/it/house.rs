@@ -41,6 +41,28 @@ impl House {
         Store::connect(&store::Config::new(raw).unwrap()).unwrap()
     }
 
+    /// Where the engine listens.
+    pub fn engine_address(&self) -> std::net::SocketAddr {
+        ([127, 0, 0, 1], self.port).into()
+    }
+
+    /// The engine behind something else, which may take a while: requests are given up after ten seconds.
+    pub fn store_at(&self, address: std::net::SocketAddr) -> Store {
+        let raw = store::RawConfig {
+            url: Some(format!("http://{address}")),
+            user: Some("driftline".into()),
+            password: Some(self.password.clone()),
+            request_timeout: Duration::from_secs(10),
+            ..store::RawConfig::default()
+        };
+        Store::connect(&store::Config::new(raw).unwrap()).unwrap()
+    }
+
+    /// Waits until the collector has made its tables.
+    pub async fn until_tables(&self) {
+        self.until("SELECT count() FROM heartbeats", "0").await;
+    }
+
     /// Kills the engine and starts it again on the same port.
     pub async fn restart_engine(&mut self) {
         drop(self.engine.take());

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod answers;
+mod database;
 mod house;
 mod kills;
 mod quarantine;
