@@ -56,11 +56,7 @@ pub(crate) struct Inserter<T> {
 pub(crate) struct GivenUp;
 
 /// A segment of which everything but the end is in ClickHouse.
-pub(crate) struct Delivered {
-    loaded: Loaded,
-    /// Tables of which rows were put aside.
-    refused: Vec<Table>,
-}
+pub(crate) struct Delivered(Loaded);
 
 type UnderWay = (Sealed, JoinHandle<Result<Delivered, GivenUp>>);
 
@@ -137,11 +133,10 @@ impl<T: Tables> Inserter<T> {
         if loaded.unreadable > 0 {
             self.set_aside_whole(segment, &loaded).await?;
         }
-        let mut refused = Vec::new();
         for block in loaded.encoded.blocks().iter().filter(|block| block.table() != Table::Heartbeats) {
-            self.insert(segment, block, segment.recovered, &mut refused).await?;
+            self.insert(segment, block, segment.recovered).await?;
         }
-        Ok(Delivered { loaded, refused })
+        Ok(Delivered(loaded))
     }
 
     async fn load(&self, segment: &Sealed) -> Result<Loaded, GivenUp> {
@@ -157,38 +152,16 @@ impl<T: Tables> Inserter<T> {
         }
     }
 
-    /// The end of a segment: its heartbeats, a last look, its file.
-    pub(crate) async fn finish(&self, segment: &Sealed, delivered: Delivered) -> Result<(), GivenUp> {
-        let Delivered { loaded, mut refused } = delivered;
-        let blocks = loaded.encoded.blocks();
-        for block in blocks.iter().filter(|block| block.table() == Table::Heartbeats) {
-            self.insert(segment, block, segment.recovered, &mut refused).await?;
-        }
-        if let Some(block) = blocks.iter().rev().find(|block| !refused.contains(&block.table())) {
-            let problem = match self.unless_given_up(self.tables.count(block)).await? {
-                Ok(1..) => None,
-                Ok(0) => Some("none of the rows that were said to be inserted is there".to_owned()),
-                Err(error) => Some(error.to_string()),
-            };
-            // something that is not ClickHouse may have said yes to all of it: this time every block is looked for
-            if let Some(problem) = problem {
-                tracing::error!(problem, segment = %segment.id, "an insert is not confirmed; the segment is gone through again");
-                for block in blocks {
-                    self.insert(segment, block, true, &mut refused).await?;
-                }
-            }
+    /// The end of a segment: its heartbeats and its file.
+    pub(crate) async fn finish(&self, segment: &Sealed, Delivered(loaded): Delivered) -> Result<(), GivenUp> {
+        for block in loaded.encoded.blocks().iter().filter(|block| block.table() == Table::Heartbeats) {
+            self.insert(segment, block, segment.recovered).await?;
         }
         self.delete(segment).await
     }
 
     /// Inserts one block; what is refused for what it holds is halved until the refused observations stand alone.
-    async fn insert(
-        &self,
-        segment: &Sealed,
-        block: &Block,
-        look_first: bool,
-        refused_tables: &mut Vec<Table>,
-    ) -> Result<(), GivenUp> {
+    async fn insert(&self, segment: &Sealed, block: &Block, look_first: bool) -> Result<(), GivenUp> {
         let mut refused = Vec::new();
         let mut todo = vec![(block.clone(), look_first)];
         let mut tried = 0;
@@ -203,11 +176,7 @@ impl<T: Tables> Inserter<T> {
                 None => refused.push((block, error)),
             }
         }
-        if refused.is_empty() {
-            return Ok(());
-        }
-        refused_tables.push(block.table());
-        self.set_aside(segment, &refused).await
+        if refused.is_empty() { Ok(()) } else { self.set_aside(segment, &refused).await }
     }
 
     /// Tries until ClickHouse has the block (`None`) or refuses its data (the error).

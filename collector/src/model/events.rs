@@ -48,6 +48,7 @@ fn fate() -> impl Strategy<Value = Fate> {
         1 => Just(Fate::Refused),
         2 => Just(Fate::Unheard),
         2 => Just(Fate::Lost),
+        1 => Just(Fate::Lied),
         2 => Just(Fate::Late),
     ]
 }

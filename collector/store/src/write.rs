@@ -3,7 +3,7 @@
 //! The choice: the bytes of a block are made once and kept until ClickHouse says yes. An insert has three outcomes: done,
 //! definitely not done, unknown. After anything but the first try of a fresh segment the rows that carry the segment's id
 //! are counted before the block is sent again, because the engine's own log of insert tokens can vanish or mislead
-//! around a kill. A block is one insert of one partition and so one part: all of its rows are there, or none.
+//! around a kill; and they are counted after every insert, because a yes alone proves nothing. A block is one insert of one partition and so one part: all of its rows are there, or none.
 
 mod block;
 mod rows;
@@ -29,6 +29,8 @@ pub enum Inserted {
 
 /// Tokens that are tried before a block that will not stay is left to a later try: each kill leaves one more without rows.
 const TOKENS_MAX: u32 = 16;
+/// A yes without rows that is said so often to one token is the engine's own, and no other's between honest counts.
+const YESES_MAX: u32 = 3;
 /// A chunk of a request's body.
 const CHUNK_BYTES: usize = 1 << 20;
 
@@ -55,21 +57,21 @@ struct Count {
 /// [`Error::Unavailable`] where nothing is known: try again with `look_first`. [`Error::Refused`] where ClickHouse said
 /// no; [`Error::is_data_refused`] tells whether the data is the reason.
 pub async fn write_block(tables: &impl Tables, block: &Block, look_first: bool) -> Result<Inserted, Error> {
-    if !look_first {
-        tables.put(block, &block.segment().to_string()).await?;
-        return Ok(Inserted::Now);
-    }
-    if holds(tables, block).await? {
+    if look_first && holds(tables, block).await? {
         return Ok(Inserted::Before);
     }
     for number in 0..TOKENS_MAX {
         // always the same tokens in the same order: one whose insert is still under way must not be passed by another
-        tables.put(block, &token(block, number)).await?;
-        if holds(tables, block).await? {
-            return Ok(Inserted::Now);
+        let token = token(block, number);
+        for _ in 0..YESES_MAX {
+            tables.put(block, &token).await?;
+            // a yes is not believed: something else may answer in ClickHouse's place, and a count it cannot answer
+            if holds(tables, block).await? {
+                return Ok(Inserted::Now);
+            }
         }
-        // the engine remembers the token without its rows, so it swallowed the block
-        tracing::warn!(table = block.table().name(), segment = %block.segment(), number, "an insert was swallowed; again");
+        // so the engine remembers the token without its rows, and swallows the block
+        tracing::warn!(table = block.table().name(), segment = %block.segment(), number, "an insert left no rows; again");
     }
     let message = format!("it took segment {} {TOKENS_MAX} times and has no row of it", block.segment());
     Err(Error::Refused { code: None, message })

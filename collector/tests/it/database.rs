@@ -184,3 +184,16 @@ async fn a_stop_does_not_wait_for_a_database_that_says_nothing() {
     house.until("SELECT count(), uniqExact(id) FROM observations", "5\t5").await;
     collector.stop().await;
 }
+
+/// A payload may be taken that is older than payloads are kept: its rows must not keep its segment for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_past_their_time_to_live_hold_up_nothing() {
+    let house = House::build().await;
+    let collector = Running::start(raw(&house.path("log")), house.store()).await;
+    let mut sent = batch("proxy-1", 1, 1, 5);
+    sent.observations.iter_mut().for_each(|old| old.at_ms -= 27 * 86_400_000);
+    ack(post(&reqwest::Client::new(), &collector.url, &sent).await.unwrap()).await;
+    house.until("SELECT count(), uniqExact(id) FROM observations", "5\t5").await;
+    collector.until_metric("driftline_collector_log_bytes", 0.0).await;
+    collector.stop().await;
+}
