@@ -109,7 +109,10 @@ impl Proxy {
         self.service.run(shutdown).await.unwrap();
         let seen = self.seen.lock().unwrap();
         let ledger = seen.last().unwrap().ledger;
-        (seen.iter().flat_map(|batch| batch.observations.clone()).collect(), ledger, self.registry.render())
+        let mut observations: Vec<_> = seen.iter().flat_map(|batch| batch.observations.clone()).collect();
+        // Several threads mask, so they come in any order; their ids are in that of the requests.
+        observations.sort_by_key(|observation| observation.id);
+        (observations, ledger, self.registry.render())
     }
 }
 
