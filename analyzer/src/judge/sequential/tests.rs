@@ -1,3 +1,5 @@
+//! The detector by hand, by property and over stored state.
+
 use proptest::prelude::*;
 
 use super::*;
