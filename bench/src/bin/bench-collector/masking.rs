@@ -24,6 +24,7 @@ const EVERY: usize = 200;
 const RUNS: usize = 7;
 
 /// Fills `recall` and `precision`.
+#[allow(clippy::print_stdout)] // the figures by entity are too many for rows
 pub fn labelled(table: &mut Table) -> anyhow::Result<()> {
     let masker = Masker::new(&RawConfig::default())?;
     let cases = score::cases(CASES);
