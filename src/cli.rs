@@ -62,12 +62,19 @@ pub struct RoleArgs {
 pub enum ModelCommand {
     /// Make every check that a load makes: hashes, pairing, golden samples
     Verify(VerifyArgs),
+    /// Write a folder's manifest: the hash of every file, and what the model answers to samples
+    Pin(PinArgs),
+    /// Make a key pair to sign manifests with; prints the public key
+    Keygen(KeygenArgs),
 }
 
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
     /// A version's folder: `models/<name>/<version>`
     pub folder: PathBuf,
+    /// A public key of which one must have signed the manifest; may be given several times
+    #[arg(long = "trusted-key", value_name = "KEY")]
+    pub trusted_keys: Vec<String>,
     /// ONNX Runtime's library; by default the configuration's
     #[arg(long)]
     pub onnxruntime: Option<PathBuf>,
@@ -76,6 +83,32 @@ pub struct VerifyArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct PinArgs {
+    /// A version's folder: `models/<name>/<version>`
+    pub folder: PathBuf,
+    /// One text a line whose answers are written down; by default a few of ours
+    #[arg(long)]
+    pub samples: Option<PathBuf>,
+    /// How far a score may be off, 0 to 1; default: 0.0001
+    #[arg(long)]
+    pub tolerance: Option<f64>,
+    /// A private key's file to sign the manifest with
+    #[arg(long)]
+    pub key: Option<PathBuf>,
+    /// ONNX Runtime's library; by default the configuration's
+    #[arg(long)]
+    pub onnxruntime: Option<PathBuf>,
+    #[command(flatten)]
+    pub config: ConfigArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct KeygenArgs {
+    /// A new file for the private key
+    pub file: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -13,6 +13,7 @@ use crate::{exit, roles, up};
 mod check;
 mod ks;
 mod mask;
+mod pin;
 mod render;
 mod verify;
 
@@ -28,6 +29,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Analyze(args) => role(&args, roles::analyze),
         Command::Check(args) => check::run(&args),
         Command::Model(ModelCommand::Verify(args)) => verify::run(&args),
+        Command::Model(ModelCommand::Pin(args)) => pin::run(&args),
+        Command::Model(ModelCommand::Keygen(args)) => pin::keygen(&args),
         Command::Render(args) => render::run(&args),
         Command::Ks(args) => ks::run(&args),
         Command::Mask(args) => mask::run(&args),

@@ -44,7 +44,7 @@ pub fn router(edge: Arc<Edge>, registry: &Registry, readiness: &Readiness) -> Ro
         .route("/v2/models/{model}/ready", get(oip::info::model_ready))
         .route("/v2/models/{model}/versions/{version}/ready", get(oip::info::model_ready))
         .route("/v2/repository/index", post(oip::repository::index));
-    // whatever changes what is served: a guard belongs around this one router
+    // whatever changes what is served
     let operators = admin::router();
     let scrape = from_fn_with_state(Scrape::new(&edge), settle_accounts);
     observed

@@ -5,5 +5,6 @@ mod errors;
 mod harness;
 mod loss;
 mod privacy;
+mod switch;
 mod tidy;
 mod whole;

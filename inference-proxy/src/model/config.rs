@@ -18,6 +18,7 @@ pub use batching::{Order, RawBatching, RawTuning};
 
 use super::breaker::{self, RawBreaker};
 use super::fallback::RawFallback;
+use super::manifest::TrustedKey;
 use super::memory::{self, RawMemory};
 use super::routing::{Canary, RawCanary};
 use crate::upstream::{self, RawUpstream};
@@ -48,6 +49,8 @@ pub struct RawModelsConfig {
     /// How long the sessions may take to end at a shutdown.
     #[serde(with = "humantime_serde")]
     pub stop_within: Duration,
+    /// Public keys, 64 hexadecimal digits each, of which one must have signed every version's manifest; none asks for none.
+    pub trusted_keys: Vec<String>,
     /// Memory that loads may take.
     pub memory: RawMemory,
     /// When a version is left alone.
@@ -67,6 +70,7 @@ impl Default for RawModelsConfig {
             intra_threads: None,
             standby_for: Duration::from_secs(600),
             stop_within: Duration::from_secs(10),
+            trusted_keys: Vec::new(),
             memory: RawMemory::default(),
             breaker: RawBreaker::default(),
         }
@@ -165,6 +169,7 @@ pub struct ModelsConfig {
     pub(crate) max_chars: usize,
     pub(crate) standby_for: Duration,
     pub(crate) stop_within: Duration,
+    pub(crate) trusted_keys: Vec<TrustedKey>,
     pub(crate) memory: memory::Bounds,
     pub(crate) breaker: breaker::Terms,
 }
@@ -243,10 +248,21 @@ impl RawModelsConfig {
             max_chars: self.max_chars,
             standby_for: self.standby_for,
             stop_within: self.stop_within,
+            trusted_keys: keys(&self.trusted_keys, &at("trusted_keys"), faults),
             memory: self.memory.check(&at("memory"), faults),
             breaker: self.breaker.check(&at("breaker"), faults),
         }
     }
+}
+
+fn keys(texts: &[String], key: &str, faults: &mut Faults) -> Vec<TrustedKey> {
+    let read = |(i, text): (usize, &String)| {
+        let read = TrustedKey::read(text);
+        let rule = "must be a public key of 64 hexadecimal digits, as `driftline model keygen` prints it";
+        faults.check(read.is_some(), format!("{key}[{i}]"), rule);
+        read
+    };
+    texts.iter().enumerate().filter_map(read).collect()
 }
 
 impl RawModel {

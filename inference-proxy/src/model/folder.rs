@@ -13,10 +13,12 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 use super::golden::GoldenSample;
+use super::manifest::{self, Manifest};
 use super::metadata::Task;
 
 const SETTINGS: &str = "driftline.toml";
-const MANIFEST: &str = "driftline.manifest.json";
+/// The manifest.
+pub(crate) const MANIFEST: &str = "driftline.manifest.json";
 /// Longest sequence where nothing says how long it is; BERT's.
 const MAX_TOKENS: usize = 512;
 
@@ -63,15 +65,6 @@ struct TokenizerConfig {
     model_max_length: Option<f64>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Manifest {
-    manifest: u32,
-    files: BTreeMap<String, String>,
-    #[serde(default)]
-    golden: Vec<GoldenSample>,
-}
-
 /// A version's folder.
 #[derive(Debug)]
 pub(crate) struct Folder {
@@ -92,11 +85,11 @@ pub(crate) struct Folder {
 }
 
 impl Folder {
-    /// Reads everything but the weights, and hashes all of it.
+    /// Reads everything but the weights, and hashes all of it; the manifest too, if it is `pinned`.
     ///
     /// # Errors
     /// A sentence naming the file.
-    pub(crate) fn read(dir: &Path) -> Result<Self, String> {
+    pub(crate) fn read(dir: &Path, pinned: bool) -> Result<Self, String> {
         let names = ["model.onnx", "onnx/model.onnx"];
         let model = names.into_iter().find(|name| dir.join(name).is_file());
         let model = model.ok_or_else(|| match std::fs::read_dir(dir) {
@@ -107,7 +100,10 @@ impl Folder {
         settings.check().map_err(|why| format!("{SETTINGS} is wrong: {why}"))?;
         let hub: HubConfig = read_optional(dir, "config.json", json)?;
         let tokenizer_config: TokenizerConfig = read_optional(dir, "tokenizer_config.json", json)?;
-        let manifest: Option<Manifest> = read_optional(dir, MANIFEST, |text| json(text).map(Some))?;
+        let manifest: Option<Manifest> = match pinned {
+            true => read_optional(dir, MANIFEST, |text| json(text).map(Some))?,
+            false => None,
+        };
         let mut golden = Vec::new();
         if let Some(name) = &settings.golden {
             let name = inside(name)?;
@@ -236,11 +232,12 @@ pub(crate) fn wished_instances(dir: &Path) -> Option<usize> {
 }
 
 fn accept(manifest: Manifest, golden: &mut Vec<GoldenSample>) -> Result<BTreeMap<String, String>, String> {
-    if manifest.manifest != 1 {
-        return Err(format!("{MANIFEST} is of version {}, and this server reads version 1", manifest.manifest));
+    let known = manifest::VERSION;
+    if manifest.manifest != known {
+        return Err(format!("{MANIFEST} is of version {}, and this server reads version {known}", manifest.manifest));
     }
     golden.extend(manifest.golden);
-    Ok(manifest.files)
+    Ok(manifest.files.into_iter().map(|(name, entry)| (name, entry.sha256().to_owned())).collect())
 }
 
 /// A relative path that stays inside the folder.
@@ -293,7 +290,7 @@ mod tests {
         for (name, content) in files {
             std::fs::write(dir.path().join(name), content).unwrap();
         }
-        Folder::read(dir.path())
+        Folder::read(dir.path(), true)
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! They are what catches a conversion that changed the model, and a tokenizer that fits the vocabulary's size but not its order.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::tensor::{Data, Tensor};
@@ -16,20 +16,25 @@ use super::validate;
 pub(crate) const TOLERANCE: f64 = 1e-4;
 
 /// One golden sample; its form is described in `docs/model-folder.md`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct GoldenSample {
+    #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     tensors: Option<Vec<GoldenTensor>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     expected_ids: Option<Vec<u32>>,
     #[serde(default)]
     expected_scores: Vec<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     tolerance: Option<f64>,
 }
 
 /// A tensor in JSON, as the protocol writes it, with flat data.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct GoldenTensor {
     name: String,
@@ -55,7 +60,69 @@ pub(crate) fn check(
     Ok(())
 }
 
+/// Texts with what the model says of them at this moment.
+///
+/// # Errors
+/// One sentence naming the text.
+pub(crate) fn of_texts(
+    texts: &[String],
+    engine: &mut Engine,
+    encoder: &TextEncoder,
+    tolerance: Option<f64>,
+) -> Result<Vec<GoldenSample>, String> {
+    let sample = |text: &String| GoldenSample { text: Some(text.clone()), ..GoldenSample::named(text, tolerance) };
+    texts.iter().map(|text| sample(text).recorded(engine, Some(encoder))).collect()
+}
+
+/// Rows of seeded numbers with what the model says of them; none where it takes texts as categories, of which no
+/// number can be made up.
+///
+/// # Errors
+/// One sentence naming the row.
+pub(crate) fn of_rows(engine: &mut Engine, tolerance: Option<f64>) -> Result<Vec<GoldenSample>, String> {
+    let Feed::Tensors(specs) = &engine.plan().feed else { return Ok(Vec::new()) };
+    let shape = |spec: &super::metadata::TensorSpec| -> Vec<usize> {
+        // an axis of any size is one here: the first is the item, and others work with one as a rule
+        spec.shape.iter().map(|&size| usize::try_from(size).unwrap_or(1)).collect()
+    };
+    let inputs: Vec<(String, String, Vec<usize>)> =
+        specs.iter().map(|spec| (spec.name.clone(), spec.datatype.to_owned(), shape(spec))).collect();
+    let mut samples = Vec::new();
+    for row in 0..ROWS {
+        let tensors: Option<Vec<GoldenTensor>> =
+            inputs.iter().map(|(name, datatype, shape)| GoldenTensor::seeded(name, datatype, shape, row)).collect();
+        let Some(tensors) = tensors else { return Ok(Vec::new()) };
+        let sample = GoldenSample { tensors: Some(tensors), ..GoldenSample::named(&format!("row {row}"), tolerance) };
+        // an input that the model cannot take says nothing about the model
+        if let Ok(sample) = sample.recorded(engine, None) {
+            samples.push(sample);
+        }
+    }
+    Ok(samples)
+}
+
+/// Rows that are made up.
+const ROWS: u64 = 3;
+
 impl GoldenSample {
+    fn named(name: &str, tolerance: Option<f64>) -> Self {
+        Self { name: Some(name.chars().take(NAME_CHARS_MAX).collect()), tolerance, ..Self::default() }
+    }
+
+    /// The same with what the model answers as what is expected.
+    fn recorded(mut self, engine: &mut Engine, encoder: Option<&TextEncoder>) -> Result<Self, String> {
+        let name = self.name.clone().unwrap_or_default();
+        let told = |why: String| format!("golden sample '{name}' {why}");
+        let work = self.work(engine.plan(), encoder).map_err(told)?;
+        if let Work::Tokens(encoded) = &work {
+            self.expected_ids = Some(encoded.ids.clone());
+        }
+        let outputs = engine.run(&[&work]).and_then(|mut all| all.pop().unwrap_or(Err("gave nothing".to_owned())));
+        let outputs = outputs.map_err(|why| told(format!("cannot be run: {why}")))?;
+        self.expected_scores = scores(engine.plan(), &outputs).map_err(told)?.0;
+        Ok(self)
+    }
+
     /// The work of the sample.
     ///
     /// # Errors
@@ -138,7 +205,26 @@ pub(crate) fn scores(plan: &Plan, outputs: &[Tensor]) -> Result<(Vec<f64>, Vec<S
     Ok((floats.unwrap_or_default(), Vec::new()))
 }
 
+/// Characters of a text that name its sample.
+const NAME_CHARS_MAX: usize = 40;
+
 impl GoldenTensor {
+    /// The same numbers for the same row at every place; `None` for what no number stands for.
+    fn seeded(name: &str, datatype: &str, shape: &[usize], row: u64) -> Option<Self> {
+        let whole = match datatype {
+            "FP32" | "FP64" => false,
+            "UINT8" | "UINT16" | "UINT32" | "UINT64" | "INT8" | "INT16" | "INT32" | "INT64" => true,
+            _ => return None,
+        };
+        let number = |i: u64| {
+            let hash = xxhash_rust::xxh3::xxh3_64_with_seed(name.as_bytes(), (row << 32) | i);
+            // small whole numbers are categories as well as amounts
+            if whole { Value::from(hash % 2) } else { Value::from((hash % 1_000) as f64 / 250.0 - 1.0) }
+        };
+        let data = (0..shape.iter().product::<usize>() as u64).map(number).collect();
+        Some(Self { name: name.to_owned(), datatype: datatype.to_owned(), shape: shape.to_vec(), data })
+    }
+
     fn read(&self) -> Result<Tensor, String> {
         let name = &self.name;
         let unfit = |value: &Value| format!("has {value} in '{name}', which is no {}", self.datatype);

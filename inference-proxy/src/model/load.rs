@@ -8,6 +8,7 @@ use super::batch::Policy;
 use super::config::ModelsConfig;
 use super::folder::{self, Folder};
 use super::invariance;
+use super::manifest;
 use super::memory::{self, Memory};
 use super::metadata::{Metadata, Task};
 use super::metrics::{Metrics, VersionMetrics};
@@ -66,6 +67,7 @@ pub(crate) fn load(order: &Order) -> Result<Local, Refusal> {
     let started = Instant::now();
     let resident = memory::resident();
     let Order { model, version, metrics, config, .. } = order;
+    manifest::check_signature(&order.dir, &config.trusted_keys).map_err(|why| Refusal { reason: "signature", why })?;
     let terms = Terms {
         max_chars: config.max_chars,
         intra_threads: order.intra_threads,

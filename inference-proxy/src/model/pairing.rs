@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::config::{Batching, RawBatching};
 use super::folder::Folder;
 use super::graph::{self, Graph};
+use super::manifest::{self, TrustedKey};
 use super::onnx;
 use super::plan::{ClassOutput, Feed, IDS, Plan, Work};
 use super::runtime::{Runtime, SessionOptions};
@@ -116,9 +117,33 @@ pub fn verify(dir: &Path, onnxruntime: &Path) -> Result<Report, super::OpenError
     Ok(examine(dir, &runtime, terms).0)
 }
 
+/// [`verify`], and before it whether one of these keys has signed the manifest.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_signed(dir: &Path, onnxruntime: &Path, trusted: &[TrustedKey]) -> Result<Report, super::OpenError> {
+    let mut report = verify(dir, onnxruntime)?;
+    if !trusted.is_empty() {
+        let result = match manifest::check_signature(dir, trusted) {
+            Ok(()) => CheckResult::Passed("the manifest is signed by a trusted key".to_owned()),
+            Err(why) => CheckResult::Failed(why),
+        };
+        report.checks.insert(0, Check { name: "signature", result });
+    }
+    Ok(report)
+}
+
 /// Makes the checks; the proof is there if and only if none failed.
 pub(crate) fn examine(dir: &Path, runtime: &Runtime, terms: Terms) -> (Report, Option<Paired>) {
-    let mut examiner = Examiner { report: Report::default(), terms, runtime };
+    examine_as(dir, Examiner { report: Report::default(), terms, runtime, pinned: true })
+}
+
+/// The same of a folder whose manifest, if it has one, is about to be written anew.
+pub(crate) fn examine_unpinned(dir: &Path, runtime: &Runtime, terms: Terms) -> (Report, Option<Paired>) {
+    examine_as(dir, Examiner { report: Report::default(), terms, runtime, pinned: false })
+}
+
+fn examine_as(dir: &Path, mut examiner: Examiner<'_>) -> (Report, Option<Paired>) {
     let paired = examiner.all(dir);
     let report = examiner.report;
     let proof = paired.filter(|_| report.passed());
@@ -129,6 +154,7 @@ struct Examiner<'a> {
     report: Report,
     terms: Terms,
     runtime: &'a Runtime,
+    pinned: bool,
 }
 
 /// What a check gives when it holds.
@@ -140,7 +166,7 @@ enum Finding {
 impl Examiner<'_> {
     /// `None` as soon as a check failed that the next ones stand on.
     fn all(&mut self, dir: &Path) -> Option<Paired> {
-        let folder = Folder::read(dir);
+        let folder = Folder::read(dir, self.pinned);
         let bytes = folder.as_ref().map_or(0, |folder| folder.bytes);
         let folder = self.value("files", folder, |folder| format!("{} files, {bytes} bytes", folder.hashes.len()))?;
         self.finding("hashes", check_hashes(&folder))?;

@@ -109,6 +109,12 @@ impl Runtime {
     }
 }
 
+/// What the loaded library says of its own build: version, commit, flags.
+#[must_use]
+pub fn library_build() -> &'static str {
+    ort::info()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::encode::output_specs;
 use crate::error::ApiError;
 use crate::handle::{Edge, Named, lookup};
-use crate::model::{State as VersionState, TensorSpec, Version};
+use crate::model::{State as VersionState, TensorSpec, Version, library_build};
 use crate::upstream::forward;
 
 /// `GET /v2`.
@@ -89,6 +89,12 @@ pub async fn model(State(edge): State<Arc<Edge>>, named: Named) -> Result<Respon
         "parameters": {
             "version": version.version(),
             "role": version.role().as_str(),
+            "state": version.state().as_str(),
+            "since_ms": version.since_ms(),
+            "breaker": version.breaker().as_str(),
+            "model_bytes": metadata.bytes,
+            "memory_bytes": metadata.memory_bytes,
+            "onnxruntime": library_build(),
             "task": metadata.task.as_str(),
             "labels": *metadata.labels,
             "max_tokens": metadata.max_tokens,
