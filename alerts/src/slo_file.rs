@@ -21,7 +21,7 @@ const TIME_SCALE_MAX: u32 = 60;
 const OBJECTIVE_MAX: f64 = 99.9999;
 
 const FILE_KEYS: &[&str] = &["service", "owner", "period_days", "time_scale", "slos"];
-const SLO_KEYS: &[&str] = &["name", "description", "model", "objective", "sli", "page"];
+const SLO_KEYS: &[&str] = &["name", "description", "model", "objective", "sli", "page", "count_refusals"];
 
 /// Reads and checks.
 ///
