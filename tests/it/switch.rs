@@ -40,9 +40,8 @@ impl Proxy {
         let mut lines = BufReader::new(process.stdout.take().expect("is piped")).lines();
         let line = tokio::time::timeout(PATIENCE, lines.next_line()).await.expect("in time").expect("is text");
         let told: Value = serde_json::from_str(&line.expect("tells its address")).expect("as JSON");
-        let url = told.as_object().and_then(|told| told.values().find_map(|v| v.as_str().filter(|v| v.contains(':'))));
-        let url = url.unwrap_or_else(|| panic!("no address in {told}")).to_owned();
-        let url = if url.starts_with("http") { url } else { format!("http://{url}") };
+        let address = told["addresses"]["http"].as_str().unwrap_or_else(|| panic!("no address in {told}"));
+        let url = format!("http://{address}");
         Self { process, url }
     }
 }

@@ -34,7 +34,6 @@ const ONLY_X_KNOWS_Y: &[(&str, &str)] = &[
     ("clickhouse", "store"),
     ("libloading", "store"),
     ("statrs", "analyzer"),
-    ("crc32c", "collector"),
 ];
 
 fn root() -> PathBuf {

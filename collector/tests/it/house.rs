@@ -77,6 +77,13 @@ impl House {
         }
     }
 
+    /// Starts the engine again where it is gone, as a supervisor does.
+    pub async fn revive_engine(&mut self) {
+        if self.ask("SELECT 1").await != "1" {
+            self.restart_engine().await;
+        }
+    }
+
     /// What a query gives, as tab-separated lines; the error's text where it fails.
     pub async fn ask(&self, sql: &str) -> String {
         let url = format!("http://127.0.0.1:{}/?database=driftline", self.port);

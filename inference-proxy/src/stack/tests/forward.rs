@@ -158,6 +158,9 @@ async fn what_another_server_answers_passes_untouched_and_is_observed() {
     assert_eq!(proxy.call("GET", "/v2/models/good/ready", "").await.0, 200);
     assert_eq!(proxy.call("POST", "/v2/models/good/versions/4/infer", ASKED).await.0, 200);
 
+    // a version that is stopped is no longer there: look while it serves
+    let info = "driftline_proxy_version_info{model=\"good\",provider=\"http\",role=\"primary\",version=\"upstream\"} 1";
+    assert!(proxy.registry.render().contains(info), "{}", proxy.registry.render());
     let (observations, ledger, metrics) = proxy.finish().await;
     assert_eq!((ledger.observed, ledger.delivered, ledger.in_flight), (7, 7, 0));
     for seen in &observations {
@@ -175,7 +178,6 @@ async fn what_another_server_answers_passes_untouched_and_is_observed() {
     for line in [
         "driftline_proxy_requests_total{model=\"good\",outcome=\"ok\",role=\"primary\",version=\"4\"} 7",
         "driftline_proxy_upstream_up{model=\"good\",version=\"upstream\"} 1",
-        "driftline_proxy_version_info{model=\"good\",provider=\"http\",role=\"primary\",version=\"upstream\"} 1",
         "driftline_proxy_upstream_seconds_count{model=\"good\",outcome=\"answered\",version=\"upstream\"} 7",
     ] {
         assert!(metrics.contains(line), "{line} is not in\n{metrics}");
