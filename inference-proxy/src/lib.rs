@@ -21,6 +21,7 @@ pub mod pseudonym;
 pub mod service;
 pub mod shadow;
 pub mod stack;
+pub mod suspicious;
 pub mod tensor;
 pub mod trace;
 pub mod upstream;

@@ -1,10 +1,11 @@
 //! Names of features: the numbers and categories that drift is judged on.
 //!
 //! A feature is named by where it comes from: `input.*` (tabular columns, image statistics), `text.*` (what a
-//! tokenizer and a look at the characters tell), `output.*` (what the model answered). Drift of outputs is
-//! judged first (Rabanser et al. 2019), which is what [`priority`] encodes.
+//! tokenizer and a look at the characters tell), `output.*` (what the model answered), `quality.*` (where an input
+//! breaks the schema that its model declares). Drift of outputs is judged first (Rabanser et al. 2019), which is what
+//! [`priority`] encodes.
 
-/// Characters (Unicode scalar values) in a text.
+/// Characters (Unicode scalar values) in a text, of a pair in both.
 pub const TEXT_CHARS: &str = "text.chars";
 /// Tokens after truncation, special tokens included.
 pub const TEXT_TOKENS: &str = "text.tokens";
@@ -16,6 +17,12 @@ pub const TEXT_TRUNCATED: &str = "text.truncated";
 pub const TEXT_NON_ASCII_RATE: &str = "text.non_ascii_rate";
 /// Share of characters that are digits, 0 to 1.
 pub const TEXT_DIGIT_RATE: &str = "text.digit_rate";
+/// ISO 639-3 code of the language (a category), or [`LANGUAGE_UNKNOWN`].
+pub const TEXT_LANGUAGE: &str = "text.language";
+/// Stands for the language of a text that is too short, or too mixed, to tell.
+pub const LANGUAGE_UNKNOWN: &str = "unknown";
+/// 1 when the text holds control characters, script tags or a long run of white space, else 0.
+pub const TEXT_SUSPICIOUS: &str = "text.suspicious";
 
 /// The label of the winning class (a category).
 pub const OUTPUT_LABEL: &str = "output.label";
@@ -23,8 +30,28 @@ pub const OUTPUT_LABEL: &str = "output.label";
 pub const OUTPUT_CONFIDENCE: &str = "output.confidence";
 /// Probability of the winning class less that of the runner-up, 0 to 1.
 pub const OUTPUT_MARGIN: &str = "output.margin";
-/// Shannon entropy of the class probabilities in nats, 0 to ln(classes).
+/// Shannon entropy of the class probabilities in nats, 0 to ln(classes); where several classes may hold at once the sum
+/// of the classes' own, 0 to classes * ln(2).
 pub const OUTPUT_ENTROPY: &str = "output.entropy";
+/// The label of the runner-up (a category), of models with more than two classes.
+pub const OUTPUT_LABEL_2: &str = "output.label_2";
+/// The label of the third (a category), of models with more than three classes.
+pub const OUTPUT_LABEL_3: &str = "output.label_3";
+/// Number of classes that hold, where several may at once.
+pub const OUTPUT_LABELS: &str = "output.labels";
+/// Number of entities that a token classification found.
+pub const OUTPUT_ENTITIES: &str = "output.entities";
+/// The label of an entity (a category); one feature an entity.
+pub const OUTPUT_ENTITY: &str = "output.entity";
+
+/// Number of columns of an item that break the model's input schema.
+pub const QUALITY_VIOLATIONS: &str = "quality.violations";
+/// Name of a column whose number is outside its declared range (a category); one feature a violation.
+pub const QUALITY_OUT_OF_RANGE: &str = "quality.out_of_range";
+/// Name of a column whose category is not a declared one (a category); one feature a violation.
+pub const QUALITY_UNSEEN_CATEGORY: &str = "quality.unseen_category";
+/// Name of a column with a declared range that holds no number (a category); one feature a violation.
+pub const QUALITY_MISSING: &str = "quality.missing";
 
 /// Prefix of features taken from the model's inputs.
 pub const INPUT_PREFIX: &str = "input.";
@@ -32,13 +59,21 @@ pub const INPUT_PREFIX: &str = "input.";
 pub const TEXT_PREFIX: &str = "text.";
 /// Prefix of features taken from the model's outputs.
 pub const OUTPUT_PREFIX: &str = "output.";
+/// Prefix of features that say where an input breaks its schema.
+pub const QUALITY_PREFIX: &str = "quality.";
 
-/// Order in which features are judged and shown: outputs, then inputs, then text statistics, then others.
+/// Whether a feature is a label of the model's own, whatever its rank.
+#[must_use]
+pub fn is_label(feature: &str) -> bool {
+    [OUTPUT_LABEL, OUTPUT_LABEL_2, OUTPUT_LABEL_3, OUTPUT_ENTITY].contains(&feature)
+}
+
+/// Order in which features are judged and shown: outputs, then inputs with their quality, then text statistics, then others.
 #[must_use]
 pub fn priority(feature: &str) -> u8 {
     match feature {
         f if f.starts_with(OUTPUT_PREFIX) => 0,
-        f if f.starts_with(INPUT_PREFIX) => 1,
+        f if f.starts_with(INPUT_PREFIX) || f.starts_with(QUALITY_PREFIX) => 1,
         f if f.starts_with(TEXT_PREFIX) => 2,
         _ => 3,
     }

@@ -200,7 +200,7 @@ impl Masker {
         }
         let declared = |value: &str| self.categories.get(&given).is_some_and(|values| values.contains(value));
         match &mut feature.value {
-            FeatureValue::Category(value) if feature.name == feature::OUTPUT_LABEL => self.name(value, hits),
+            FeatureValue::Category(value) if feature::is_label(&feature.name) => self.name(value, hits),
             FeatureValue::Category(value) if !declared(value) => {
                 self.text(value, Context::of_key(&feature.name), hits);
             }

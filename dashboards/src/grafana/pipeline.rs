@@ -165,6 +165,12 @@ fn batching() -> Row {
             )
             .series(rate(&p::TRUNCATED, &["model", "version"]), "{{model}} {{version}} truncated")
             .series(rate(&p::TOKENIZE_ERRORS, &["model", "version"]), "{{model}} {{version}} refused"),
+            Panel::lines(
+                "Schema violations",
+                "Values outside what the model's folder declares: out of range, an unseen category, or missing.",
+                "cps",
+            )
+            .series(rate(&p::SCHEMA_VIOLATIONS, &["model", "feature", "reason"]), "{{model}} {{feature}} {{reason}}"),
         ],
     )
 }

@@ -143,6 +143,13 @@ impl Version {
         }
     }
 
+    /// Counts what of a request breaks the schema of its inputs. Called beside the serving path.
+    pub fn count_violations(&self, input: &Input) {
+        if let Some(local) = self.local() {
+            local.count_violations(input);
+        }
+    }
+
     /// What runs of it cost at this moment: (rows, length, seconds) each; `None` where nothing was measured.
     #[must_use]
     pub fn cost(&self) -> Option<Vec<(usize, usize, f64)>> {

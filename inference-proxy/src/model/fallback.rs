@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 
-use contract::wire::Timings;
 use host::config::Faults;
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +14,7 @@ use super::backend::Version;
 use super::catalog::Catalog;
 use super::config::{NAME_RULE, is_name};
 use super::metadata::Task;
+use crate::features::items;
 use crate::tensor::Data;
 
 /// A fallback as typed. With both, the version is asked first.
@@ -144,14 +144,12 @@ fn by_rule(label: &str, version: &Version, input: &Input) -> Option<Answer> {
     if metadata.task != Task::TextClassification {
         return None;
     }
-    let items = match input {
-        Input::Texts(texts) => texts.len(),
-        Input::Tensors(tensors) => match tensors.first()?.data() {
-            Data::Bytes(texts) => texts.len(),
-            _ => return None,
-        },
-    };
+    if let Input::Tensors(tensors) = input
+        && !tensors.iter().all(|tensor| matches!(tensor.data(), Data::Bytes(_)))
+    {
+        return None;
+    }
     let scores: Vec<f32> = (0..metadata.labels.len()).map(|i| if i == at { 1.0 } else { 0.0 }).collect();
-    let classes = vec![Classes { labels: Arc::clone(&metadata.labels), scores }; items];
-    Some(Answer { outputs: Vec::new(), classes, texts: Vec::new(), timings: Timings::default() })
+    let classes = Classes { labels: Arc::clone(&metadata.labels), scores, threshold: None };
+    Some(Answer { classes: vec![classes; items(input)], ..Answer::default() })
 }

@@ -3,7 +3,7 @@
 //! The layout and every key are described in `docs/model-folder.md`. Nothing here trusts the folder: names may not
 //! leave it, and unknown keys are refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
@@ -15,6 +15,8 @@ use sha2::{Digest, Sha256};
 use super::golden::GoldenSample;
 use super::manifest::{self, Manifest};
 use super::metadata::Task;
+use super::pooling::Pooling;
+use super::sentence::{self, Sentence};
 
 const SETTINGS: &str = "driftline.toml";
 /// The manifest.
@@ -30,6 +32,12 @@ pub(crate) struct Settings {
     pub(crate) logits: Option<String>,
     pub(crate) probabilities: Option<String>,
     pub(crate) labels: Option<Vec<String>>,
+    pub(crate) problem_type: Option<Problem>,
+    pub(crate) threshold: Option<f32>,
+    pub(crate) embedding: Option<String>,
+    pub(crate) pooling: Option<Pooling>,
+    pub(crate) normalize: Option<bool>,
+    pub(crate) strip_suspicious: bool,
     pub(crate) max_tokens: Option<usize>,
     pub(crate) instances: Option<usize>,
     pub(crate) intra_threads: Option<usize>,
@@ -46,6 +54,24 @@ pub(crate) struct Settings {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct InputSettings {
     pub(crate) columns: Vec<String>,
+    /// Least and largest value of a column, both allowed.
+    pub(crate) ranges: BTreeMap<String, [f64; 2]>,
+    /// What a column may hold.
+    pub(crate) categories: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// How the numbers of a class output belong together, in the words of Hugging Face's `problem_type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) enum Problem {
+    /// Exactly one class holds: softmax.
+    #[serde(rename = "single_label_classification")]
+    Single,
+    /// Each class holds or not: a sigmoid each.
+    #[serde(rename = "multi_label_classification")]
+    Multi,
+    /// The numbers are the answer.
+    #[serde(rename = "regression")]
+    Regression,
 }
 
 /// What is read of Hugging Face's `config.json`; it has many more keys.
@@ -53,6 +79,9 @@ pub(crate) struct InputSettings {
 pub(crate) struct HubConfig {
     #[serde(default)]
     id2label: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(crate) architectures: Vec<String>,
+    pub(crate) problem_type: Option<Problem>,
     max_position_embeddings: Option<u64>,
     pub(crate) vocab_size: Option<u64>,
     pad_token_id: Option<u64>,
@@ -80,6 +109,7 @@ pub(crate) struct Folder {
     /// Bytes of the hashed files.
     pub(crate) bytes: u64,
     max_length: Option<f64>,
+    sentence: Sentence,
     /// What the manifest says the hashes are.
     expected: Option<BTreeMap<String, String>>,
 }
@@ -100,6 +130,7 @@ impl Folder {
         settings.check().map_err(|why| format!("{SETTINGS} is wrong: {why}"))?;
         let hub: HubConfig = read_optional(dir, "config.json", json)?;
         let tokenizer_config: TokenizerConfig = read_optional(dir, "tokenizer_config.json", json)?;
+        let sentence = Sentence::read(dir)?;
         let manifest: Option<Manifest> = match pinned {
             true => read_optional(dir, MANIFEST, |text| json(text).map(Some))?,
             false => None,
@@ -110,8 +141,10 @@ impl Folder {
             golden = read(dir, name, json::<Vec<GoldenSample>>)?;
         }
         let mut used: Vec<String> = [model].into_iter().map(str::to_owned).collect();
-        let beside = ["tokenizer.json", "config.json", "tokenizer_config.json", SETTINGS].map(str::to_owned);
-        let optional = beside.into_iter().chain([format!("{model}_data")]).chain(settings.golden.clone());
+        let beside =
+            ["tokenizer.json", "config.json", "tokenizer_config.json", SETTINGS].into_iter().chain(sentence::FILES);
+        let beside = beside.map(str::to_owned);
+        let optional = beside.chain([format!("{model}_data")]).chain(settings.golden.clone());
         used.extend(optional.filter(|name| dir.join(name).is_file()));
         let expected = manifest.map(|manifest| accept(manifest, &mut golden)).transpose()?;
         let mut hashes = BTreeMap::new();
@@ -133,6 +166,7 @@ impl Folder {
             hashes,
             bytes,
             max_length: tokenizer_config.model_max_length,
+            sentence,
             expected,
         })
     }
@@ -159,10 +193,30 @@ impl Folder {
         Ok(Some(self.hashes.len()))
     }
 
-    /// What the model does: as `driftline.toml` says, or by whether there is a tokenizer.
-    pub(crate) fn task(&self) -> Task {
-        let found = if self.tokenizer.is_some() { Task::TextClassification } else { Task::Tensor };
-        self.settings.task.unwrap_or(found)
+    /// Whether it may turn out to take text once its graph is known.
+    pub(crate) fn may_take_text(&self) -> bool {
+        self.tokenizer.is_some() && self.settings.task != Some(Task::Tensor)
+    }
+
+    /// How vectors of tokens become one: as `driftline.toml` or sentence-transformers' files say, or their mean.
+    ///
+    /// # Errors
+    /// Where the files ask for what is not served.
+    pub(crate) fn pooling(&self) -> Result<Pooling, String> {
+        match self.settings.pooling {
+            Some(pooling) => Ok(pooling),
+            None => Ok(self.sentence.pooling()?.unwrap_or(Pooling::Mean)),
+        }
+    }
+
+    /// Whether vectors are scaled to length 1: as `driftline.toml` says, or where sentence-transformers would.
+    pub(crate) fn normalizes(&self) -> bool {
+        self.settings.normalize.unwrap_or_else(|| self.sentence.normalizes())
+    }
+
+    /// How class scores belong together, if the folder says so.
+    pub(crate) fn problem(&self) -> Option<Problem> {
+        self.settings.problem_type.or(self.hub.problem_type)
     }
 
     /// Labels in order, if the folder names any.
@@ -186,7 +240,12 @@ impl Folder {
             self.hub.max_position_embeddings.map(|positions| positions - self.hub.position_offset(positions));
         // Tokenizers of unlimited models say 1e30.
         let length = self.max_length.filter(|length| (1.0..1e9).contains(length)).map(|length| length as u64);
-        let claimed = positions.into_iter().chain(length).min().and_then(|length| usize::try_from(length).ok());
+        let claimed = positions
+            .into_iter()
+            .chain(length)
+            .chain(self.sentence.max_tokens())
+            .min()
+            .and_then(|length| usize::try_from(length).ok());
         self.settings.max_tokens.or(claimed).unwrap_or(MAX_TOKENS)
     }
 
@@ -206,9 +265,23 @@ impl Settings {
             (self.intra_threads != Some(0), "intra_threads must be at least 1"),
             (range(self.vocabulary_gap), "vocabulary_gap must be from 0 to 1"),
             (range(self.tolerance), "tolerance must be from 0 to 1"),
+            (self.threshold.is_none_or(|t| (0.0..=1.0).contains(&t)), "threshold must be from 0 to 1"),
             (self.labels.as_ref().is_none_or(|labels| !labels.is_empty()), "labels must not be empty"),
         ];
-        rules.into_iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, why)| Err(why.to_owned()))
+        rules.into_iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, why)| Err(why.to_owned()))?;
+        self.inputs.iter().try_for_each(|(name, input)| input.check(name))
+    }
+}
+
+impl InputSettings {
+    fn check(&self, name: &str) -> Result<(), String> {
+        if let Some((column, [low, high])) =
+            self.ranges.iter().find(|(_, [low, high])| low.partial_cmp(high).is_none_or(|o| o.is_gt()))
+        {
+            return Err(format!("inputs.{name}.ranges.{column} is from {low} to {high}, which is no range"));
+        }
+        let empty = self.categories.iter().find(|(_, allowed)| allowed.is_empty());
+        empty.map_or(Ok(()), |(column, _)| Err(format!("inputs.{name}.categories.{column} allows nothing")))
     }
 }
 
@@ -246,7 +319,7 @@ fn inside(name: &str) -> Result<&str, String> {
     if plain && !name.is_empty() { Ok(name) } else { Err(format!("'{name}' is no path inside the model's folder")) }
 }
 
-fn json<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+pub(crate) fn json<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_json::from_str(text).map_err(|error| error.to_string())
 }
 
@@ -255,7 +328,7 @@ fn read<T>(dir: &Path, name: &str, parse: impl FnOnce(&str) -> Result<T, String>
     parse(&text).map_err(|why| format!("{name} is wrong: {}", why.trim_end()))
 }
 
-fn read_optional<T: Default>(
+pub(crate) fn read_optional<T: Default>(
     dir: &Path,
     name: &str,
     parse: impl FnOnce(&str) -> Result<T, String>,

@@ -9,7 +9,7 @@ use crate::tensor::{Data, Tensor};
 
 use super::plan::{Feed, Plan, Work};
 use super::session::Engine;
-use super::text::{EncodeError, Encoded, TextEncoder};
+use super::text::{EncodeError, Encoded, Passage, TextEncoder};
 use super::validate;
 
 /// Largest difference of a score, where nothing else is said: 32-bit floats summed in another order stay below it.
@@ -23,6 +23,8 @@ pub(crate) struct GoldenSample {
     name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text_pair: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tensors: Option<Vec<GoldenTensor>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -130,7 +132,8 @@ impl GoldenSample {
     pub(crate) fn work(&self, plan: &Plan, encoder: Option<&TextEncoder>) -> Result<Work, String> {
         match (&self.text, &self.tensors, encoder, &plan.feed) {
             (Some(text), None, Some(encoder), Feed::Tokens(_)) => {
-                let encoded = encoder.encode(0, text).map_err(|error| match error {
+                let passage = Passage { text, pair: self.text_pair.as_deref() };
+                let encoded = encoder.encode(0, passage).map_err(|error| match error {
                     EncodeError::Invalid(why) | EncodeError::Failed(why) => format!("cannot be encoded: {why}"),
                 })?;
                 Ok(Work::Tokens(encoded))
@@ -191,11 +194,17 @@ fn check_ids(expected: &[u32], encoded: &Encoded) -> Result<(), String> {
     Err(format!("expects {} tokens, and tokenizer.json gives {}", expected.len(), found.len()))
 }
 
-/// The class probabilities of a classifier, or the first float output of any other model.
+/// The class probabilities of a classifier (of every token, where it classifies those), or the first float output of any
+/// other model, pooled where it is pooled.
 pub(crate) fn scores(plan: &Plan, outputs: &[Tensor]) -> Result<(Vec<f64>, Vec<String>), String> {
-    if let Some(classes) = plan.classes(outputs)?.first() {
+    if let Some(classes) = plan.head.classes(outputs)?.first() {
         let scores = classes.scores.iter().map(|&p| f64::from(p)).collect();
         return Ok((scores, classes.labels.to_vec()));
+    }
+    let tokens = plan.head.token_classes(outputs)?;
+    if !tokens.is_empty() {
+        let scores = tokens.iter().flat_map(|classes| classes.scores.iter().map(|&p| f64::from(p))).collect();
+        return Ok((scores, Vec::new()));
     }
     let floats = outputs.iter().find_map(|output| match output.data() {
         Data::Fp32(values) => Some(values.iter().map(|&x| f64::from(x)).collect()),
@@ -262,7 +271,7 @@ mod tests {
     #[test]
     fn the_first_difference_is_named() {
         let stats = TextStats { tokens: 3, unknown_rate: 0.0, truncated: false };
-        let encoded = Encoded { ids: vec![1, 2, 3], type_ids: vec![0; 3], stats };
+        let encoded = Encoded { ids: vec![1, 2, 3], type_ids: vec![0; 3], spans: vec![], stats };
         assert_eq!(check_ids(&[1, 2, 3], &encoded), Ok(()));
         let error = check_ids(&[1, 5, 3], &encoded).unwrap_err();
         assert_eq!(error, "expects token 5 at position 1, and tokenizer.json gives 2");

@@ -46,7 +46,7 @@ pub(crate) fn samples(golden: Vec<Work>, probe: Option<&Work>, encoder: Option<&
     let mut samples = golden;
     match (encoder, probe) {
         (Some(encoder), _) => {
-            samples.extend(TEXTS.iter().filter_map(|text| encoder.encode(0, text).ok()).map(Work::Tokens));
+            samples.extend(TEXTS.iter().filter_map(|text| encoder.encode(0, *text).ok()).map(Work::Tokens));
         }
         (None, Some(probe)) => {
             let first = samples.first().unwrap_or(probe).clone();
@@ -106,26 +106,31 @@ fn apart(plan: &Plan, alone: &[f64], otherwise: &[f64]) -> Option<f64> {
         return None;
     }
     // a probability is its own scale
-    let scale = if plan.classes.is_some() { 1.0 } else { rows::largest(alone).max(f64::MIN_POSITIVE) };
+    let scale = if plan.head.is_classes() { 1.0 } else { rows::largest(alone).max(f64::MIN_POSITIVE) };
     let differences: Vec<f64> = alone.iter().zip(otherwise).map(|(a, b)| (a - b) / scale).collect();
     Some(rows::largest(&differences)).filter(|largest| largest.is_finite())
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::head::{ClassOutput, Head, Scores};
     use super::super::testing::{House, soon};
     use super::*;
 
     #[test]
     fn differences_are_of_probabilities_or_relative() {
-        let mut plan =
-            Plan { feed: Feed::Tensors(vec![]), outputs: vec![], splits: true, classes: None, allow_non_finite: false };
+        let mut plan = Plan {
+            feed: Feed::Tensors(vec![]),
+            outputs: vec![],
+            splits: true,
+            head: Head::Tensors,
+            allow_non_finite: false,
+        };
         assert_eq!(apart(&plan, &[10.0, -200.0], &[10.0, -198.0]), Some(0.01));
         assert_eq!(apart(&plan, &[1.0], &[1.0, 2.0]), None);
         assert_eq!(apart(&plan, &[1.0], &[f64::NAN]), None, "what cannot be compared is not called equal");
         let labels = ["a".to_owned()].into();
-        plan.classes =
-            Some(super::super::plan::ClassOutput { index: 0, kind: super::super::plan::Scores::Probabilities, labels });
+        plan.head = Head::Classes(ClassOutput { index: 0, kind: Scores::Probabilities, threshold: None, labels });
         assert_eq!(apart(&plan, &[0.5], &[0.25]), Some(0.25));
     }
 

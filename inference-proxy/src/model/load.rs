@@ -10,7 +10,7 @@ use super::folder::{self, Folder};
 use super::invariance;
 use super::manifest;
 use super::memory::{self, Memory};
-use super::metadata::{Metadata, Task};
+use super::metadata::Metadata;
 use super::metrics::{Metrics, VersionMetrics};
 use super::pairing::{self, Paired, Terms};
 use super::plan::Feed;
@@ -107,12 +107,13 @@ fn serve(order: &Order, paired: Paired, started: Instant, checks_passed: usize) 
     let Tuned { engines, factory, cost, why, keeper } = tuned;
     let instances = engines.len();
     let metadata = Metadata {
-        task: folder.task(),
+        task: graph.task,
         inputs: graph.client_inputs(),
-        outputs: graph.outputs.clone(),
+        schema: graph.schema.clone(),
+        outputs: graph.client_outputs(),
         labels: Arc::clone(&graph.labels),
         max_tokens: encoder.as_ref().map(|encoder| encoder.max_tokens()),
-        takes_text: folder.task() == Task::TextClassification,
+        takes_text: graph.task.takes_text(),
         provider: PROVIDER,
         instances,
         intra_threads: factory.options.intra_threads,

@@ -5,12 +5,18 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use super::schema::Schema;
+
 /// What a model does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Task {
-    /// Text in, one class out.
+    /// Text, or a pair of texts, in; the probability of each class out.
     TextClassification,
+    /// Text in; entities with their place in it out.
+    TokenClassification,
+    /// Text, or a pair of texts, in; one vector out.
+    FeatureExtraction,
     /// Tensors in, tensors out; with labels also a classification.
     Tensor,
 }
@@ -21,8 +27,16 @@ impl Task {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::TextClassification => "text-classification",
+            Self::TokenClassification => "token-classification",
+            Self::FeatureExtraction => "feature-extraction",
             Self::Tensor => "tensor",
         }
+    }
+
+    /// Whether it takes text.
+    #[must_use]
+    pub const fn takes_text(self) -> bool {
+        !matches!(self, Self::Tensor)
     }
 }
 
@@ -46,6 +60,8 @@ pub struct Metadata {
     pub task: Task,
     /// What it takes.
     pub inputs: Vec<TensorSpec>,
+    /// What its columns may hold.
+    pub schema: Schema,
     /// What it gives.
     pub outputs: Vec<TensorSpec>,
     /// Labels of the classes, in order; empty if the task is not a classification.

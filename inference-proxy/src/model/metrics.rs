@@ -11,6 +11,7 @@ use super::batch::Load;
 use super::breaker::BreakerState;
 use super::metadata::Metadata;
 use super::pairing::{CheckResult, Report};
+use super::schema::Breach;
 use super::status::{Role, Snapshot, State, Status};
 
 /// The metric families of models.
@@ -23,6 +24,7 @@ pub(crate) struct Metrics {
     batch_padding: HistogramVec,
     truncated: IntCounterVec,
     tokenize_errors: IntCounterVec,
+    violations: IntCounterVec,
     state: IntGaugeVec,
     info: IntGaugeVec,
     load_seconds: GaugeVec,
@@ -53,6 +55,7 @@ impl Metrics {
             batch_padding: registry.histogram(&proxy::BATCH_PADDING),
             truncated: registry.counter(&proxy::TRUNCATED),
             tokenize_errors: registry.counter(&proxy::TOKENIZE_ERRORS),
+            violations: registry.counter(&proxy::SCHEMA_VIOLATIONS),
             state: registry.int_gauge(&proxy::VERSION_STATE),
             info: registry.int_gauge(&proxy::VERSION_INFO),
             load_seconds: registry.gauge(&proxy::LOAD_SECONDS),
@@ -216,6 +219,12 @@ impl VersionMetrics {
 
     pub(crate) fn truncated(&self, texts: usize) {
         self.families.truncated.with_label_values(&[&self.model, &self.version]).inc_by(texts as u64);
+    }
+
+    /// Counts values that break the schema; 0 makes the series.
+    pub(crate) fn violations(&self, column: &str, breach: Breach, values: u64) {
+        let labels = [&self.model, &self.version, column, breach.as_str()];
+        self.families.violations.with_label_values(&labels).inc_by(values);
     }
 
     pub(crate) fn tokenize_error(&self) {

@@ -5,10 +5,14 @@
 //! `onnx.proto3` (github.com/onnx/onnx): ModelProto.graph 7; GraphProto.node 1, initializer 5; NodeProto.input 1,
 //! output 2, op_type 4, attribute 5; AttributeProto.t 5; TensorProto.dims 1, name 8.
 
+mod classes;
+
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
 use std::path::Path;
+
+pub(crate) use classes::class_labels;
 
 /// A table of word embeddings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -220,14 +224,19 @@ impl<R: Read + Seek> Wire<R> {
         }
     }
 
+    /// The caller has bounded the length.
+    fn bytes(&mut self, length: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.inner.by_ref().take(length).read_to_end(&mut bytes)?;
+        self.at += length;
+        Ok(bytes)
+    }
+
     fn text(&mut self, length: u64) -> io::Result<String> {
         if length > Self::TEXT_BYTES_MAX {
             return Err(broken("a name longer than 64 KiB"));
         }
-        let mut bytes = Vec::new();
-        self.inner.by_ref().take(length).read_to_end(&mut bytes)?;
-        self.at += length;
-        String::from_utf8(bytes).map_err(|_| broken("a name that is not UTF-8"))
+        String::from_utf8(self.bytes(length)?).map_err(|_| broken("a name that is not UTF-8"))
     }
 
     fn varint(&mut self) -> io::Result<u64> {
@@ -283,11 +292,13 @@ mod tests {
             let path = dir.path().join("model.onnx");
             std::fs::write(&path, &bytes).unwrap();
             let _ = word_embedding(&path, "input_ids");
+            let _ = class_labels(&path, 2);
             let mut whole = std::fs::read(fixture("router/1/model.onnx")).unwrap();
             let at = cut % whole.len();
             whole[at] ^= flip;
             std::fs::write(&path, &whole).unwrap();
             let _ = word_embedding(&path, "input_ids");
+            let _ = class_labels(&path, 2);
         }
     }
 }

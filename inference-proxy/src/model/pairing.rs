@@ -10,12 +10,15 @@ use std::sync::Arc;
 use super::config::{Batching, RawBatching};
 use super::folder::Folder;
 use super::graph::{self, Graph};
+use super::head::Head;
+use super::labels;
 use super::manifest::{self, TrustedKey};
+use super::metadata::Task;
 use super::onnx;
-use super::plan::{ClassOutput, Feed, IDS, Plan, Work};
+use super::plan::{Feed, IDS, Plan, Work};
 use super::runtime::{Runtime, SessionOptions};
 use super::session::{Engine, EngineFactory};
-use super::text::TextEncoder;
+use super::text::{TextEncoder, Ways};
 use super::{golden, rows};
 use crate::tensor::Tensor;
 
@@ -93,8 +96,10 @@ struct Examiner<'a> {
 }
 
 /// What a check gives when it holds.
-enum Finding {
+pub(crate) enum Finding {
+    /// What was compared.
     Equal(String),
+    /// Why there was nothing to compare.
     Nothing(String),
 }
 
@@ -117,7 +122,7 @@ impl Examiner<'_> {
         let factory = EngineFactory {
             runtime: self.runtime.clone(),
             model: folder.model.clone(),
-            options: self.options(&folder, encoder.is_some()),
+            options: self.options(&folder, folder.may_take_text()),
             plan: Arc::new(engine.plan().clone()),
             warm_up: warm_up(probe, engine.plan(), &self.terms),
         };
@@ -133,22 +138,32 @@ impl Examiner<'_> {
     }
 
     fn open(&self, folder: &Folder) -> Result<(Graph, Option<Arc<TextEncoder>>, Engine), String> {
-        let encoder = match (&folder.tokenizer, folder.task()) {
-            (Some(path), super::Task::TextClassification) => {
-                let (tokens, chars) = (folder.max_tokens(), self.terms.max_chars);
-                Some(Arc::new(TextEncoder::read(path, tokens, chars, folder.padding_id())?))
-            }
-            (None, super::Task::TextClassification) => {
-                return Err("the task is text-classification, and there is no tokenizer.json".to_owned());
-            }
-            (_, super::Task::Tensor) => None,
-        };
         let name = relative(&folder.model);
-        let session = self.runtime.session(&folder.model, self.options(folder, encoder.is_some()));
+        let session = self.runtime.session(&folder.model, self.options(folder, folder.may_take_text()));
         let session = session.map_err(|why| format!("ONNX Runtime cannot load {name}: {why}"))?;
-        let graph = graph::read(&session, folder, encoder.as_deref()).map_err(|why| format!("{name}: {why}"))?;
+        let outline = graph::outline(&session, folder).map_err(|why| format!("{name}: {why}"))?;
+        let encoder = self.encoder(folder, outline.task)?;
+        let graph = graph::read(outline, folder, encoder.as_deref()).map_err(|why| format!("{name}: {why}"))?;
         let plan = Arc::new(graph.trial_plan());
         Ok((graph, encoder, Engine::new(session, plan)))
+    }
+
+    fn encoder(&self, folder: &Folder, task: Task) -> Result<Option<Arc<TextEncoder>>, String> {
+        let settings = &folder.settings;
+        let spans = task == Task::TokenClassification;
+        match &folder.tokenizer {
+            _ if !task.takes_text() => Ok(None),
+            None => Err(format!("the task is {}, and there is no tokenizer.json", task.as_str())),
+            Some(_) if spans && settings.strip_suspicious => Err(
+                "driftline.toml has strip_suspicious, and entities would be placed in another text than the caller's"
+                    .to_owned(),
+            ),
+            Some(path) => {
+                let (tokens, chars, padding) = (folder.max_tokens(), self.terms.max_chars, folder.padding_id());
+                let ways = Ways { spans, strip: settings.strip_suspicious };
+                Ok(Some(Arc::new(TextEncoder::read(path, tokens, chars, padding, ways)?)))
+            }
+        }
     }
 
     /// Finds the width of the class output and pairs it with the labels; gives the engine that knows its classes.
@@ -160,7 +175,7 @@ impl Examiner<'_> {
         mut engine: Engine,
     ) -> Option<(Engine, Option<Work>)> {
         let probe = probe(folder, engine.plan(), encoder);
-        let labelled = labels(folder, graph, &mut engine, probe.as_ref());
+        let labelled = labels::pair(folder, graph, &mut engine, probe.as_ref());
         // Scores mean nothing without their labels, so nothing after this check can be made once it fails.
         let (classes, finding) = match labelled {
             Ok((classes, finding)) => (classes, Ok(finding)),
@@ -173,7 +188,13 @@ impl Examiner<'_> {
         }
         graph.settle(runs_together(&mut engine, probe.as_ref()));
         graph.labels = classes.as_ref().map(|classes| Arc::clone(&classes.labels)).unwrap_or_default();
-        let plan = Arc::new(graph.plan(classes));
+        let head = match (classes, graph.embedding) {
+            (Some(classes), _) if graph.task == Task::TokenClassification => Head::Entities(classes),
+            (Some(classes), _) => Head::Classes(classes),
+            (None, Some(embedding)) => Head::Embedding(embedding),
+            (None, None) => Head::Tensors,
+        };
+        let plan = Arc::new(graph.plan(head));
         Some((Engine::new(engine.into_session(), plan), probe))
     }
 
@@ -241,49 +262,6 @@ fn check_vocabulary(folder: &Folder, encoder: Option<&TextEncoder>) -> Result<Fi
 /// Exports pad the rows to a multiple of up to 128, a few percent of any real vocabulary.
 const VOCABULARY_GAP: f64 = 0.1;
 
-fn labels(
-    folder: &Folder,
-    graph: &Graph,
-    engine: &mut Engine,
-    probe: Option<&Work>,
-) -> Result<(Option<ClassOutput>, Finding), String> {
-    let named = folder.labels()?;
-    let Some((index, kind)) = graph.class_output else {
-        let finding = Finding::Nothing("the model is no classifier".to_owned());
-        return if named.is_some() && folder.settings.labels.is_some() {
-            Err("driftline.toml has labels, and neither logits nor probabilities say which output holds them"
-                .to_owned())
-        } else {
-            Ok((None, finding))
-        };
-    };
-    let output = &graph.outputs[index];
-    let width = match output.shape.last().copied().and_then(|width| usize::try_from(width).ok()) {
-        Some(width) => width,
-        None => probed_width(engine, index, probe)?,
-    };
-    let (labels, finding) = match named {
-        Some(labels) if labels.len() != width => {
-            return Err(format!("there are {} labels, and output '{}' has {width} classes", labels.len(), output.name));
-        }
-        Some(labels) => (labels, Finding::Equal(format!("{width} labels, {width} classes of '{}'", output.name))),
-        // What transformers calls classes that nobody named.
-        None => {
-            let labels = (0..width).map(|i| format!("LABEL_{i}")).collect();
-            (labels, Finding::Nothing("nothing names the classes".to_owned()))
-        }
-    };
-    Ok((Some(ClassOutput { index, kind, labels: labels.into() }), finding))
-}
-
-fn probed_width(engine: &mut Engine, index: usize, probe: Option<&Work>) -> Result<usize, String> {
-    let probe = probe.ok_or("the width of the class output is not in the graph: add a golden sample to find it by")?;
-    let mut found = engine.run(&[probe])?;
-    let outputs = found.pop().ok_or("the session gave nothing")??;
-    let width = outputs.get(index).and_then(|output: &Tensor| output.shape().last().copied());
-    width.ok_or_else(|| "the class output has no classes".to_owned())
-}
-
 /// Something that the model can run: a golden sample, a text, or zeros where the shape is known.
 fn probe(folder: &Folder, plan: &Plan, encoder: Option<&TextEncoder>) -> Option<Work> {
     if let Some(work) = folder.golden.iter().find_map(|sample| sample.work(plan, encoder).ok()) {
@@ -342,7 +320,8 @@ fn count_golden(samples: usize) -> Finding {
     }
 }
 
-fn relative(model: &Path) -> String {
+/// The graph's path inside its folder.
+pub(crate) fn relative(model: &Path) -> String {
     let inner = model.parent().and_then(Path::file_name).is_some_and(|dir| dir == "onnx");
     let name: PathBuf = if inner { "onnx/model.onnx".into() } else { "model.onnx".into() };
     name.display().to_string()

@@ -48,7 +48,7 @@ impl RawLoop {
         let (report, paired) = pairing::examine(dir, &runtime, terms);
         let paired = paired.ok_or_else(|| report.to_string())?;
         let encoder = paired.encoder.ok_or("the model takes no text")?;
-        let encode = |(i, text): (usize, &String)| encoder.encode(i, text).map(Work::Tokens);
+        let encode = |(i, text): (usize, &String)| encoder.encode(i, text.as_str()).map(Work::Tokens);
         let works: Result<Vec<Work>, _> = texts.iter().enumerate().map(encode).collect();
         let works = works.map_err(|error| format!("{error:?}"))?;
         let mut engines = vec![paired.engine];

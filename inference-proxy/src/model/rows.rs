@@ -1,5 +1,6 @@
 //! Tensors put together along their first axis, and taken apart again.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::tensor::{Data, Tensor};
@@ -61,6 +62,17 @@ macro_rules! each_datatype {
     };
 }
 each_datatype!(Bool, Uint8, Uint16, Uint32, Uint64, Int8, Int16, Int32, Int64, Fp16, Bf16, Fp32, Fp64, Bytes);
+
+/// Some of the values as 32-bit floats; `None` where they are no floats or not that many.
+pub(crate) fn floats(data: &Data, range: Range<usize>) -> Option<Cow<'_, [f32]>> {
+    match data {
+        Data::Fp32(v) => v.get(range).map(Cow::Borrowed),
+        Data::Fp64(v) => v.get(range).map(|v| v.iter().map(|&x| x as f32).collect()),
+        Data::Fp16(v) => v.get(range).map(|v| v.iter().map(|x| x.to_f32()).collect()),
+        Data::Bf16(v) => v.get(range).map(|v| v.iter().map(|x| x.to_f32()).collect()),
+        _ => None,
+    }
+}
 
 /// Bytes that the values hold.
 pub(crate) fn bytes(data: &Data) -> usize {

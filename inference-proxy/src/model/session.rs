@@ -109,9 +109,8 @@ impl Engine {
         let all: usize = works.iter().map(|work| work.rows()).sum();
         let mut start = 0;
         let share = |work: &&Work| {
-            let rows = work.rows();
-            let share = self.plan.share(&outputs, start, rows, all);
-            start += rows;
+            let share = self.plan.share(&outputs, start, work, all);
+            start += work.rows();
             share
         };
         let shares = works.iter().map(share).collect();

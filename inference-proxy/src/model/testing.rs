@@ -35,7 +35,10 @@ impl House {
     pub(crate) fn open(models: &[&str], settings: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         for model in models {
-            copy(&fixtures().join(model), &dir.path().join(model));
+            // `make.py` writes to one folder, `make_tasks.py` to the other
+            let folders = [fixtures(), fixtures().join("../tasks")];
+            let from = folders.iter().map(|folder| folder.join(model)).find(|path| path.is_dir()).unwrap();
+            copy(&from, &dir.path().join(model));
         }
         let mut raw: RawModelsConfig = toml::from_str(settings).unwrap();
         raw.models_dir = dir.path().to_path_buf();

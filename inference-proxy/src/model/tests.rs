@@ -1,5 +1,7 @@
 //! Models end to end: real files, the real library, real sessions.
 
+mod tasks;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -61,7 +63,12 @@ async fn wrong_requests_are_told_what_is_wrong() {
     let long = "a".repeat(41);
     check("router", texts(&[&long]), "text 0 is longer than 40 characters; split or shorten it").await;
     check("router", tensor("text", &[1], floats(1)), "input 'text' must be BYTES, not FP32").await;
-    check("router", tensor("ids", &[1], floats(1)), "there is no input 'ids'; the model takes 'text' (BYTES)").await;
+    check(
+        "router",
+        tensor("ids", &[1], floats(1)),
+        "there is no input 'ids'; the model takes 'text' (BYTES), and 'text_pair' beside it for pairs",
+    )
+    .await;
     check(
         "router",
         texts(&["a", "b", "c", "d"]),

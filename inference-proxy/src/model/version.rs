@@ -7,17 +7,18 @@ use contract::wire::Timings;
 
 use super::answer::{Answer, Input, RunError, TextStats, Urgency};
 use super::batch::Job;
-use super::graph::TEXT;
+use super::head::Head;
 use super::metadata::Metadata;
+use super::passages::Passages;
 use super::plan::{Feed, Plan, Work};
 use super::pool::Pool;
 use super::queue::{Done, Queue};
 use super::stats::{Compute, Served, Statistics};
 use super::status::{Role, State, Status};
-use super::text::{EncodeError, Encoded, TextEncoder};
+use super::text::{EncodeError, Encoded, Span, TextEncoder};
 use super::tune::Keeper;
 use super::{rows, validate};
-use crate::tensor::{Data, Tensor};
+use crate::tensor::Tensor;
 
 /// A loaded version. It can be run as long as it is held and not unloaded, also while it drains.
 #[derive(Debug)]
@@ -43,6 +44,8 @@ pub(crate) struct Parts {
 struct Prepared {
     works: Vec<Job<Work>>,
     texts: Vec<TextStats>,
+    /// What finding entities needs again: each text, and where its tokens stand.
+    read: Vec<(String, Vec<Option<Span>>)>,
     tokenize: Duration,
 }
 
@@ -51,6 +54,9 @@ impl Local {
     const INLINE_BYTES_MAX: usize = 4_096;
 
     pub(crate) fn new(parts: Parts) -> Self {
+        for (column, breach) in parts.metadata.schema.breaches() {
+            parts.queue.metrics.violations(column, breach, 0);
+        }
         Self { parts: Box::new(parts) }
     }
 
@@ -94,11 +100,11 @@ impl Local {
         if Instant::now() >= deadline {
             return Err(RunError::Deadline);
         }
-        let Prepared { mut works, texts, tokenize } = self.prepare(input, deadline).await?;
+        let Prepared { mut works, texts, read, tokenize } = self.prepare(input, deadline).await?;
         works.iter_mut().for_each(|job| job.priority = level(priority));
         let items = works.iter().map(|job| job.rows).sum();
         let done = self.parts.queue.run(works, deadline).await?;
-        let answer = self.answer(&done, texts, tokenize)?;
+        let answer = self.answer(&done, texts, &read, tokenize)?;
         Ok((answer, served(items, &done)))
     }
 
@@ -118,6 +124,15 @@ impl Local {
     /// What it has done since it was loaded.
     pub(crate) fn statistics(&self) -> Statistics {
         self.parts.queue.stats.snapshot()
+    }
+
+    /// Counts what of a request breaks the schema of its inputs. Called beside the serving path.
+    pub(crate) fn count_violations(&self, input: &Input) {
+        let Input::Tensors(tensors) = input else { return };
+        let schema = &self.parts.metadata.schema;
+        for violation in tensors.iter().flat_map(|tensor| schema.violations(tensor)) {
+            self.parts.queue.metrics.violations(violation.column, violation.breach, 1);
+        }
     }
 
     /// When its state last changed, milliseconds since the Unix epoch.
@@ -151,18 +166,23 @@ impl Local {
 
     async fn prepare(&self, input: Input, deadline: Instant) -> Result<Prepared, RunError> {
         match (input, &self.parts.encoder, &self.parts.plan.feed) {
-            (Input::Texts(texts), Some(encoder), _) => self.prepare_texts(texts, encoder, deadline).await,
+            (Input::Texts(texts), Some(encoder), _) => {
+                self.prepare_texts(Passages::Single(texts), encoder, deadline).await
+            }
+            (Input::Pairs(pairs), Some(encoder), _) => {
+                self.prepare_texts(Passages::Pairs(pairs), encoder, deadline).await
+            }
             (Input::Tensors(tensors), Some(encoder), _) => {
-                let texts = texts_of(tensors).map_err(RunError::Invalid)?;
+                let texts = Passages::read(tensors).map_err(RunError::Invalid)?;
                 self.prepare_texts(texts, encoder, deadline).await
             }
             (Input::Tensors(tensors), None, Feed::Tensors(specs)) => {
                 let plan = &self.parts.plan;
                 let tensors = validate::tensors(specs, tensors, plan.splits, plan.allow_non_finite);
                 let works = vec![tensor_job(tensors.map_err(RunError::Invalid)?, plan.splits, deadline)];
-                Ok(Prepared { works, texts: Vec::new(), tokenize: Duration::ZERO })
+                Ok(Prepared { works, texts: Vec::new(), read: Vec::new(), tokenize: Duration::ZERO })
             }
-            (Input::Texts(_), None, _) | (_, None, Feed::Tokens(_)) => {
+            (Input::Texts(_) | Input::Pairs(_), None, _) | (_, None, Feed::Tokens(_)) => {
                 Err(RunError::Invalid(format!("model '{}' takes tensors, not text", self.name())))
             }
         }
@@ -170,21 +190,22 @@ impl Local {
 
     async fn prepare_texts(
         &self,
-        texts: Vec<String>,
+        passages: Passages,
         encoder: &Arc<TextEncoder>,
         deadline: Instant,
     ) -> Result<Prepared, RunError> {
-        if texts.is_empty() {
+        if passages.len() == 0 {
             return Err(RunError::Invalid("there is no text".to_owned()));
         }
-        self.parts.queue.check_items(texts.len())?;
+        self.parts.queue.check_items(passages.len())?;
         let started = Instant::now();
-        let encoded = if texts.iter().map(String::len).sum::<usize>() <= Self::INLINE_BYTES_MAX {
-            encode_all(encoder, &texts, deadline)
+        let (encoded, passages) = if passages.bytes() <= Self::INLINE_BYTES_MAX {
+            (encode_all(encoder, &passages, deadline), passages)
         } else {
             let encoder = Arc::clone(encoder);
-            let task = tokio::task::spawn_blocking(move || encode_all(&encoder, &texts, deadline));
-            task.await.unwrap_or_else(|_| Err(EncodeError::Failed("the tokenizer was interrupted".to_owned())))
+            let task = tokio::task::spawn_blocking(move || (encode_all(&encoder, &passages, deadline), passages));
+            let lost = || Err(EncodeError::Failed("the tokenizer was interrupted".to_owned()));
+            task.await.unwrap_or_else(|_| (lost(), Passages::Single(Vec::new())))
         };
         let tokenize = started.elapsed();
         let metrics = &self.parts.queue.metrics;
@@ -196,28 +217,43 @@ impl Local {
                 RunError::Failed(why)
             }
         })?;
-        let encoded = encoded.ok_or(RunError::Deadline)?;
+        let mut encoded = encoded.ok_or(RunError::Deadline)?;
         let texts: Vec<TextStats> = encoded.iter().map(|text| text.stats).collect();
         metrics.truncated(texts.iter().filter(|text| text.truncated).count());
+        let read = match (&self.parts.plan.head, passages) {
+            (Head::Entities(_), Passages::Single(texts)) => {
+                texts.into_iter().zip(encoded.iter_mut().map(|text| std::mem::take(&mut text.spans))).collect()
+            }
+            _ => Vec::new(),
+        };
         let works = encoded.into_iter().map(|text| text_job(text, deadline)).collect();
-        Ok(Prepared { works, texts, tokenize })
+        Ok(Prepared { works, texts, read, tokenize })
     }
 
-    fn answer(&self, done: &[Done], texts: Vec<TextStats>, tokenize: Duration) -> Result<Answer, RunError> {
+    fn answer(
+        &self,
+        done: &[Done],
+        texts: Vec<TextStats>,
+        read: &[(String, Vec<Option<Span>>)],
+        tokenize: Duration,
+    ) -> Result<Answer, RunError> {
         let started = Instant::now();
         let longest = |of: fn(&Done) -> Duration| done.iter().map(of).max().unwrap_or_default();
         let (queue, infer) = (longest(|d| d.queue), longest(|d| d.infer));
-        let outputs = self.parts.plan.outputs.iter().enumerate().map(|(i, spec)| {
+        let plan = &self.parts.plan;
+        let outputs = plan.outputs.iter().enumerate().map(|(i, spec)| {
             let parts: Vec<&Tensor> = done.iter().filter_map(|d| d.outputs.get(i)).collect();
             match parts.as_slice() {
                 [only] => Ok((*only).clone()),
-                parts => rows::stack(parts).ok_or_else(|| {
+                parts => plan.head.join(parts).ok_or_else(|| {
                     RunError::BadOutput(format!("output '{}' differs in shape from item to item", spec.name))
                 }),
             }
         });
         let outputs: Vec<Tensor> = outputs.collect::<Result<_, _>>()?;
-        let classes = self.parts.plan.classes(&outputs).map_err(RunError::BadOutput)?;
+        let classes = plan.head.classes(&outputs).map_err(RunError::BadOutput)?;
+        let found = done.iter().zip(read).map(|(item, (text, spans))| plan.head.entities(&item.outputs, spans, text));
+        let entities = found.collect::<Result<_, _>>().map_err(RunError::BadOutput)?;
         let metrics = &self.parts.queue.metrics;
         for (stage, took) in [("queue", queue), ("infer", infer), ("postprocess", started.elapsed())] {
             metrics.stage(stage, took.as_secs_f64());
@@ -231,7 +267,7 @@ impl Local {
             batch_size: u32::try_from(batch).unwrap_or(u32::MAX),
             batch_variant: batch > 1 && self.parts.metadata.batch_variant,
         };
-        Ok(Answer { outputs, classes, texts, timings })
+        Ok(Answer { outputs, classes, entities, texts, timings })
     }
 }
 
@@ -260,13 +296,17 @@ fn level(priority: u64) -> u8 {
 const LEVELS_MAX: u8 = 7;
 
 /// `None` where the deadline comes first: on a thread of its own this cannot be cancelled, and nobody waits any more.
-fn encode_all(encoder: &TextEncoder, texts: &[String], deadline: Instant) -> Result<Option<Vec<Encoded>>, EncodeError> {
-    let mut all = Vec::with_capacity(texts.len());
-    for (i, text) in texts.iter().enumerate() {
+fn encode_all(
+    encoder: &TextEncoder,
+    passages: &Passages,
+    deadline: Instant,
+) -> Result<Option<Vec<Encoded>>, EncodeError> {
+    let mut all = Vec::with_capacity(passages.len());
+    for (i, passage) in passages.iter().enumerate() {
         if Instant::now() >= deadline {
             return Ok(None);
         }
-        all.push(encoder.encode(i, text)?);
+        all.push(encoder.encode(i, passage)?);
     }
     Ok(Some(all))
 }
@@ -292,23 +332,4 @@ fn tensor_job(tensors: Vec<Tensor>, splits: bool, deadline: Instant) -> Job<Work
     let work = Work::Tensors(tensors);
     let rows = if splits { work.rows().max(1) } else { 1 };
     Job { length: elements.div_ceil(rows).max(1), rows, bytes, kind, priority: 0, deadline, load: work }
-}
-
-/// The texts of one `BYTES` tensor of shape `[n]` or `[n, 1]`.
-fn texts_of(tensors: Vec<Tensor>) -> Result<Vec<String>, String> {
-    let mut tensors = tensors.into_iter();
-    let (Some(tensor), None) = (tensors.next(), tensors.next()) else {
-        return Err(format!("the model takes one input, '{TEXT}' (BYTES)"));
-    };
-    let (name, shape, data) = tensor.into_parts();
-    if name != TEXT {
-        return Err(format!("there is no input '{name}'; the model takes '{TEXT}' (BYTES)"));
-    }
-    let Data::Bytes(texts) = data else {
-        return Err(format!("input '{TEXT}' must be BYTES, not {}", data.datatype()));
-    };
-    match shape.as_slice() {
-        [_] | [_, 1] => Ok(texts),
-        _ => Err(format!("input '{TEXT}' must have shape [-1] or [-1, 1] (-1 is any size), not {shape:?}")),
-    }
 }

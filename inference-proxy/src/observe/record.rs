@@ -111,7 +111,8 @@ impl Ended {
         self.facts.answer.as_ref().map_or(0, |answer| {
             let outputs: usize = answer.outputs.iter().map(tensor_bytes).sum();
             let classes: usize = answer.classes.iter().map(|c| HANDLE_BYTES + 4 * c.scores.len()).sum();
-            outputs + classes
+            let entities = answer.entities.iter().flatten().map(|e| 4 * HANDLE_BYTES + e.label.len() + e.text.len());
+            outputs + classes + entities.sum::<usize>()
         })
     }
 }
@@ -143,7 +144,10 @@ impl Record for Ended {
         let answered = self.facts.answer.is_some().then_some(&nothing);
         let features = match (self.content_input().map(AsRef::as_ref).or(answered), &self.facts.running) {
             (Some(input), Some(_)) if features::least_bytes(input) > max_bytes => return Err(TooLarge),
-            (Some(input), Some(version)) => features::features(input, self.facts.answer.as_deref(), version.metadata()),
+            (Some(input), Some(version)) => {
+                version.count_violations(input);
+                features::features(input, self.facts.answer.as_deref(), version.metadata())
+            }
             _ => vec![],
         };
         let items = self.facts.input.as_ref().map_or(predictions.len(), |input| features::items(input)).max(1);
@@ -172,6 +176,7 @@ impl Record for Ended {
 fn input_bytes(input: &Input) -> usize {
     match input {
         Input::Texts(texts) => texts.iter().map(|text| HANDLE_BYTES + text.len()).sum(),
+        Input::Pairs(pairs) => pairs.iter().map(|(a, b)| 2 * HANDLE_BYTES + a.len() + b.len()).sum(),
         Input::Tensors(tensors) => tensors.iter().map(tensor_bytes).sum(),
     }
 }
@@ -192,6 +197,7 @@ fn tensor_bytes(tensor: &Tensor) -> usize {
 fn input_json(input: &Input, parameters: &Map<String, Value>) -> Value {
     let (key, value) = match input {
         Input::Texts(texts) => ("texts", json!(texts)),
+        Input::Pairs(pairs) => ("texts", json!(pairs)),
         Input::Tensors(tensors) => ("inputs", tensors.iter().map(tensor_json).collect()),
     };
     let mut all = parameters.clone();
@@ -212,6 +218,9 @@ fn json_bytes(value: &Value) -> usize {
 
 fn answer_json(answer: &Answer) -> Value {
     let outputs: Vec<_> = answer.outputs.iter().map(tensor_json).collect();
+    if !answer.entities.is_empty() {
+        return json!({ "outputs": outputs, "entities": answer.entities });
+    }
     if answer.classes.is_empty() {
         return json!({ "outputs": outputs });
     }

@@ -16,6 +16,8 @@ use crate::tensor::{Data, Tensor};
 pub const SCORES: &str = "scores";
 /// Name of the winning labels among the outputs of a text classifier.
 pub const LABEL: &str = "label";
+/// Name of the entities among the outputs of a token classification: a JSON list an item.
+pub const ENTITIES: &str = "entities";
 
 /// A tensor as the protocol writes it.
 pub struct OnWire<'a>(pub &'a Tensor);
@@ -71,13 +73,22 @@ pub fn output_specs(metadata: &Metadata) -> Vec<TensorSpec> {
     let mut specs = metadata.outputs.clone();
     if metadata.task == Task::TextClassification {
         let classes = i64::try_from(metadata.labels.len()).unwrap_or(-1);
-        for (name, datatype, shape) in [(SCORES, "FP32", vec![-1, classes]), (LABEL, "BYTES", vec![-1])] {
-            if specs.iter().all(|spec| spec.name != name) {
-                specs.push(TensorSpec { name: name.into(), datatype, shape, columns: vec![] });
-            }
+        if classes > 0 {
+            add_specs(&mut specs, &[(SCORES, "FP32", &[-1, classes]), (LABEL, "BYTES", &[-1])]);
         }
     }
+    if metadata.task == Task::TokenClassification {
+        add_specs(&mut specs, &[(ENTITIES, "BYTES", &[-1])]);
+    }
     specs
+}
+
+fn add_specs(specs: &mut Vec<TensorSpec>, more: &[(&str, &'static str, &[i64])]) {
+    for &(name, datatype, shape) in more {
+        if specs.iter().all(|spec| spec.name != name) {
+            specs.push(TensorSpec { name: name.into(), datatype, shape: shape.to_vec(), columns: vec![] });
+        }
+    }
 }
 
 /// All outputs of an answer: the graph's, and those that are made from them.
@@ -87,8 +98,10 @@ pub fn output_specs(metadata: &Metadata) -> Vec<TensorSpec> {
 pub fn outputs(answer: &Arc<Answer>, metadata: &Metadata) -> Result<Vec<Given>, ApiError> {
     let mut available: Vec<Given> =
         (0..answer.outputs.len()).map(|index| Given::Graph(Arc::clone(answer), index)).collect();
-    if metadata.task == Task::TextClassification {
-        add_classes(answer, metadata, &mut available)?;
+    match metadata.task {
+        Task::TextClassification if !metadata.labels.is_empty() => add_classes(answer, metadata, &mut available)?,
+        Task::TokenClassification => add_entities(answer, &mut available)?,
+        _ => {}
     }
     Ok(available)
 }
@@ -124,6 +137,14 @@ fn add_classes(answer: &Answer, metadata: &Metadata, available: &mut Vec<Given>)
             available.push(Given::Made(Arc::new(tensor)));
         }
     }
+    Ok(())
+}
+
+fn add_entities(answer: &Answer, available: &mut Vec<Given>) -> Result<(), ApiError> {
+    let lists: Result<Vec<String>, _> = answer.entities.iter().map(serde_json::to_string).collect();
+    let lists = lists.map_err(|error| ApiError::bad_output(error.to_string()))?;
+    let tensor = Tensor::new(ENTITIES, vec![lists.len()], Data::Bytes(lists));
+    available.push(Given::Made(Arc::new(tensor.map_err(|error| ApiError::bad_output(error.to_string()))?)));
     Ok(())
 }
 

@@ -11,8 +11,9 @@
 //! An inference is decoded ([`decode`], [`binary`]) into an [`request::InferRequest`], run by [`core`], which knows no
 //! transport, and written by [`respond`].
 //!
-//! Errors are `{"error": "<one sentence>"}`. A text classifier takes its texts as one `BYTES` tensor, and gives
-//! `scores` (`FP32`, items by classes) and `label` (`BYTES`) beside the graph's own outputs.
+//! Errors are `{"error": "<one sentence>"}`. A model that takes text takes it as one `BYTES` tensor, pairs as one of two
+//! columns or as two tensors. A text classifier gives `scores` (`FP32`, items by classes) and `label` (`BYTES`) beside the
+//! graph's own outputs, a token classification `entities`.
 
 pub mod binary;
 pub mod core;

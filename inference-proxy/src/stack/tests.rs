@@ -1,5 +1,7 @@
 //! The whole edge with real models (`tests/fixtures`), a real collector's socket, and requests good and bad.
 
+mod predict;
+
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;

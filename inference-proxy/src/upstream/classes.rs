@@ -32,7 +32,7 @@ pub(super) fn classes(
     let item = |row: &[f32]| {
         let scores = if logits { softmax(row) } else { row.to_vec() };
         let sound = scores.iter().all(|p| (0.0..=1.0).contains(p));
-        sound.then(|| Classes { labels: Arc::clone(&labels), scores })
+        sound.then(|| Classes { labels: Arc::clone(&labels), scores, threshold: None })
     };
     let classes: Option<Vec<_>> = values.chunks_exact(width).map(item).collect();
     classes.ok_or_else(|| format!("output '{name}' holds probabilities outside 0 to 1"))

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::Config;
-use crate::model::{Metadata, Task, TensorSpec};
+use crate::model::{Metadata, Schema, Task, TensorSpec};
 
 /// The protocol's metadata of a model.
 #[derive(Deserialize)]
@@ -75,6 +75,7 @@ pub(super) fn unknown(config: &Config) -> Metadata {
     Metadata {
         task: Task::Tensor,
         inputs: vec![],
+        schema: Schema::default(),
         outputs: vec![],
         labels: Arc::clone(&config.labels),
         max_tokens: None,

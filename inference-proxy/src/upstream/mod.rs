@@ -31,7 +31,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::model::config::{FLOATING, is_name};
-use crate::model::{Answer, Input, Metadata, RunError, Status};
+use crate::model::{Answer, Input, Metadata, RunError, Status, TEXT_PAIR};
 use crate::oip::encode::OnWire;
 use crate::tensor::{Data, Tensor};
 use client::{Client, Due};
@@ -180,6 +180,12 @@ impl Upstream {
         let tensors = match input {
             Input::Tensors(tensors) => tensors,
             Input::Texts(texts) => vec![self.text(texts)?],
+            Input::Pairs(pairs) => {
+                // as ours takes them; another server says what it makes of it
+                let (texts, others): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+                let others = Tensor::new(TEXT_PAIR, vec![others.len()], Data::Bytes(others));
+                vec![self.text(texts)?, others.map_err(|error| RunError::Invalid(error.to_string()))?]
+            }
         };
         let inputs: Vec<_> = tensors.iter().map(OnWire).collect();
         let body = serde_json::to_vec(&json!({ "inputs": inputs })).map_err(|e| RunError::Failed(e.to_string()))?;
@@ -208,7 +214,8 @@ impl Upstream {
         }
         let classes = classes::classes(&outputs, self.metadata(), self.config.scores.as_ref())?;
         let infer_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        Ok(Answer { outputs, classes, texts: vec![], timings: Timings { infer_us, ..Timings::default() } })
+        let timings = Timings { infer_us, ..Timings::default() };
+        Ok(Answer { outputs, classes, timings, ..Answer::default() })
     }
 
     fn text(&self, texts: Vec<String>) -> Result<Tensor, RunError> {

@@ -78,6 +78,12 @@ pub const TRUNCATED: Metric = Metric::counter(
     "Texts that were longer than the model's sequence and were truncated.",
     &["model", "version"],
 );
+/// Values that break the input schema of a model's folder.
+pub const SCHEMA_VIOLATIONS: Metric = Metric::counter(
+    "driftline_proxy_schema_violations_total",
+    "Input values that break the schema declared in the model's folder, by column and how.",
+    &["model", "version", "feature", "reason"],
+);
 /// Texts that the tokenizer refused.
 pub const TOKENIZE_ERRORS: Metric = Metric::counter(
     "driftline_proxy_tokenize_errors_total",
@@ -202,6 +208,7 @@ pub const ALL: &[Metric] = &[
     BATCH_DIFFERENCE,
     BATCH_VARIANT,
     TRUNCATED,
+    SCHEMA_VIOLATIONS,
     TOKENIZE_ERRORS,
     VERSION_STATE,
     VERSION_INFO,
