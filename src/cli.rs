@@ -28,6 +28,9 @@ pub enum Command {
     /// Work with model folders
     #[command(subcommand)]
     Model(ModelCommand),
+    /// Work with API keys
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Write Prometheus rules and their tests, Alertmanager's routes and Grafana's dashboards for a configuration
     Render(RenderArgs),
     /// Two-sample Kolmogorov-Smirnov test of two files with one number a line
@@ -66,6 +69,27 @@ pub enum ModelCommand {
     Pin(PinArgs),
     /// Make a key pair to sign manifests with; prints the public key
     Keygen(KeygenArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum KeyCommand {
+    /// Make a key: print it once, and the lines of a configuration or key file that know it by its hash
+    New(NewKeyArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct NewKeyArgs {
+    /// Who it is for; in logs, audit lines and rate limits
+    #[arg(long)]
+    pub name: String,
+    /// What it may do: infer, ingest, read, admin
+    #[arg(long, value_delimiter = ',', required = true, value_parser = scope)]
+    pub scopes: Vec<host::auth::Scope>,
+}
+
+fn scope(word: &str) -> Result<host::auth::Scope, String> {
+    host::auth::Scope::parse(word)
+        .ok_or_else(|| format!("'{word}' is no scope; write some of infer, ingest, read, admin"))
 }
 
 #[derive(Debug, Args)]

@@ -6,11 +6,12 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{Cli, Command, ConfigArgs, ModelCommand, RoleArgs};
+use crate::cli::{Cli, Command, ConfigArgs, KeyCommand, ModelCommand, RoleArgs};
 use crate::config::Loaded;
 use crate::{exit, roles, up};
 
 mod check;
+mod key;
 mod ks;
 mod mask;
 mod pin;
@@ -31,6 +32,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Model(ModelCommand::Verify(args)) => verify::run(&args),
         Command::Model(ModelCommand::Pin(args)) => pin::run(&args),
         Command::Model(ModelCommand::Keygen(args)) => pin::keygen(&args),
+        Command::Key(KeyCommand::New(args)) => key::new(&args),
         Command::Render(args) => render::run(&args),
         Command::Ks(args) => ks::run(&args),
         Command::Mask(args) => mask::run(&args),

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use host::client::RawNeighbour;
 use host::config::{ByteSize, Faults};
 use host::gate::{EdgeConfig, RawEdge};
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,8 @@ pub struct RawConfig {
     pub drain: Duration,
     /// Key of client pseudonyms; without it nothing about clients is kept.
     pub client_key: Option<String>,
+    /// Share of the requests that ended well which leave a line in the log, 0 to 100; those that did not always do.
+    pub access_log_percent: f64,
     /// Connections, keys, TLS, rates.
     pub edge: RawEdge,
     /// Models and how they run.
@@ -51,6 +54,7 @@ impl Default for RawConfig {
             max_concurrent_requests: 1_024,
             drain: Duration::from_secs(15),
             client_key: None,
+            access_log_percent: 0.0,
             edge: RawEdge::default(),
             models: RawModelsConfig::default(),
             shadow: RawShadowing::default(),
@@ -117,6 +121,8 @@ impl Default for RawSampling {
 pub struct RawMirror {
     /// Base URL of the collector; without it requests are answered and counted, and nothing is mirrored.
     pub collector_url: Option<String>,
+    /// What the collector asks for: a key, certificates.
+    pub collector: RawNeighbour,
     /// Who sends, stable over restarts; default: this host's name.
     pub source: Option<String>,
     /// Bytes that waiting observations may hold; past it new ones are dropped and counted.
@@ -157,6 +163,7 @@ impl Default for RawMirror {
     fn default() -> Self {
         Self {
             collector_url: None,
+            collector: RawNeighbour::default(),
             source: None,
             max_bytes: ByteSize::mib(64),
             max_observation_bytes: ByteSize::mib(4),
@@ -198,6 +205,7 @@ pub struct Config {
     pub(crate) limits: Limits,
     pub(crate) drain: Duration,
     pub(crate) client_key: Option<Vec<u8>>,
+    pub(crate) access_log_share: f64,
     pub(crate) edge: EdgeConfig,
     pub(crate) models: ModelsConfig,
     pub(crate) shadow: Shadowing,
@@ -245,6 +253,8 @@ impl RawConfig {
         );
         let short = self.client_key.as_ref().is_some_and(|key| key.len() < MIN_KEY_BYTES);
         faults.check(!short, "proxy.client_key", format!("must have at least {MIN_KEY_BYTES} bytes"));
+        let percent = self.access_log_percent;
+        faults.check((0.0..=100.0).contains(&percent), "proxy.access_log_percent", "must be from 0 to 100");
         let mirror_drain = self.mirror.drain;
         let config = Config {
             listen: self.listen,
@@ -255,6 +265,7 @@ impl RawConfig {
             },
             drain: self.drain,
             client_key: self.client_key.map(String::into_bytes),
+            access_log_share: self.access_log_percent / 100.0,
             edge: self.edge.check("proxy.edge", self.listen, &mut faults),
             models: self.models.check("proxy.models", &mut faults),
             shadow: self.shadow.check(max_concurrent_requests, &mut faults),
@@ -326,14 +337,13 @@ impl RawMirror {
         let source = self.source.unwrap_or_else(host_name);
         faults.check(is_source(&source), "proxy.mirror.source", SOURCE_RULE);
         let collector_url = self.collector_url?.trim_end_matches('/').to_owned();
-        let url = reqwest::Url::parse(&collector_url).ok().filter(|url| url.scheme() == "http" && url.has_host());
-        faults.check(
-            url.is_some(),
-            "proxy.mirror.collector_url",
-            "must be an http:// URL, as in http://127.0.0.1:8100",
-        );
+        let url = reqwest::Url::parse(&collector_url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+        let sentence = "must be an http:// or https:// URL, as in http://127.0.0.1:8100";
+        faults.check(url.is_some_and(|url| url.has_host()), "proxy.mirror.collector_url", sentence);
+        let collector = self.collector.check(&collector_url, "proxy.mirror.collector", faults);
         Some(mirror::Config {
             collector_url,
+            collector,
             source,
             max_bytes: self.max_bytes.bytes(),
             max_observation_bytes: self.max_observation_bytes.bytes(),
@@ -416,7 +426,7 @@ mod tests {
             [sampling]
             percent = 101
             [mirror]
-            collector_url = "https://collector"
+            collector_url = "ftp://collector"
             source = "two words"
             batch_max_observations = 0
             retry_min = "9s"

@@ -22,6 +22,7 @@ use crate::mirror::events::Poster;
 use crate::mirror::{self, Mirror, Workers};
 use crate::model::Catalog;
 use crate::observe::Observer;
+use crate::observe::access::AccessLog;
 use crate::observe::meter::Meter;
 use crate::observe::record::{Ended, Rules};
 use crate::pseudonym::Pseudonyms;
@@ -92,6 +93,7 @@ pub async fn build(config: Config, deps: Deps) -> Result<Service, BuildError> {
         shadows: Arc::new(shadows),
         rules: Arc::new(Rules { sampling: config.sampling }),
         pseudonyms: config.client_key.as_deref().map(Pseudonyms::new),
+        access: AccessLog { share: config.access_log_share },
         reading: TaskTracker::new(),
     };
     let edge = Arc::new(Edge {

@@ -4,6 +4,7 @@
 mod child;
 mod keeper;
 mod part;
+mod private_key;
 mod supervisor;
 
 pub use child::Report;

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::keeper::Keeper;
 use super::part::Part;
+use super::private_key::{PrivateKey, quoted};
 use crate::cli::ConfigArgs;
 use crate::config::Loaded;
 
@@ -57,21 +58,41 @@ async fn start_and_report(
     // migrated before anybody asks; a role that runs alone does it for itself
     loaded.store()?.migrate().await.context("the database cannot be migrated")?;
     // the roles find the engine by the address and password that it leaves in its data folder
-    let collector = start("collect", role("collect", "collector.listen", &[])?, running).await?;
-    let collector = format!("http://{collector}");
-    let collector_url = ("proxy.mirror.collector_url", collector.as_str());
-    let proxy = start("proxy", role("proxy", "proxy.listen", &[collector_url])?, running).await?;
+    let raw = &loaded.raw;
+    let private = PrivateKey::make(loaded)?;
+    let known = private.as_ref().map(|key| ("collector.edge.auth.key_files", key.known_in(loaded)));
+    let shown = private.as_ref().map(|key| ("proxy.mirror.collector.token_file", key.token_file()));
+    let collector = start("collect", role("collect", "collector.listen", &sets(&known))?, running).await?;
+    let collector = url(&raw.collector.edge, &collector);
+    let mut neighbours = vec![("proxy.mirror.collector_url", collector.as_str())];
+    neighbours.extend(sets(&shown));
+    // on one machine the mirror trusts the very certificate that the collector shows
+    let tls = raw.collector.edge.tls.as_ref().filter(|_| raw.proxy.mirror.collector.ca_file.is_none());
+    let trusted = tls.map(|tls| ("proxy.mirror.collector.ca_file", quoted(&tls.cert_file)));
+    neighbours.extend(sets(&trusted));
+    let proxy = start("proxy", role("proxy", "proxy.listen", &neighbours)?, running).await?;
     let analyzer = start("analyze", role("analyze", "analyzer.listen", &[])?, running).await?;
-    wait_for_models(&format!("http://{proxy}")).await;
+    let (proxy, analyzer) = (url(&raw.proxy.edge, &proxy), url(&raw.analyzer.edge, &analyzer));
+    if raw.proxy.edge.tls.is_none() {
+        wait_for_models(&proxy).await;
+    }
     let (user, password_file) = loaded.store_credentials();
     report(&Whereabouts {
-        proxy: format!("http://{proxy}"),
+        proxy,
         collector,
-        analyzer: format!("http://{analyzer}"),
+        analyzer,
         clickhouse: store,
         clickhouse_user: user,
         clickhouse_password_file: password_file,
     })
+}
+
+fn sets<'a>(set: &'a Option<(&'a str, String)>) -> Vec<(&'a str, &'a str)> {
+    set.iter().map(|(key, value)| (*key, value.as_str())).collect()
+}
+
+fn url(edge: &host::gate::RawEdge, address: &str) -> String {
+    format!("{}://{address}", if edge.tls.is_some() { "https" } else { "http" })
 }
 
 async fn start(name: &'static str, part: Part, running: &mut Vec<(&'static str, Keeper)>) -> anyhow::Result<String> {

@@ -1,6 +1,7 @@
 //! End-to-end tests with real processes, and the laws of the house. One binary, so that it links once.
 
 mod commands;
+mod edge;
 mod errors;
 mod harness;
 mod loss;

@@ -13,21 +13,66 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use serde::{Deserialize, Serialize};
 
+use crate::config::Faults;
 use crate::tls::{ClientTls, TlsError};
 
 /// An answer between roles is short; a longer one is not read.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
+/// What a neighbour asks for, as typed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawNeighbour {
+    /// A file with the key to show; read at each request.
+    pub token_file: Option<PathBuf>,
+    /// Authorities of its certificate, PEM; needed for an `https://` address.
+    pub ca_file: Option<PathBuf>,
+    /// A certificate of our own, where it asks for one, PEM.
+    pub cert_file: Option<PathBuf>,
+    /// The key of that certificate, PEM.
+    pub key_file: Option<PathBuf>,
+}
+
+impl RawNeighbour {
+    /// Files that this reads, to make their paths absolute.
+    pub fn files(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        [&mut self.token_file, &mut self.ca_file, &mut self.cert_file, &mut self.key_file].into_iter().flatten()
+    }
+
+    /// What is meant for a neighbour at `url`; faults are noted under `key`.
+    pub fn check(self, url: &str, key: &str, faults: &mut Faults) -> ClientSettings {
+        let trusts = self.ca_file.is_some() || !url.starts_with("https://");
+        faults.check(trusts, format!("{key}.ca_file"), "is needed for an https:// address: whom to trust");
+        let both = self.cert_file.is_some() == self.key_file.is_some();
+        faults.check(both, format!("{key}.cert_file"), "and key_file belong together; give both or none");
+        let tls = ClientTls { ca_file: self.ca_file, identity: self.cert_file.zip(self.key_file) };
+        if let Err(error) = crate::tls::client(&tls) {
+            faults.push(key, error.to_string());
+        }
+        ClientSettings { token_file: self.token_file, tls, ..ClientSettings::default() }
+    }
+}
+
 /// How to reach a neighbour.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Settings {
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClientSettings {
     /// Longest time from a request to its whole answer.
     pub timeout: Duration,
     /// A file with the key to show.
     pub token_file: Option<PathBuf>,
     /// Whom to trust.
     pub tls: ClientTls,
+    /// Idle connections that are kept.
+    pub idle_connections: usize,
+}
+
+impl Default for ClientSettings {
+    fn default() -> Self {
+        let tls = ClientTls::default();
+        Self { timeout: Duration::from_secs(10), token_file: None, tls, idle_connections: 1 }
+    }
 }
 
 /// A neighbour's answer.
@@ -55,6 +100,9 @@ pub enum PostError {
     /// The address or a header is none.
     #[error("the request cannot be made: {0}")]
     Request(#[from] axum::http::Error),
+    /// A certificate, the server's or ours.
+    #[error("no TLS connection: {0}")]
+    Tls(String),
     /// The way there.
     #[error("no answer: {0}")]
     Connection(String),
@@ -76,7 +124,7 @@ impl Neighbour {
     ///
     /// # Errors
     /// Where a certificate cannot be read.
-    pub fn new(settings: Settings) -> Result<Self, TlsError> {
+    pub fn new(settings: ClientSettings) -> Result<Self, TlsError> {
         let mut http = HttpConnector::new();
         http.set_nodelay(true);
         http.enforce_http(false);
@@ -86,7 +134,7 @@ impl Neighbour {
             HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(http);
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
-            .pool_max_idle_per_host(1)
+            .pool_max_idle_per_host(settings.idle_connections)
             .build(connector);
         Ok(Self { client, token_file: settings.token_file, timeout: settings.timeout })
     }
@@ -113,7 +161,10 @@ impl Neighbour {
     }
 
     async fn send(&self, request: Request<Full<Bytes>>) -> Result<Answer, PostError> {
-        let answer = self.client.request(request).await.map_err(|error| PostError::Connection(chain(&error)))?;
+        let answer = self.client.request(request).await.map_err(|error| {
+            let text = chain(&error);
+            if is_tls(&error) { PostError::Tls(text) } else { PostError::Connection(text) }
+        })?;
         let (parts, body) = answer.into_parts();
         let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
         let body = body.map_err(|error| PostError::Connection(error.to_string()))?.to_bytes();
@@ -129,6 +180,13 @@ impl Neighbour {
         value.set_sensitive(true);
         Ok(Some(value))
     }
+}
+
+/// Whether a certificate is behind it. An I/O error's own cause is inside it, not its source.
+fn is_tls(error: &(dyn std::error::Error + 'static)) -> bool {
+    let inside = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    let inside = inside.map(|inner| -> &(dyn std::error::Error + 'static) { inner });
+    error.is::<tokio_rustls::rustls::Error>() || inside.or_else(|| error.source()).is_some_and(is_tls)
 }
 
 /// An error and its causes: the last one says what happened.

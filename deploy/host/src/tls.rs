@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
+use tokio_rustls::rustls::client::WebPkiServerVerifier;
+use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use tokio_rustls::rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
+use tokio_rustls::rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, ServerConfig, SignatureScheme};
 
 /// A server's TLS, as typed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -33,7 +35,7 @@ impl RawTls {
 /// A client's TLS: whom it trusts, and what it shows.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ClientTls {
-    /// Authorities of the server's certificate, or that certificate itself where it is its own authority; PEM.
+    /// Authorities of the server's certificate, or that very certificate; PEM. Read at each handshake.
     pub ca_file: Option<PathBuf>,
     /// A certificate of our own and its key, PEM.
     pub identity: Option<(PathBuf, PathBuf)>,
@@ -110,11 +112,68 @@ pub fn server(raw: &RawTls) -> Result<Arc<ServerConfig>, TlsError> {
 /// # Errors
 /// [`TlsError`], with the file.
 pub fn client(tls: &ClientTls) -> Result<ClientConfig, TlsError> {
-    let roots = tls.ca_file.as_deref().map_or_else(|| Ok(RootCertStore::empty()), roots)?;
     let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
-    let builder = builder.map_err(unusable)?.with_root_certificates(roots);
+    let builder = builder.map_err(unusable)?;
+    let builder = match &tls.ca_file {
+        None => builder.with_root_certificates(RootCertStore::empty()),
+        Some(path) => {
+            roots(path)?;
+            let trust = Trust { path: path.clone(), provider: provider() };
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(trust))
+        }
+    };
     match &tls.identity {
         None => Ok(builder.with_no_client_auth()),
         Some((cert, key)) => builder.with_client_auth_cert(certificates(cert)?, private_key(key)?).map_err(unusable),
+    }
+}
+
+/// Trusts the certificates of a file, in two ways. One that the server shows itself is trusted as it is, whatever names it
+/// holds: whoever wrote the file meant that server, and what `openssl req -x509` makes is no certificate of a server by the
+/// rules of authorities. Otherwise they are authorities, and all the usual rules hold.
+#[derive(Debug)]
+struct Trust {
+    path: PathBuf,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Trust {
+    fn verify_server_cert(
+        &self,
+        shown: &CertificateDer<'_>,
+        between: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let failed = |error: TlsError| Error::General(error.to_string());
+        if certificates(&self.path).map_err(failed)?.contains(shown) {
+            return Ok(ServerCertVerified::assertion());
+        }
+        let roots = Arc::new(roots(&self.path).map_err(failed)?);
+        let rules = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&self.provider)).build();
+        rules.map_err(|error| Error::General(error.to_string()))?.verify_server_cert(shown, between, name, ocsp, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        shown: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, shown, signed, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        shown: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, shown, signed, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }

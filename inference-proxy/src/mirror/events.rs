@@ -5,9 +5,11 @@
 
 use std::time::Duration;
 
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use contract::wire::{EVENTS_PATH, Event, Events};
+use host::client::{ClientSettings, Neighbour};
 use prometheus::IntCounterVec;
-use reqwest::StatusCode;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -45,7 +47,7 @@ impl Fate {
 /// The task that posts events.
 #[derive(Debug)]
 pub struct Poster {
-    client: reqwest::Client,
+    client: Neighbour,
     url: String,
     source: String,
     retry_min: Duration,
@@ -60,13 +62,8 @@ impl Poster {
     /// # Errors
     /// Where the HTTP client cannot be made.
     pub fn new(config: &Config, counts: IntCounterVec, waiting: mpsc::Receiver<Event>) -> Result<Self, StartError> {
-        let client = reqwest::Client::builder()
-            .timeout(config.post_timeout)
-            .redirect(reqwest::redirect::Policy::none())
-            // where events go is in the configuration; a proxy named in the environment is not asked
-            .no_proxy()
-            .build()
-            .map_err(StartError::Client)?;
+        let settings = ClientSettings { timeout: config.post_timeout, ..config.collector.clone() };
+        let client = Neighbour::new(settings).map_err(StartError::Client)?;
         for fate in Fate::ALL {
             let _ = counts.with_label_values(&[fate.as_str()]);
         }
@@ -125,9 +122,13 @@ impl Poster {
 
     /// What became of a post; `None` where another may go better.
     async fn post(&self, body: &Events) -> Option<Fate> {
-        let status = self.client.post(&self.url).json(body).send().await.ok()?.status();
-        match status {
+        // texts and numbers always serialise
+        let body = serde_json::to_vec(body).unwrap_or_default().into();
+        let answer = self.client.post(&self.url, &[(CONTENT_TYPE, "application/json")], body).await.ok()?;
+        match answer.status {
             s if s.is_success() => Some(Fate::Delivered),
+            // a key that is not taken is mended in a file
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => None,
             StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => None,
             s if s.is_server_error() => None,
             _ => Some(Fate::Refused),

@@ -65,6 +65,8 @@ pub struct TooLarge;
 pub struct Config {
     /// Base URL of the collector, without a trailing slash.
     pub collector_url: String,
+    /// What the collector asks for, and whom to trust.
+    pub collector: host::client::ClientSettings,
     /// Who sends.
     pub source: String,
     /// Bound on bytes of all observations together.
@@ -171,7 +173,7 @@ pub enum StartError {
     Spill(#[source] std::io::Error),
     /// No client.
     #[error("the mirror's HTTP client cannot be made: {0}")]
-    Client(#[source] reqwest::Error),
+    Client(#[source] host::tls::TlsError),
 }
 
 impl<R: Record> Mirror<R> {

@@ -9,14 +9,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use axum::http::StatusCode;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use bytes::Bytes;
 use contract::headers::MSGPACK;
 use contract::metrics::proxy as names;
 use contract::wire::{Ack, AckStatus, OBSERVATIONS_PATH};
+use host::client::{Answer, ClientSettings, Neighbour, PostError};
 use host::metrics::Registry;
 use prometheus::IntCounterVec;
-use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
-use reqwest::{Response, StatusCode};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -30,7 +31,7 @@ use super::{Config, StartError};
 pub struct Poster {
     config: Config,
     url: String,
-    client: reqwest::Client,
+    client: Neighbour,
     posts: IntCounterVec,
     ledger: Arc<Ledger>,
     epoch: u64,
@@ -91,15 +92,12 @@ impl Poster {
         epoch: u64,
         overflow: Option<Arc<Overflow>>,
     ) -> Result<Arc<Self>, StartError> {
-        let client = reqwest::Client::builder()
-            .timeout(config.post_timeout)
-            .pool_max_idle_per_host(config.max_posts)
-            .tcp_nodelay(true)
-            .redirect(reqwest::redirect::Policy::none())
-            // where observations go is in the configuration; a proxy named in the environment is not asked
-            .no_proxy()
-            .build()
-            .map_err(StartError::Client)?;
+        let settings = ClientSettings {
+            timeout: config.post_timeout,
+            idle_connections: config.max_posts,
+            ..config.collector.clone()
+        };
+        let client = Neighbour::new(settings).map_err(StartError::Client)?;
         let posts = registry.counter(&names::MIRROR_POSTS);
         for word in Outcome::WORDS {
             let _ = posts.with_label_values(&[word]);
@@ -285,11 +283,14 @@ impl Poster {
     }
 
     pub(super) async fn post(&self, body: Bytes) -> Outcome {
-        let request =
-            self.client.post(&self.url).header(CONTENT_TYPE, MSGPACK).header(CONTENT_ENCODING, "zstd").body(body);
-        let outcome = match request.send().await {
-            Ok(response) => read(response).await,
+        let headers = [(CONTENT_TYPE, MSGPACK), (CONTENT_ENCODING, "zstd")];
+        let outcome = match self.client.post(&self.url, &headers, body).await {
+            Ok(answer) => read(&answer),
             Err(error) => {
+                // what somebody has to mend is said aloud; a collector that is away shows in the metrics
+                if matches!(error, PostError::Tls(_) | PostError::Token { .. }) {
+                    tracing::error!(%error, "observations cannot be posted to the collector; trying again");
+                }
                 tracing::debug!(%error, "the collector gave no answer");
                 Outcome::Unknown(None)
             }
@@ -337,22 +338,28 @@ fn refused(part: Vec<Packed>, refusal: &Outcome, before: &Before) -> Option<Vec<
 }
 
 /// From an answer to what it means. Only an acknowledgement that can be read counts as delivered, and only a status
-/// that says "never" drops anything: 408, 425 and every 5xx leave the outcome open.
-async fn read(response: Response) -> Outcome {
-    let status = response.status();
-    let named = response
-        .headers()
+/// that says "never" drops anything: 408, 425 and every 5xx leave the outcome open, and so does a key that is not
+/// taken: that is mended in a file, while observations wait within their bound.
+fn read(answer: &Answer) -> Outcome {
+    let status = answer.status;
+    let named = answer
+        .headers
         .get(RETRY_AFTER)
         .and_then(|value| value.to_str().ok()?.parse().ok())
         .map(|seconds: u64| Duration::from_secs(seconds.min(60)));
     match status {
-        s if s.is_success() => match response.json().await {
+        s if s.is_success() => match serde_json::from_slice(&answer.body) {
             Ok(ack) => Outcome::Acknowledged(ack),
             Err(error) => {
                 tracing::warn!(%error, "the collector's acknowledgement cannot be read");
                 Outcome::Unknown(None)
             }
         },
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            let said = String::from_utf8_lossy(&answer.body);
+            tracing::error!(%status, %said, "the collector does not take proxy.mirror.collector.token_file's key; posting again");
+            Outcome::Unknown(named)
+        }
         StatusCode::PAYLOAD_TOO_LARGE => Outcome::TooLarge,
         StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => Outcome::Invalid(status),
         StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => Outcome::Unknown(named),

@@ -188,6 +188,7 @@ async fn serve(collector: Arc<Collector>) -> SocketAddr {
 fn config(address: SocketAddr) -> Config {
     Config {
         collector_url: format!("http://{address}"),
+        collector: host::client::ClientSettings::default(),
         source: "here".into(),
         max_bytes: 1 << 20,
         max_observation_bytes: 4_096,

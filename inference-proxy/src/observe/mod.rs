@@ -4,6 +4,7 @@
 //! and the handler write what they learn into [`Notes`], and reads from the response how it ended. Where there is no
 //! response because the client went away, the guard is dropped instead, and that is the outcome `cancelled`.
 
+pub mod access;
 pub mod meter;
 pub mod record;
 pub mod sampling;
@@ -18,6 +19,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use contract::headers;
 use contract::wire::{Outcome, Timings};
+use host::auth::Caller;
 use serde_json::{Map, Value};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -30,6 +32,7 @@ use crate::pseudonym::Pseudonyms;
 use crate::shadow::Shadows;
 use crate::trace::Trace;
 use crate::upstream::exchange::Exchange;
+use access::AccessLog;
 use meter::Meter;
 use record::{Ended, Rules};
 
@@ -69,6 +72,8 @@ pub struct Observer {
     pub rules: Arc<Rules>,
     /// Pseudonyms of clients; without it nothing about clients is kept.
     pub pseudonyms: Option<Pseudonyms>,
+    /// Which requests leave a line in the log.
+    pub access: AccessLog,
     /// Forwarded requests whose copies are being read.
     pub reading: TaskTracker,
 }
@@ -236,7 +241,7 @@ pub async fn watch(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let guard = Guard::begin(observer, route, request.headers());
+    let guard = Guard::begin(observer, route, &request);
     // a server behind us goes on with our span
     if let Ok(value) = HeaderValue::try_from(guard.trace.header(guard.id)) {
         request.headers_mut().insert(headers::TRACEPARENT, value);
@@ -274,13 +279,14 @@ struct Guard {
 const FALLBACK: &str = "fallback";
 
 impl Guard {
-    fn begin(observer: Arc<Observer>, route: Route, headers: &HeaderMap) -> Self {
+    fn begin(observer: Arc<Observer>, route: Route, request: &Request) -> Self {
+        let headers = request.headers();
         let id = Uuid::now_v7();
-        let trace = Trace::of(headers.get(headers::TRACEPARENT).and_then(|value| value.to_str().ok()), id);
-        let client = observer
-            .pseudonyms
-            .as_ref()
-            .and_then(|pseudonyms| Some(pseudonyms.of(headers.get(headers::CLIENT)?.as_bytes())));
+        let trace = Trace::of(headers.get(contract::headers::TRACEPARENT).and_then(|value| value.to_str().ok()), id);
+        // who asks for others names them; else it is whoever the key or token is of
+        let caller = request.extensions().get::<Caller>().map(|caller| caller.name.as_bytes());
+        let client = headers.get(contract::headers::CLIENT).map(HeaderValue::as_bytes).or(caller);
+        let client = observer.pseudonyms.as_ref().and_then(|pseudonyms| Some(pseudonyms.of(client?)));
         let (arrived, at_ms) = (Instant::now(), host::clock::now_ms());
         // without a canary nobody looks at the headers, and copying them is for nothing
         let headers = if observer.shadows.has_canary() { headers.clone() } else { HeaderMap::new() };
@@ -339,7 +345,7 @@ impl Guard {
             asks: None,
             rules: Arc::clone(&self.observer.rules),
         };
-        log(&ended);
+        self.observer.access.write(&ended);
         self.observer.meter.count(&ended);
         if let Some(mirror) = &self.observer.mirror {
             mirror.offer(ended.beside(&self.observer.shadows));
@@ -353,17 +359,5 @@ impl Drop for Guard {
             let (facts, took) = (self.notes.take(), self.arrived.elapsed());
             self.record(facts, End { outcome: Outcome::Cancelled, code: 0, reason: Some(CLIENT_GONE), took });
         }
-    }
-}
-
-/// One line a request: ids and how it ended, never content. At `info` where we are at fault, else at `debug`.
-fn log(ended: &Ended) {
-    let Ended { id, trace_id, outcome, code, facts, .. } = ended;
-    let (model, version, route) = (&facts.model, &facts.version, ended.route.as_str());
-    let (reason, total_us) = (ended.reason.unwrap_or_default(), ended.timings.total_us);
-    if outcome.is_bad() {
-        tracing::info!(%id, trace_id, model, version, route, %outcome, code, reason, total_us, "request");
-    } else {
-        tracing::debug!(%id, trace_id, model, version, route, %outcome, code, reason, total_us, "request");
     }
 }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::auth::keys::{KeyFile, NewKey, generate};
-use crate::client::{Neighbour, Settings};
+use crate::client::{ClientSettings, Neighbour};
 use crate::config::{ByteSize, Faults};
 use crate::rate::RawQuota;
 use crate::tls::{ClientTls, RawTls};
@@ -324,7 +324,7 @@ impl Authority {
 fn neighbour(ca_file: &Path, identity: Option<(&Path, &Path)>) -> Neighbour {
     let identity = identity.map(|(cert, key)| (cert.into(), key.into()));
     let tls = ClientTls { ca_file: Some(ca_file.into()), identity };
-    Neighbour::new(Settings { timeout: PATIENCE, token_file: None, tls }).unwrap()
+    Neighbour::new(ClientSettings { timeout: PATIENCE, tls, ..ClientSettings::default() }).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -344,8 +344,31 @@ async fn a_certificate_changes_under_open_connections() {
     assert_eq!(&old.post(&url, &[], "abcd".into()).await.unwrap().body[..], b"4", "the open connection goes on");
     assert_eq!(&neighbour(&new_ca, None).post(&url, &[], "ab".into()).await.unwrap().body[..], b"2");
     let error = neighbour(&dir.path().join("old.ca"), None).post(&url, &[], "a".into()).await.unwrap_err();
-    assert!(error.to_string().contains("certificate"), "{error}");
+    assert!(matches!(&error, crate::client::PostError::Tls(text) if text.contains("certificate")), "{error}");
     server.wait_for("driftline_edge_refused_connections_total{reason=\"handshake\"} 1").await;
+}
+
+/// What `openssl req -x509` makes: its own authority, and here for another name.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_that_is_named_itself_is_trusted_and_only_that_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str| {
+        let mut params = CertificateParams::new(vec!["elsewhere.example".into()]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let texts = [("crt", params.self_signed(&key).unwrap().pem()), ("key", key.serialize_pem())];
+        texts.map(|(kind, text)| {
+            let path = dir.path().join(format!("{name}.{kind}"));
+            std::fs::write(&path, text).unwrap();
+            path
+        })
+    };
+    let ([cert_file, key_file], [other, _]) = (write("server"), write("other"));
+    let tls = Some(RawTls { cert_file: cert_file.clone(), key_file, client_ca_file: None });
+    let server = Server::start(RawEdge { tls, ..RawEdge::default() }).await;
+    let url = format!("https://{}/infer", server.address);
+    assert!(neighbour(&cert_file, None).post(&url, &[], "a".into()).await.is_ok());
+    assert!(neighbour(&other, None).post(&url, &[], "a".into()).await.is_err());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
