@@ -167,7 +167,7 @@ async fn observations(State(collector): State<Arc<Collector>>, body: Bytes) -> R
         Mood::Fail(status) => (StatusCode::from_u16(status).unwrap(), [("retry-after", "0")]).into_response(),
         Mood::Refuse => {
             collector.refused.lock().unwrap().extend(batch.observations.iter().map(|o| o.id));
-            StatusCode::FORBIDDEN.into_response()
+            StatusCode::GONE.into_response()
         }
         Mood::TooLarge => StatusCode::PAYLOAD_TOO_LARGE.into_response(),
         Mood::Gibberish => {
@@ -511,7 +511,7 @@ async fn a_full_disk_is_a_bound_and_not_an_end() {
 /// Stored without an answer, then refused: parts of it under other numbers would be stored twice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_stored_unheard_and_then_refused_is_delivered_once() {
-    for status in [413, 422, 403] {
+    for status in [413, 422, 410] {
         let collector = Arc::new(Collector { forgets: Some(status), ..Collector::default() });
         let (mirror, workers) = begin(config(serve(Arc::clone(&collector)).await), &Registry::new());
         (0..120).for_each(|n| mirror.offer(plain(n)));
