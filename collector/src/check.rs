@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use contract::wire::{Batch, Label, Observation, Payload, SINGLE_SOURCE, WIRE_VERSION};
+use contract::wire::{Batch, Event, Feedback, Label, Observation, Payload, SINGLE_SOURCE, WIRE_VERSION};
 
 use crate::config::Limits;
 use crate::pipeline::Refusal;
@@ -13,7 +13,7 @@ const NAME_BYTES_MAX: usize = 256;
 const TEXT_BYTES_MAX: usize = 4096;
 const FEATURES_MAX: usize = 65_536;
 const SHADOWS_MAX: usize = 64;
-/// Labels are kept for a year.
+/// Labels, feedback and events are kept for a year.
 const LABEL_AGE_MAX: Duration = Duration::from_secs(360 * 86_400);
 /// 2000-01-01: an earlier time is in seconds.
 const EARLIEST_MS: i64 = 946_684_800_000;
@@ -24,10 +24,7 @@ pub(crate) fn batch(batch: &Batch, now_ms: i64, limits: &Limits) -> Result<(), R
     if *wire != WIRE_VERSION {
         return invalid(format!("wire is {wire}; this collector reads version {WIRE_VERSION}"));
     }
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b':' | b'-' | b'/');
-    if source.is_empty() || source.len() > 128 || !source.bytes().all(plain) {
-        return invalid("source is not 1 to 128 letters, digits and . _ : - /; give a host or pod name".to_owned());
-    }
+    self::source(source)?;
     if source == SINGLE_SOURCE {
         return invalid(format!("source '{SINGLE_SOURCE}' is that of single observations; give a host or pod name"));
     }
@@ -37,6 +34,15 @@ pub(crate) fn batch(batch: &Batch, now_ms: i64, limits: &Limits) -> Result<(), R
     // a time ahead would let the analyzer close windows that are still to come
     time("sent_at_ms", *sent_at_ms, now_ms, None, limits)?;
     count(observations.len(), "observations", limits)
+}
+
+/// Checks the name of whoever sends.
+pub(crate) fn source(source: &str) -> Result<(), Refusal> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b':' | b'-' | b'/');
+    if source.is_empty() || source.len() > 128 || !source.bytes().all(plain) {
+        return invalid("source is not 1 to 128 letters, digits and . _ : - /; give a host or pod name".to_owned());
+    }
+    Ok(())
 }
 
 /// Whether so many items may come at once.
@@ -120,6 +126,27 @@ fn time(field: &str, ms: i64, now_ms: i64, max_age: Option<Duration>, limits: &L
 pub(crate) fn label(label: &Label, at: &str, now_ms: i64, limits: &Limits) -> Result<(), Refusal> {
     name(&label.label, at, "label")?;
     label.at_ms.map_or(Ok(()), |ms| time(&format!("{at}at_ms"), ms, now_ms, Some(LABEL_AGE_MAX), limits))
+}
+
+/// Checks feedback; `at` is where it stands.
+pub(crate) fn feedback(feedback: &Feedback, at: &str, now_ms: i64, limits: &Limits) -> Result<(), Refusal> {
+    name(&feedback.name, at, "name")?;
+    if !feedback.value.number().is_finite() {
+        return invalid(format!("{at}value is {}; it is true, false or a finite number", feedback.value.number()));
+    }
+    feedback.at_ms.map_or(Ok(()), |ms| time(&format!("{at}at_ms"), ms, now_ms, Some(LABEL_AGE_MAX), limits))
+}
+
+/// Checks an event; `at` is where it stands. An incident's model may be unknown.
+pub(crate) fn event(event: &Event, at: &str, now_ms: i64, limits: &Limits) -> Result<(), Refusal> {
+    time(&format!("{at}at_ms"), event.at_ms, now_ms, Some(LABEL_AGE_MAX), limits)?;
+    name(&event.kind, at, "kind")?;
+    for (value, field) in [(&event.model, "model"), (&event.version, "version")] {
+        if value.len() > NAME_BYTES_MAX {
+            return invalid(format!("{at}{field} is {} bytes long; at most {NAME_BYTES_MAX}", value.len()));
+        }
+    }
+    text(&event.detail, at, "detail")
 }
 
 fn name(value: &str, at: &str, field: &str) -> Result<(), Refusal> {

@@ -1,11 +1,14 @@
 //! From a body to observations or labels, and a sentence that says what is wrong with it, which field and which index.
 //!
 //! A body is a batch (or a list of labels), or a single observation (or label) for people with curl: which one is told
-//! by its fields. A single observation may leave out its `id` and its `at_ms`.
+//! by its fields. A single observation may leave out its `id` and its `at_ms`. Many of them come as JSON lines; labels and
+//! feedback also as CSV.
+
+mod lines;
 
 use std::io::Read as _;
 
-use contract::wire::{Batch, Label, Labels, Observation};
+use contract::wire::{Batch, Events, Feedback, Label, Labels, Observation, Outcomes};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
@@ -19,6 +22,10 @@ use crate::pipeline::Refusal;
 pub(crate) enum Form {
     Json,
     Msgpack,
+    /// One JSON value a line.
+    Lines,
+    /// Rows under a header; of what is flat.
+    Csv,
 }
 
 /// What was posted.
@@ -26,8 +33,8 @@ pub(crate) enum Form {
 pub(crate) enum Posted {
     /// A numbered batch.
     Batch(Batch),
-    /// One observation, and whether its id is its sender's.
-    Single(Box<Observation>, bool),
+    /// Observations that nobody numbered, and whether the id of each is its sender's.
+    Singles(Vec<(Observation, bool)>),
 }
 
 /// Largest window of a zstd frame, as a power of two: 8 MiB, which is that of every level without `--ultra` or `--long`.
@@ -72,8 +79,9 @@ pub(crate) fn weigh(body: &[u8], form: Form, max_bytes: usize, held: &mut Held) 
 /// Values, keys and containers in a body, without reading them; of a body that cannot be read, a number all the same.
 fn values(body: &[u8], form: Form) -> usize {
     match form {
-        Form::Json => json_values(body),
+        Form::Json | Form::Lines => json_values(body),
         Form::Msgpack => msgpack_values(body),
+        Form::Csv => body.iter().filter(|byte| matches!(byte, b',' | b'\n')).count() + 1,
     }
 }
 
@@ -130,16 +138,37 @@ struct Probe {
     wire: Option<IgnoredAny>,
     observations: Option<IgnoredAny>,
     labels: Option<IgnoredAny>,
+    outcomes: Option<IgnoredAny>,
 }
 
 /// Reads the body of `POST /v1/observations`.
 pub(crate) fn observations(body: &[u8], form: Form, now_ms: i64) -> Result<Posted, Refusal> {
+    match form {
+        Form::Csv => {
+            let sentence =
+                "content-type 'text/csv' is not read here, since an observation is not flat; send application/x-ndjson";
+            return Err(Refusal::Unsupported(sentence.to_owned()));
+        }
+        Form::Lines => {
+            let values = lines::json::<Value>(body)?;
+            let fault = |i: usize, error| Refusal::Malformed(format!("observation {}: {}", i + 1, says(error)));
+            let singles = values.into_iter().enumerate();
+            let singles = singles.map(|(i, value)| single(value, now_ms).map_err(|error| fault(i, error)));
+            return singles.collect::<Result<_, _>>().map(Posted::Singles);
+        }
+        Form::Json | Form::Msgpack => {}
+    }
     let probe: Probe = read(body, form)?;
     if probe.wire.is_some() || probe.observations.is_some() {
         return read(body, form).map(Posted::Batch);
     }
-    let mut value: Value = read(body, form)?;
-    let mut named = true;
+    let one = single(read(body, form)?, now_ms).map_err(sentence)?;
+    Ok(Posted::Singles(vec![one]))
+}
+
+/// An observation that may have neither id nor time, and whether the id is its sender's.
+fn single(value: Value, now_ms: i64) -> Result<(Observation, bool), serde_path_to_error::Error<serde_json::Error>> {
+    let (mut value, mut named) = (value, true);
     if let Some(fields) = value.as_object_mut() {
         if !fields.contains_key("id") {
             named = false;
@@ -147,21 +176,51 @@ pub(crate) fn observations(body: &[u8], form: Form, now_ms: i64) -> Result<Poste
         }
         fields.entry("at_ms").or_insert_with(|| now_ms.into());
     }
-    serde_path_to_error::deserialize(value).map(|observation| Posted::Single(observation, named)).map_err(sentence)
+    serde_path_to_error::deserialize(value).map(|observation| (observation, named))
 }
 
 /// Reads the body of `POST /v1/labels`.
 pub(crate) fn labels(body: &[u8], form: Form) -> Result<Vec<Label>, Refusal> {
-    let probe: Probe = read(body, form)?;
-    if probe.labels.is_some() {
-        return read::<Labels>(body, form).map(|labels| labels.labels);
+    flat(body, form, |probe| probe.labels.is_some(), |all: Labels| all.labels)
+}
+
+/// Reads the body of `POST /v1/outcomes`.
+pub(crate) fn outcomes(body: &[u8], form: Form) -> Result<Vec<Feedback>, Refusal> {
+    flat(body, form, |probe| probe.outcomes.is_some(), |all: Outcomes| all.outcomes)
+}
+
+/// Reads the body of `POST /v1/events`.
+pub(crate) fn events(body: &[u8], form: Form) -> Result<Events, Refusal> {
+    match form {
+        Form::Json | Form::Msgpack => read(body, form),
+        Form::Lines | Form::Csv => {
+            Err(Refusal::Unsupported("events are read as one JSON object; send application/json".to_owned()))
+        }
     }
-    read(body, form).map(|label| vec![label])
+}
+
+/// A list under a name, a single one, or lines.
+fn flat<T: DeserializeOwned, L: DeserializeOwned>(
+    body: &[u8],
+    form: Form,
+    is_list: fn(&Probe) -> bool,
+    items: fn(L) -> Vec<T>,
+) -> Result<Vec<T>, Refusal> {
+    match form {
+        Form::Lines => return lines::json(body),
+        Form::Csv => return lines::csv(body),
+        Form::Json | Form::Msgpack => {}
+    }
+    if is_list(&read(body, form)?) {
+        return read(body, form).map(items);
+    }
+    read(body, form).map(|one| vec![one])
 }
 
 fn read<T: DeserializeOwned>(body: &[u8], form: Form) -> Result<T, Refusal> {
     match form {
-        Form::Json => {
+        // these are read line by line, above
+        Form::Json | Form::Lines | Form::Csv => {
             let mut reader = serde_json::Deserializer::from_slice(body);
             let value = serde_path_to_error::deserialize(&mut reader).map_err(sentence)?;
             reader
@@ -178,15 +237,20 @@ fn read<T: DeserializeOwned>(body: &[u8], form: Form) -> Result<T, Refusal> {
 
 /// `observations[3].timings.total_us: invalid type: …`
 fn sentence<E: std::fmt::Display>(error: serde_path_to_error::Error<E>) -> Refusal {
-    // a place inside a value that broke off has no name
-    let path = error.path().to_string();
-    let path = path.trim_end_matches(['.', '?']);
+    let nowhere = place(&error).is_empty();
+    let said = says(error);
+    Refusal::Malformed(if nowhere { format!("the body cannot be read: {said}") } else { said })
+}
+
+fn says<E: std::fmt::Display>(error: serde_path_to_error::Error<E>) -> String {
+    let place = place(&error);
     let inner = error.into_inner();
-    Refusal::Malformed(if path.is_empty() {
-        format!("the body cannot be read: {inner}")
-    } else {
-        format!("{path}: {inner}")
-    })
+    if place.is_empty() { inner.to_string() } else { format!("{place}: {inner}") }
+}
+
+/// Where an error is; a place inside a value that broke off has no name.
+fn place<E>(error: &serde_path_to_error::Error<E>) -> String {
+    error.path().to_string().trim_end_matches(['.', '?']).to_owned()
 }
 
 #[cfg(test)]
@@ -224,7 +288,8 @@ mod tests {
     fn a_single_observation_may_leave_out_id_and_time() {
         let line = r#"{"model":"m","version":"1","outcome":"ok"}"#;
         match observations(line.as_bytes(), Form::Json, 5).unwrap() {
-            Posted::Single(observation, named) => {
+            Posted::Singles(singles) => {
+                let [(observation, named)] = singles.as_slice() else { panic!("{singles:?}") };
                 assert!(!named);
                 assert_eq!(observation.at_ms, 5);
                 assert_eq!(observation.id.get_version_num(), 7);
@@ -307,10 +372,12 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn any_body_is_read_or_refused(body in proptest::collection::vec(any::<u8>(), 0..256)) {
-            for form in [Form::Json, Form::Msgpack] {
+            for form in [Form::Json, Form::Msgpack, Form::Lines, Form::Csv] {
                 let _ = weigh(&body, form, 1 << 30, &mut held());
                 let _ = observations(&body, form, 0);
                 let _ = labels(&body, form);
+                let _ = outcomes(&body, form);
+                let _ = events(&body, form);
             }
             let _ = decompress(&body, 1024, &mut held());
         }

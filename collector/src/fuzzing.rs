@@ -35,10 +35,15 @@ pub fn segment(bytes: &[u8]) {
     let _ = record::read(bytes);
 }
 
-/// Reads bytes as a post; the first says of which form.
+/// Reads bytes as a post of observations, labels, feedback or events; the first byte says of which form.
 pub fn post(bytes: &[u8]) {
     let (Some((first, body)), Some(limits)) = (bytes.split_first(), limits()) else { return };
-    let form = if first & 1 == 0 { Form::Json } else { Form::Msgpack };
+    let form = match first & 5 {
+        0 => Form::Json,
+        1 => Form::Msgpack,
+        4 => Form::Lines,
+        _ => Form::Csv,
+    };
     let mut held = Budget::new(4 * MAX_BYTES).held();
     let plain;
     let body = if first & 2 == 0 {
@@ -57,12 +62,18 @@ pub fn post(bytes: &[u8]) {
                 let _ = check::batch(&batch, NOW_MS, &limits);
                 batch.observations
             }
-            Posted::Single(observation, _) => vec![*observation],
+            Posted::Singles(singles) => singles.into_iter().map(|(observation, _)| observation).collect(),
         };
         observations.iter().for_each(|one| drop(check::observation(one, "", NOW_MS, &limits)));
     }
     if let Ok(labels) = decode::labels(body, form) {
         labels.iter().for_each(|label| drop(check::label(label, "", NOW_MS, &limits)));
+    }
+    if let Ok(outcomes) = decode::outcomes(body, form) {
+        outcomes.iter().for_each(|feedback| drop(check::feedback(feedback, "", NOW_MS, &limits)));
+    }
+    if let Ok(events) = decode::events(body, form) {
+        events.events.iter().for_each(|event| drop(check::event(event, "", NOW_MS, &limits)));
     }
 }
 
@@ -93,7 +104,7 @@ mod tests {
         }
 
         #[test]
-        fn damaged_bytes_are_read(changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8), kind in 0..4_u8) {
+        fn damaged_bytes_are_read(changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8), kind in 0..8_u8) {
             let (packed, mut frames) = whole();
             let mut body = if kind & 2 == 0 { packed } else { zstd::bulk::compress(&packed, 1).unwrap() };
             for (at, byte) in &changes {

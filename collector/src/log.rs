@@ -46,14 +46,37 @@ pub(crate) struct Entry {
     pub guard: Guard,
     /// The frame's payload: a packed record of masked samples.
     pub payload: Vec<u8>,
-    /// Observations in it.
-    pub observations: u64,
-    /// Labels in it.
-    pub labels: u64,
+    /// What is in it.
+    pub counts: Counts,
     /// Rows that it makes in the table that gets the most.
     pub rows: u64,
     /// The payload's bytes before compression.
     pub plain: u64,
+}
+
+/// How much of what a post or a segment holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub observations: u64,
+    pub labels: u64,
+    pub outcomes: u64,
+    pub events: u64,
+}
+
+impl Counts {
+    /// All of it together.
+    pub const fn total(self) -> u64 {
+        self.observations + self.labels + self.outcomes + self.events
+    }
+}
+
+impl std::ops::AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.observations += other.observations;
+        self.labels += other.labels;
+        self.outcomes += other.outcomes;
+        self.events += other.events;
+    }
 }
 
 /// What became of an entry that is on disk.

@@ -10,7 +10,7 @@ use masking::{Entity, Hits};
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 use store::write::Table;
 
-use crate::log::Level;
+use crate::log::{Counts, Level};
 
 /// What became of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +69,8 @@ pub(crate) struct Metrics {
     batches: IntCounterVec,
     observations: IntCounter,
     labels: IntCounter,
+    outcomes: IntCounter,
+    events: IntCounter,
     inserted: IntCounter,
     backlog: IntGauge,
     quarantined: IntCounterVec,
@@ -95,6 +97,8 @@ impl Metrics {
             batches: registry.counter(&names::BATCHES),
             observations: registry.counter(&names::OBSERVATIONS).with_label_values(NONE),
             labels: registry.counter(&names::LABELS_STORED).with_label_values(NONE),
+            outcomes: registry.counter(&names::OUTCOMES_STORED).with_label_values(NONE),
+            events: registry.counter(&names::EVENTS_STORED).with_label_values(NONE),
             inserted: registry.counter(&names::INSERTED).with_label_values(NONE),
             backlog: registry.int_gauge(&names::BACKLOG).with_label_values(NONE),
             quarantined: registry.counter(&names::QUARANTINED),
@@ -135,9 +139,11 @@ impl Metrics {
         self.ack_seconds.observe(after.as_secs_f64());
     }
 
-    pub fn logged(&self, observations: u64, labels: u64) {
-        self.observations.inc_by(observations);
-        self.labels.inc_by(labels);
+    pub fn logged(&self, counts: Counts) {
+        self.observations.inc_by(counts.observations);
+        self.labels.inc_by(counts.labels);
+        self.outcomes.inc_by(counts.outcomes);
+        self.events.inc_by(counts.events);
     }
 
     pub fn hits(&self, source: &str, hits: &Hits) {

@@ -28,7 +28,7 @@ use self::events::{Event, Kind, SOURCES, event};
 use self::memory::Memory;
 use crate::config::{Config, LogConfig, RawConfig};
 use crate::insert::Inserter;
-use crate::log::{self, AppendError, Appended, Command, Disk, Entry, Parts, Sealed};
+use crate::log::{self, AppendError, Appended, Command, Counts, Disk, Entry, Parts, Sealed};
 use crate::metrics::Metrics;
 use crate::record::{self, Batch, Packed, Record, Single};
 
@@ -173,8 +173,7 @@ impl World {
             let entry = Entry {
                 guard: post.guard.clone(),
                 payload: payload.clone(),
-                observations: post.ids.len() as u64,
-                labels: 0,
+                counts: Counts { observations: post.ids.len() as u64, ..Counts::default() },
                 rows: post.ids.len() as u64,
                 plain: *plain,
             };

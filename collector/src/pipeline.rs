@@ -8,16 +8,17 @@
 //! An acknowledgement means: masked, on disk, fsynced. After it a kill or a loss of power loses nothing and doubles
 //! nothing; before it the sender may send again, and a repeat is acknowledged without being appended.
 
+mod feedback;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
 use contract::metrics::collector::SOURCE_PROXY;
-use contract::wire::{Ack, AckStatus, Label, Ledger, Observation, SINGLE_SOURCE};
+use contract::wire::{Ack, AckStatus, Ledger, Observation, SINGLE_SOURCE};
 use masking::{Hits, MaskedSample, Masker};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
-use uuid::Uuid;
 
 use crate::budget::{Budget, Held};
 use crate::check;
@@ -127,28 +128,29 @@ impl Singles {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One more is on the way: its number, and the ledger as it is when that one is stored.
-    fn begin(self: &Arc<Self>) -> (u64, Ledger, Begun) {
+    /// So many more are on the way in one post: its number, and the ledger as it is when they are stored.
+    fn begin(self: &Arc<Self>, more: u64) -> (u64, Ledger, Begun) {
         let mut counts = self.counts();
         counts.seq += 1;
-        let (delivered, in_flight) = (counts.stored + 1, counts.in_flight);
-        counts.in_flight += 1;
+        let (delivered, in_flight) = (counts.stored + more, counts.in_flight);
+        counts.in_flight += more;
         let ledger = Ledger { observed: delivered + in_flight, delivered, dropped: 0, in_flight };
-        (counts.seq, ledger, Begun { singles: self.clone(), stored: false })
+        (counts.seq, ledger, Begun { singles: self.clone(), more, stored: false })
     }
 }
 
-/// A single observation on the way; counted as stored only where it was.
+/// Single observations on the way; counted as stored only where they were.
 struct Begun {
     singles: Arc<Singles>,
+    more: u64,
     stored: bool,
 }
 
 impl Drop for Begun {
     fn drop(&mut self) {
         let mut counts = self.singles.counts();
-        counts.in_flight -= 1;
-        counts.stored += u64::from(self.stored);
+        counts.in_flight -= self.more;
+        counts.stored += if self.stored { self.more } else { 0 };
     }
 }
 
@@ -170,7 +172,7 @@ impl Pipeline {
         &self.shared.limits
     }
 
-    /// Takes observations: a batch or a single one.
+    /// Takes observations: a batch, a single one, or several as lines.
     pub async fn observations(&self, post: Post) -> Result<Ack, Refusal> {
         let arrived = post.arrived;
         let outcome = self.admitted(post, Shared::observations).await;
@@ -181,6 +183,16 @@ impl Pipeline {
     /// Takes labels.
     pub async fn labels(&self, post: Post) -> Result<Ack, Refusal> {
         self.admitted(post, Shared::labels).await
+    }
+
+    /// Takes feedback.
+    pub async fn outcomes(&self, post: Post) -> Result<Ack, Refusal> {
+        self.admitted(post, Shared::outcomes).await
+    }
+
+    /// Takes events.
+    pub async fn events(&self, post: Post) -> Result<Ack, Refusal> {
+        self.admitted(post, Shared::events).await
     }
 
     /// Counts a post of observations, also one that did not get as far as decoding.
@@ -221,7 +233,7 @@ impl Pipeline {
                 return Err(Refusal::Invalid("the post could not be worked on; it was not stored".to_owned()));
             }
         };
-        let stored = entry.observations + entry.labels;
+        let stored = entry.counts.total();
         let appended = self.shared.log.append(entry).await?;
         drop((held, permit));
         if let Some(mut begun) = begun {
@@ -253,15 +265,21 @@ impl Shared {
         let posted = self.plain(post, |body| decode::observations(body, form, now_ms))?;
         let Numbered { batch, plain, source, begun } = self.batch(posted, now_ms)?;
         let mut hits = Hits::default();
-        let mut masked = Vec::with_capacity(plain.len());
+        let count = plain.len();
+        let mut masked = Vec::with_capacity(count);
         for (i, observation) in plain.into_iter().enumerate() {
-            let at = if batch.single.is_none() { format!("observations[{i}].") } else { String::new() };
+            let at = match (batch.single, count) {
+                (None, _) => format!("observations[{i}]."),
+                (Some(_), 1) => String::new(),
+                // those that were posted as lines
+                (Some(_), _) => format!("observation {}: ", i + 1),
+            };
             check::observation(&observation, &at, now_ms, &self.limits)?;
             let done = self.masker.mask(observation);
             hits.merge(&done.hits);
             masked.push(done.sample);
         }
-        let made = made(&Record::Batch(Batch { observations: masked, ..batch }), 0, hits, source)?;
+        let made = made(&Record::Batch(Batch { observations: masked, ..batch }), hits, source)?;
         Ok(Made { begun, ..made })
     }
 
@@ -281,40 +299,19 @@ impl Shared {
         match posted {
             Posted::Batch(batch) => {
                 check::batch(&batch, now_ms, &self.limits)?;
-                if self.masker.mask_name(&batch.source).1.total() > 0 {
-                    return Err(Refusal::Invalid("source holds personal data; give a host or pod name".to_owned()));
-                }
-                let head = header(batch.source, batch.epoch, batch.seq, batch.sent_at_ms, batch.ledger, None);
+                let source = self.source(batch.source)?;
+                let head = header(source, batch.epoch, batch.seq, batch.sent_at_ms, batch.ledger, None);
                 Ok(Numbered { batch: head, plain: batch.observations, source: SOURCE_PROXY, begun: None })
             }
-            Posted::Single(observation, named) => {
-                let (seq, ledger, begun) = self.singles.begin();
-                let single = if named { Single::Id(observation.id) } else { Single::Unguarded };
+            Posted::Singles(singles) => {
+                check::count(singles.len(), "the body", &self.limits)?;
+                let (seq, ledger, begun) = self.singles.begin(singles.len() as u64);
+                let single = guard(&singles);
+                let plain = singles.into_iter().map(|(observation, _)| observation).collect();
                 let head = header(SINGLE_SOURCE.to_owned(), self.singles.epoch, seq, now_ms, ledger, Some(single));
-                Ok(Numbered { batch: head, plain: vec![*observation], source: SOURCE_HTTP, begun: Some(begun) })
+                Ok(Numbered { batch: head, plain, source: SOURCE_HTTP, begun: Some(begun) })
             }
         }
-    }
-
-    /// decode -> check -> mask -> pack
-    fn labels(&self, post: &mut Post, now_ms: i64) -> Result<Made, Refusal> {
-        let form = post.form;
-        let mut labels = self.plain(post, |body| decode::labels(body, form))?;
-        check::count(labels.len(), "labels", &self.limits)?;
-        let key = key(&labels);
-        let mut hits = Hits::default();
-        let alone = labels.len() == 1;
-        for (i, label) in labels.iter_mut().enumerate() {
-            let at = if alone { String::new() } else { format!("labels[{i}].") };
-            check::label(label, &at, now_ms, &self.limits)?;
-            let Label { label: class, at_ms, .. } = label;
-            let (masked, found) = self.masker.mask_name(class);
-            hits.merge(&found);
-            *class = masked;
-            at_ms.get_or_insert(now_ms);
-        }
-        let count = labels.len() as u64;
-        made(&Record::Labels { received_at_ms: now_ms, labels, key }, count, hits, SOURCE_HTTP)
     }
 
     /// Reads a body: decompressed where it must be, and weighed before it is decoded.
@@ -327,6 +324,18 @@ impl Shared {
     }
 }
 
+/// What tells observations that nobody numbered from their repeat: the ids, where each has one of its sender's.
+fn guard(singles: &[(Observation, bool)]) -> Single {
+    match singles {
+        [(only, true)] => Single::Id(only.id),
+        several if several.iter().all(|(_, named)| *named) => {
+            let hash = several.iter().fold(Sha256::new(), |hash, (one, _)| hash.chain_update(one.id));
+            Single::Id(feedback::id_of(hash))
+        }
+        _ => Single::Unguarded,
+    }
+}
+
 /// A record's header with its number, and what goes into it.
 struct Numbered {
     batch: Batch<MaskedSample>,
@@ -335,23 +344,7 @@ struct Numbered {
     begun: Option<Begun>,
 }
 
-/// What tells these labels from their repeat: all that they say, where every one says when it was so. Without a time the
-/// same words may come again and mean something new (a correction that is taken back), and a repeat is harmless.
-fn key(labels: &[Label]) -> Option<Uuid> {
-    let mut hash = Sha256::new();
-    for Label { id, item, label, at_ms } in labels {
-        hash.update(id);
-        hash.update(item.to_le_bytes());
-        hash.update(at_ms.as_ref()?.to_le_bytes());
-        hash.update((label.len() as u64).to_le_bytes());
-        hash.update(label);
-    }
-    let digest = hash.finalize();
-    let bytes: [u8; 16] = digest.get(..16)?.try_into().ok()?;
-    (!labels.is_empty()).then(|| uuid::Builder::from_custom_bytes(bytes).into_uuid())
-}
-
-fn made(record: &Record<MaskedSample>, labels: u64, hits: Hits, source: &'static str) -> Result<Made, Refusal> {
+fn made(record: &Record<MaskedSample>, hits: Hits, source: &'static str) -> Result<Made, Refusal> {
     let rows = record.rows();
     if rows > ROWS_MAX {
         return Err(Refusal::TooLarge(format!("it makes {rows} rows in a table, over {ROWS_MAX}; send it in parts")));
@@ -360,6 +353,6 @@ fn made(record: &Record<MaskedSample>, labels: u64, hits: Hits, source: &'static
         Unreadable::TooLarge(_) => Refusal::TooLarge(error.to_string()),
         Unreadable::Damaged(_) => Refusal::Invalid(error.to_string()),
     })?;
-    let entry = Entry { guard: record.guard(), payload, observations: record.observations(), labels, rows, plain };
+    let entry = Entry { guard: record.guard(), payload, counts: record.counts(), rows, plain };
     Ok(Made { entry, hits, source, begun: None })
 }

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 use bytes::{Bytes, BytesMut};
-use contract::wire::{Ack, LABELS_PATH, OBSERVATIONS_PATH};
+use contract::wire::{Ack, EVENTS_PATH, LABELS_PATH, OBSERVATIONS_PATH, OUTCOMES_PATH};
 use host::auth::Scope;
 use host::gate::Need;
 use http_body::Frame;
@@ -22,7 +22,12 @@ use crate::pipeline::{Pipeline, Post, Refusal};
 
 /// The routes that take posts.
 pub(crate) fn routes(pipeline: Pipeline) -> Router {
-    Router::new().route(OBSERVATIONS_PATH, post(observations)).route(LABELS_PATH, post(labels)).with_state(pipeline)
+    Router::new()
+        .route(OBSERVATIONS_PATH, post(observations))
+        .route(LABELS_PATH, post(labels))
+        .route(OUTCOMES_PATH, post(outcomes))
+        .route(EVENTS_PATH, post(events))
+        .with_state(pipeline)
 }
 
 /// What a request needs: posts of what was observed, ingest; the rest is read with GET and changed by administrators.
@@ -54,6 +59,20 @@ async fn labels(State(pipeline): State<Pipeline>, request: Request) -> Response 
     })
 }
 
+async fn outcomes(State(pipeline): State<Pipeline>, request: Request) -> Response {
+    answer(match read(&pipeline, request, Instant::now()).await {
+        Ok(post) => pipeline.outcomes(post).await,
+        Err(refusal) => Err(refusal),
+    })
+}
+
+async fn events(State(pipeline): State<Pipeline>, request: Request) -> Response {
+    answer(match read(&pipeline, request, Instant::now()).await {
+        Ok(post) => pipeline.events(post).await,
+        Err(refusal) => Err(refusal),
+    })
+}
+
 /// Reads the body and what the headers say of it.
 async fn read(pipeline: &Pipeline, request: Request, arrived: Instant) -> Result<Post, Refusal> {
     let (parts, body) = request.into_parts();
@@ -72,8 +91,10 @@ fn form(headers: &HeaderMap) -> Result<Form, Refusal> {
         // the second is what curl says when nobody told it
         "application/json" | "application/x-www-form-urlencoded" | "text/json" => Ok(Form::Json),
         contract::headers::MSGPACK | "application/x-msgpack" | "application/vnd.msgpack" => Ok(Form::Msgpack),
+        "application/x-ndjson" | "application/jsonl" | "application/json-lines" => Ok(Form::Lines),
+        "text/csv" => Ok(Form::Csv),
         other => Err(Refusal::Unsupported(format!(
-            "content-type '{other}' is not read; send application/json or application/msgpack"
+            "content-type '{other}' is not read; send application/json, application/x-ndjson or application/msgpack"
         ))),
     }
 }

@@ -1,14 +1,14 @@
-//! What a frame of the log holds: a batch, labels, or which table a quarantined segment is for.
+//! What a frame of the log holds: a batch, labels, feedback, events, or which table a quarantined segment is for.
 //!
 //! Packed as MessagePack and compressed with zstd. Written, its observations are [`MaskedSample`]s, which cannot be read
 //! back; read, they are plain again, and whoever reads them masks them again.
 
-use contract::wire::{Label, Ledger, Observation};
+use contract::wire::{Event, Feedback, Label, Ledger, Observation};
 use masking::MaskedSample;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::log::Guard;
+use crate::log::{Counts, Guard};
 
 /// One frame. `O` is [`MaskedSample`] when it is written and [`Observation`] when it is read.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -24,6 +24,27 @@ pub(crate) enum Record<O> {
         labels: Vec<Label>,
         /// Follows from what was posted, where the post says all of it; a repeat has the same.
         #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<Uuid>,
+    },
+    /// Feedback of one post.
+    Outcomes {
+        /// When it came.
+        received_at_ms: i64,
+        /// Masked feedback.
+        outcomes: Vec<Feedback>,
+        /// As that of labels.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<Uuid>,
+    },
+    /// Events of one post.
+    Events {
+        /// When they came.
+        received_at_ms: i64,
+        /// Who told.
+        source: String,
+        /// Masked events, each with an id that follows from the post.
+        events: Vec<(Uuid, Event)>,
+        /// Follows from what was posted; `None` in quarantine.
         key: Option<Uuid>,
     },
     /// First in a quarantined segment: its rows go into this table only, the others have them.
@@ -42,7 +63,7 @@ pub(crate) struct Batch<O> {
     pub sent_at_ms: i64,
     pub received_at_ms: i64,
     pub ledger: Ledger,
-    /// Of a single observation, the id that its sender gave it.
+    /// Of observations that nobody numbered: how they are told from their repeat.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub single: Option<Single>,
     /// Whether a row in `heartbeats` comes of it; not for quarantined observations.
@@ -50,11 +71,11 @@ pub(crate) struct Batch<O> {
     pub observations: Vec<O>,
 }
 
-/// How a single observation is told from its repeat.
+/// How observations that nobody numbered are told from their repeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Single {
-    /// By the id that its sender gave it.
+    /// By the id that its sender gave it; of several, by what follows from all of theirs.
     Id(Uuid),
     /// Not at all: the id is ours.
     Unguarded,
@@ -68,8 +89,12 @@ impl<O> Record<O> {
             Self::Batch(Batch { single: None, heartbeat: true, source, epoch, seq, .. }) => {
                 Guard::Numbered { source: source.clone(), epoch: *epoch, seq: *seq }
             }
-            Self::Labels { key: Some(key), .. } => Guard::Id(*key),
-            Self::Batch(_) | Self::Labels { .. } | Self::Only { .. } => Guard::None,
+            Self::Labels { key: Some(key), .. }
+            | Self::Outcomes { key: Some(key), .. }
+            | Self::Events { key: Some(key), .. } => Guard::Id(*key),
+            Self::Batch(_) | Self::Labels { .. } | Self::Outcomes { .. } | Self::Events { .. } | Self::Only { .. } => {
+                Guard::None
+            }
         }
     }
 
@@ -77,16 +102,22 @@ impl<O> Record<O> {
     pub const fn received_at_ms(&self) -> i64 {
         match self {
             Self::Batch(batch) => batch.received_at_ms,
-            Self::Labels { received_at_ms, .. } => *received_at_ms,
+            Self::Labels { received_at_ms, .. }
+            | Self::Outcomes { received_at_ms, .. }
+            | Self::Events { received_at_ms, .. } => *received_at_ms,
             Self::Only { .. } => 0,
         }
     }
 
-    /// Observations in it.
-    pub fn observations(&self) -> u64 {
+    /// What is in it.
+    pub fn counts(&self) -> Counts {
+        let none = Counts::default();
         match self {
-            Self::Batch(batch) => batch.observations.len() as u64,
-            Self::Labels { .. } | Self::Only { .. } => 0,
+            Self::Batch(batch) => Counts { observations: batch.observations.len() as u64, ..none },
+            Self::Labels { labels, .. } => Counts { labels: labels.len() as u64, ..none },
+            Self::Outcomes { outcomes, .. } => Counts { outcomes: outcomes.len() as u64, ..none },
+            Self::Events { events, .. } => Counts { events: events.len() as u64, ..none },
+            Self::Only { .. } => none,
         }
     }
 }
@@ -94,18 +125,18 @@ impl<O> Record<O> {
 impl Record<MaskedSample> {
     /// Rows in the table that gets the most.
     pub fn rows(&self) -> u64 {
-        let rows = match self {
+        match self {
             Self::Batch(batch) => {
                 let of = |sample: &MaskedSample| {
                     let compared: usize = sample.shadows.iter().map(|shadow| shadow.predictions.len().max(1)).sum();
-                    sample.features.len().max(compared).max(1)
+                    sample.features.len().max(compared).max(1) as u64
                 };
                 batch.observations.iter().map(of).sum()
             }
-            Self::Labels { labels, .. } => labels.len(),
-            Self::Only { .. } => 0,
-        };
-        rows as u64
+            Self::Labels { .. } | Self::Outcomes { .. } | Self::Events { .. } | Self::Only { .. } => {
+                self.counts().total()
+            }
+        }
     }
 }
 

@@ -43,5 +43,11 @@ pub const FAILURES: View =
 /// Deployments, drift changes and other events.
 pub const EVENTS: View = View { name: "dash_events", columns: &["at", "kind", "model", "version", "text"] };
 
+/// Labelled items an hour of arrival: how many, how many were corrected, how many have no observation.
+pub const LABELS: View = View { name: "dash_labels", columns: &["at", "labels", "corrected", "unknown"] };
+/// Feedback an hour: how much of each name, and its mean (of booleans, the share of yes).
+pub const OUTCOMES: View =
+    View { name: "dash_outcomes", columns: &["at", "model", "version", "name", "outcomes", "mean"] };
+
 /// All views.
-pub const ALL: &[View] = &[TRAFFIC, DRIFT, CONFIDENCE, SHADOW, FAILURES, EVENTS];
+pub const ALL: &[View] = &[TRAFFIC, DRIFT, CONFIDENCE, SHADOW, FAILURES, EVENTS, LABELS, OUTCOMES];

@@ -7,10 +7,12 @@
 //! Times are milliseconds since the Unix epoch, durations are microseconds, both integers.
 
 mod event;
+mod feedback;
 
 use std::fmt;
 
 pub use event::{EVENTS_PATH, Event, EventKind, Events};
+pub use feedback::{Feedback, FeedbackValue, OUTCOMES_PATH, Outcomes};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
@@ -65,12 +67,12 @@ pub struct Ledger {
     pub in_flight: u64,
 }
 
-/// The collector's answer to a batch that is durable.
+/// The collector's answer to a post that is durable.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ack {
     /// Whether the batch was new or had been stored before.
     pub status: AckStatus,
-    /// Observations in the batch that are now durable.
+    /// Observations, labels, outcomes or events in the post that are now durable.
     pub stored: u64,
 }
 

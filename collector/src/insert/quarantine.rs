@@ -89,7 +89,7 @@ fn room(disk: &dyn Disk, dir: &Path, bytes: usize, most: u64) -> io::Result<()> 
     ))
 }
 
-/// Those observations or labels of a record that were refused.
+/// Those observations, labels, outcomes or events of a record that were refused.
 fn those(record: &Record<MaskedSample>, ids: &HashSet<Uuid>) -> Option<Record<MaskedSample>> {
     match record {
         Record::Batch(batch) => {
@@ -102,6 +102,15 @@ fn those(record: &Record<MaskedSample>, ids: &HashSet<Uuid>) -> Option<Record<Ma
         Record::Labels { received_at_ms, labels, .. } => {
             let labels: Vec<_> = labels.iter().filter(|label| ids.contains(&label.id)).cloned().collect();
             (!labels.is_empty()).then_some(Record::Labels { received_at_ms: *received_at_ms, labels, key: None })
+        }
+        Record::Outcomes { received_at_ms, outcomes, .. } => {
+            let outcomes: Vec<_> = outcomes.iter().filter(|feedback| ids.contains(&feedback.id)).cloned().collect();
+            (!outcomes.is_empty()).then_some(Record::Outcomes { received_at_ms: *received_at_ms, outcomes, key: None })
+        }
+        Record::Events { received_at_ms, source, events, .. } => {
+            let events: Vec<_> = events.iter().filter(|(id, _)| ids.contains(id)).cloned().collect();
+            let (received_at_ms, source) = (*received_at_ms, source.clone());
+            (!events.is_empty()).then_some(Record::Events { received_at_ms, source, events, key: None })
         }
         Record::Only { .. } => None,
     }

@@ -81,6 +81,10 @@ fn masked(record: Record<contract::wire::Observation>, masker: &Masker) -> Recor
             })
         }
         Record::Labels { received_at_ms, labels, key } => Record::Labels { received_at_ms, labels, key },
+        Record::Outcomes { received_at_ms, outcomes, key } => Record::Outcomes { received_at_ms, outcomes, key },
+        Record::Events { received_at_ms, source, events, key } => {
+            Record::Events { received_at_ms, source, events, key }
+        }
         Record::Only { table } => Record::Only { table },
     }
 }
@@ -97,6 +101,12 @@ fn encode(builder: &mut SegmentBuilder, record: &Record<MaskedSample>) {
         }
         Record::Labels { received_at_ms, labels, .. } => {
             labels.iter().for_each(|label| builder.label(label, *received_at_ms));
+        }
+        Record::Outcomes { received_at_ms, outcomes, .. } => {
+            outcomes.iter().for_each(|feedback| builder.outcome(feedback, *received_at_ms));
+        }
+        Record::Events { received_at_ms, source, events, .. } => {
+            events.iter().for_each(|(id, event)| builder.event(*id, event, source, *received_at_ms));
         }
         Record::Only { .. } => {}
     }

@@ -158,7 +158,7 @@ fn recover_one(disk: &dyn Disk, path: &Path, marks: &mut Marks, metrics: &Metric
 
 fn note(record: &Record<contract::wire::Observation>, marks: &mut Marks) -> u64 {
     marks.note(&record.guard(), record.received_at_ms());
-    record.observations()
+    record.counts().observations
 }
 
 /// What is in a segment's file, whatever it is.

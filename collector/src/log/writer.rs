@@ -13,7 +13,7 @@ use super::level::Shared;
 use super::marks::{Guard, Marks, Seen};
 use super::segment::Open;
 use super::slots::Slots;
-use super::{AppendError, Appended, Command, Entry, Sealed, until};
+use super::{AppendError, Appended, Command, Counts, Entry, Sealed, until};
 use crate::config::LogConfig;
 use crate::metrics::Metrics;
 
@@ -47,8 +47,7 @@ struct Round {
     fresh: Vec<(Guard, Reply)>,
     guards: HashSet<Guard>,
     repeats: Vec<Reply>,
-    observations: u64,
-    labels: u64,
+    counts: Counts,
     rows: u64,
     plain: u64,
 }
@@ -146,8 +145,7 @@ impl Writer {
                 if !frame::write(&entry.payload, &mut round.frames) {
                     return refuse(reply, AppendError::TooLarge);
                 }
-                round.observations += entry.observations;
-                round.labels += entry.labels;
+                round.counts += entry.counts;
                 round.rows += entry.rows;
                 round.plain += entry.plain;
                 if entry.guard != Guard::None {
@@ -166,7 +164,7 @@ impl Writer {
             let replies = round.fresh.into_iter().map(|(_, reply)| reply).chain(round.repeats);
             return replies.for_each(|reply| drop(reply.send(Err(error.clone()))));
         }
-        self.metrics.logged(round.observations, round.labels);
+        self.metrics.logged(round.counts);
         for (guard, reply) in round.fresh {
             let gaps = self.marks.note(&guard, now_ms);
             if let (1.., Guard::Numbered { source, .. }) = (gaps, &guard) {
@@ -196,10 +194,10 @@ impl Writer {
         }
         let Some(open) = &mut self.open else { return Ok(()) };
         open.commit(&round.frames)?;
-        open.observations += round.observations;
+        open.observations += round.counts.observations;
         open.rows += round.rows;
         open.plain += round.plain;
-        self.shared.appended(round.frames.len() as u64, round.observations);
+        self.shared.appended(round.frames.len() as u64, round.counts.observations);
         Ok(())
     }
 

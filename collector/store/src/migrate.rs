@@ -21,6 +21,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { number: 1, name: "tables", sql: include_str!("../migrations/0001_tables.sql") },
     Migration { number: 2, name: "views", sql: include_str!("../migrations/0002_views.sql") },
     Migration { number: 3, name: "detectors", sql: include_str!("../migrations/0003_detectors.sql") },
+    Migration { number: 4, name: "feedback", sql: include_str!("../migrations/0004_feedback.sql") },
 ];
 
 /// One row a migration and start that applied it; duplicates of concurrent starts are equal and harmless.

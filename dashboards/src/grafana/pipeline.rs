@@ -104,10 +104,12 @@ fn log() -> Row {
         vec![
             Panel::lines("Batches", "Received a second, by what became of them.", "cps")
                 .series(rate(&c::BATCHES, &["outcome"]), "{{outcome}}"),
-            Panel::lines("Logged and inserted", "Observations fsynced and confirmed by ClickHouse, labels, a second.", "cps")
+            Panel::lines("Logged and inserted", "Observations fsynced and confirmed by ClickHouse, labels, outcomes and events, a second.", "cps")
                 .series(rate(&c::OBSERVATIONS, &[]), "logged")
                 .series(rate(&c::INSERTED, &[]), "inserted")
-                .series(rate(&c::LABELS_STORED, &[]), "labels"),
+                .series(rate(&c::LABELS_STORED, &[]), "labels")
+                .series(rate(&c::OUTCOMES_STORED, &[]), "outcomes")
+                .series(rate(&c::EVENTS_STORED, &[]), "events"),
             Panel::lines("Backlog", "Observations that are durable and not yet in ClickHouse.", "short")
                 .series(gauge("sum", &c::BACKLOG, &[]), "observations"),
             Panel::lines("Log", "Bytes in the log's segments.", "bytes").series(gauge("sum", &c::LOG_BYTES, &[]), "bytes"),

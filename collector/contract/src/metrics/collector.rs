@@ -29,6 +29,18 @@ pub const QUARANTINED: Metric = Metric::counter(
 /// Labels stored.
 pub const LABELS_STORED: Metric =
     Metric::counter("driftline_collector_labels_total", "Ground-truth labels logged and fsynced.", &[]);
+/// Feedback stored.
+pub const OUTCOMES_STORED: Metric = Metric::counter(
+    "driftline_collector_outcomes_total",
+    "Feedback on answers (clicks, accepts, …) logged and fsynced.",
+    &[],
+);
+/// Events stored.
+pub const EVENTS_STORED: Metric = Metric::counter(
+    "driftline_collector_events_total",
+    "Deployments, incidents and changes of versions logged and fsynced.",
+    &[],
+);
 /// Log size.
 pub const LOG_BYTES: Metric = Metric::gauge("driftline_collector_log_bytes", "Bytes in the log's segments.", &[]);
 /// Log state.
@@ -93,6 +105,8 @@ pub const ALL: &[Metric] = &[
     BACKLOG,
     QUARANTINED,
     LABELS_STORED,
+    OUTCOMES_STORED,
+    EVENTS_STORED,
     LOG_BYTES,
     LOG_STATE,
     INSERTS,

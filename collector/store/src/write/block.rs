@@ -21,6 +21,10 @@ pub enum Table {
     Comparisons,
     /// Ground truth.
     Labels,
+    /// Feedback on answers.
+    Outcomes,
+    /// Deployments, incidents, changes of versions.
+    Events,
     /// One row a batch.
     Heartbeats,
 }
@@ -28,12 +32,14 @@ pub enum Table {
 impl Table {
     /// All of them, in the order in which a segment is inserted: observations last but for the heartbeats, so that a
     /// request that is seen has its parts, and a heartbeat promises what is there.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Features,
         Self::Categories,
         Self::Payloads,
         Self::Comparisons,
         Self::Labels,
+        Self::Outcomes,
+        Self::Events,
         Self::Observations,
         Self::Heartbeats,
     ];
@@ -48,6 +54,8 @@ impl Table {
             Self::Payloads => "payloads",
             Self::Comparisons => "comparisons",
             Self::Labels => "labels",
+            Self::Outcomes => "outcomes",
+            Self::Events => "events",
             Self::Heartbeats => "heartbeats",
         }
     }
@@ -67,6 +75,8 @@ impl Table {
                  primary_label, shadow_label, primary_confidence, shadow_confidence, primary_infer_us, shadow_infer_us"
             }
             Self::Labels => "segment, id, item, received_at, at, label",
+            Self::Outcomes => "segment, id, item, received_at, at, name, value, is_boolean",
+            Self::Events => "segment, id, received_at, at, source, kind, model, version, text",
             Self::Heartbeats => {
                 "segment, source, received_at, epoch, seq, sent_at, observed, delivered, dropped, in_flight"
             }
@@ -109,7 +119,7 @@ impl Block {
         self.bytes.clone()
     }
 
-    /// The observation that its first row belongs to; `None` for heartbeats.
+    /// The observation (or event) that its first row belongs to; `None` for heartbeats.
     #[must_use]
     pub fn first_id(&self) -> Option<Uuid> {
         self.id(0)

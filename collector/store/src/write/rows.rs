@@ -1,6 +1,8 @@
-//! From masked samples, labels and heartbeats to the rows of each table.
+//! From masked samples, labels, feedback, events and heartbeats to the rows of each table.
 
-use contract::wire::{FeatureValue, Label, Ledger, Outcome, Payload, Prediction, ShadowAnswer};
+use contract::wire::{
+    Event, FeatureValue, Feedback, FeedbackValue, Label, Ledger, Outcome, Payload, Prediction, ShadowAnswer,
+};
 use masking::MaskedSample;
 use uuid::Uuid;
 
@@ -52,6 +54,8 @@ pub struct SegmentBuilder {
     payloads: Rows,
     comparisons: Rows,
     labels: Rows,
+    outcomes: Rows,
+    events: Rows,
     heartbeats: Rows,
 }
 
@@ -66,6 +70,8 @@ impl SegmentBuilder {
             payloads: Rows::new(Table::Payloads, segment),
             comparisons: Rows::new(Table::Comparisons, segment),
             labels: Rows::new(Table::Labels, segment),
+            outcomes: Rows::new(Table::Outcomes, segment),
+            events: Rows::new(Table::Events, segment),
             heartbeats: Rows::new(Table::Heartbeats, segment),
         }
     }
@@ -91,6 +97,21 @@ impl SegmentBuilder {
         rows.millis(label.at_ms.unwrap_or(received_at_ms)).str(&label.label);
     }
 
+    /// Adds feedback. Whoever calls has masked its name.
+    pub fn outcome(&mut self, feedback: &Feedback, received_at_ms: i64) {
+        let rows = self.outcomes.row();
+        rows.uuid(feedback.id).u32(feedback.item).millis(received_at_ms);
+        rows.millis(feedback.at_ms.unwrap_or(received_at_ms)).str(&feedback.name).f64(feedback.value.number());
+        rows.bool(matches!(feedback.value, FeedbackValue::Boolean(_)));
+    }
+
+    /// Adds an event under an id of its own. Whoever calls has masked its texts.
+    pub fn event(&mut self, id: Uuid, event: &Event, source: &str, received_at_ms: i64) {
+        let rows = self.events.row();
+        rows.uuid(id).millis(received_at_ms).millis(event.at_ms).str(source);
+        rows.str(&event.kind).str(&event.model).str(&event.version).str(&event.detail);
+    }
+
     /// Adds a batch's clock and ledger.
     pub fn heartbeat(&mut self, beat: &Heartbeat) {
         let rows = self.heartbeats.row();
@@ -108,6 +129,8 @@ impl SegmentBuilder {
             self.payloads,
             self.comparisons,
             self.labels,
+            self.outcomes,
+            self.events,
             self.observations,
             self.heartbeats,
         ];
