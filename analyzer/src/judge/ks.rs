@@ -9,7 +9,7 @@ mod lattice;
 
 use serde::Serialize;
 
-use crate::judge::kolmogorov;
+use crate::judge::{kolmogorov, order};
 
 /// Samples up to this size get an exact p-value: scipy's rule for `auto`.
 pub const EXACT_MAX: usize = 10_000;
@@ -22,6 +22,9 @@ const SMALL_P: f64 = 1e-290;
 pub struct KsTest {
     /// Largest difference of the two empirical distribution functions, 0 to 1.
     pub d: f64,
+    /// The value at which they differ most, as a key (see [`order`]).
+    #[serde(skip)]
+    pub at: u64,
     /// P-value as if the distributions were continuous; equals scipy's.
     pub p: f64,
     /// P-value given the ties at hand (Schroer and Trenkler 1995), never above `p`; `None` where `p` is asymptotic.
@@ -63,18 +66,27 @@ pub enum KsError {
 /// # Errors
 /// [`KsError`] when a sample is empty or holds NaN.
 pub fn two_sample(first: &[f64], second: &[f64]) -> Result<KsTest, KsError> {
-    let (first, second) = (sorted(first, "first")?, sorted(second, "second")?);
+    of_sorted(&sorted(first, "first")?, &sorted(second, "second")?).ok_or(KsError::Empty("first"))
+}
+
+/// Compares two sorted samples of keys (see [`order`]), NaN and missing values among them. `None` when one is empty.
+#[must_use]
+pub fn of_sorted(first: &[u64], second: &[u64]) -> Option<KsTest> {
+    if first.is_empty() || second.is_empty() {
+        return None;
+    }
     let sizes = Sizes::new(first.len(), second.len());
-    let merged = merge(&first, &second, &sizes);
+    let merged = merge(first, second, &sizes);
     let d = merged.h as f64 / sizes.lcm as f64;
+    let at = merged.at;
     if sizes.n1.max(sizes.n2) > EXACT_MAX {
         let (n1, n2) = (sizes.n1 as f64, sizes.n2 as f64);
         let tail = kolmogorov::tail((n1 * n2 / (n1 + n2)).round_ties_even() as u64, d);
-        return Ok(KsTest { d, p: tail.p, p_ties: None, log_p: tail.log_p, method: Method::Asymptotic });
+        return Some(KsTest { d, at, p: tail.p, p_ties: None, log_p: tail.log_p, method: Method::Asymptotic });
     }
     let (p, log_p) = exact(&sizes, merged.h);
-    let p_ties = if merged.tied { lattice::with_ties(&sizes, merged.h, &merged.block_ends).min(p) } else { p };
-    Ok(KsTest { d, p, p_ties: Some(p_ties), log_p, method: Method::Exact })
+    let p_ties = if merged.tied { lattice::with_ties(&sizes, merged.h, &block_ends(first, second)).min(p) } else { p };
+    Some(KsTest { d, at, p, p_ties: Some(p_ties), log_p, method: Method::Exact })
 }
 
 /// Sample sizes and what follows from them.
@@ -99,46 +111,48 @@ impl Sizes {
 }
 
 /// What a walk over both sorted samples finds.
+#[derive(Default)]
 struct Merged {
     h: u64,
+    at: u64,
     tied: bool,
-    /// For each number of values taken from the pooled sample, whether the next one is larger.
-    block_ends: Vec<bool>,
 }
 
-fn sorted(sample: &[f64], name: &'static str) -> Result<Vec<f64>, KsError> {
+fn sorted(sample: &[f64], name: &'static str) -> Result<Vec<u64>, KsError> {
     if sample.is_empty() {
         return Err(KsError::Empty(name));
     }
     if let Some(index) = sample.iter().position(|x| x.is_nan()) {
         return Err(KsError::NotANumber { sample: name, index });
     }
-    // -0.0 and 0.0 are one value.
-    let mut sorted: Vec<f64> = sample.iter().map(|x| x + 0.0).collect();
-    sorted.sort_unstable_by(f64::total_cmp);
+    let mut sorted: Vec<u64> = sample.iter().map(|x| order::key(*x)).collect();
+    sorted.sort_unstable();
     Ok(sorted)
 }
 
-fn merge(first: &[f64], second: &[f64], sizes: &Sizes) -> Merged {
-    let total = first.len() + second.len();
-    let mut merged = Merged { h: 0, tied: false, block_ends: vec![false; total + 1] };
+fn merge(first: &[u64], second: &[u64], sizes: &Sizes) -> Merged {
+    let mut merged = Merged { at: first[0].min(second[0]), ..Merged::default() };
     let (mut i, mut j) = (0, 0);
-    while i < first.len() || j < second.len() {
-        let value = match (first.get(i), second.get(j)) {
-            (Some(a), Some(b)) => a.min(*b),
-            (Some(a), None) => *a,
-            (None, Some(b)) => *b,
-            (None, None) => break,
-        };
-        let before = i + j;
-        i += first[i..].iter().take_while(|x| **x == value).count();
-        j += second[j..].iter().take_while(|x| **x == value).count();
-        merged.tied |= i + j > before + 1;
-        merged.block_ends[i + j] = true;
-        let difference = (i as u64 * sizes.n2_reduced).abs_diff(j as u64 * sizes.n1_reduced);
-        merged.h = merged.h.max(difference);
+    for group in order::groups(first, second) {
+        (i, j) = (i + group.first, j + group.second);
+        merged.tied |= group.first + group.second > 1;
+        let difference = (i * sizes.n2_reduced).abs_diff(j * sizes.n1_reduced);
+        if difference > merged.h {
+            (merged.h, merged.at) = (difference, group.key);
+        }
     }
     merged
+}
+
+/// For each number of values taken from the pooled sample, whether the next one is larger.
+fn block_ends(first: &[u64], second: &[u64]) -> Vec<bool> {
+    let mut ends = vec![false; first.len() + second.len() + 1];
+    let mut taken = 0;
+    for group in order::groups(first, second) {
+        taken += (group.first + group.second) as usize;
+        ends[taken] = true;
+    }
+    ends
 }
 
 /// `P(D >= h / lcm)` for continuous distributions, and its logarithm.
@@ -180,6 +194,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_compared_is_refused() {
+        assert_eq!(of_sorted(&[], &[1]), None);
         assert_eq!(two_sample(&[], &[1.0]), Err(KsError::Empty("first")));
         assert_eq!(two_sample(&[1.0], &[0.0, f64::NAN]), Err(KsError::NotANumber { sample: "second", index: 1 }));
     }
@@ -250,7 +265,7 @@ mod tests {
             let here = test(&a, &b);
             for map in [|x: f64| x * 1e-9, |x: f64| x * 1e9, |x: f64| x.exp(), |x: f64| x * x * x - 1e3] {
                 let there = test(&a.iter().copied().map(map).collect::<Vec<_>>(), &b.iter().copied().map(map).collect::<Vec<_>>());
-                prop_assert_eq!(here, there);
+                prop_assert_eq!(KsTest { at: 0, ..here }, KsTest { at: 0, ..there });
             }
         }
     }

@@ -3,6 +3,11 @@
 //! | module | what |
 //! |---|---|
 //! | [`ks`] | exact and asymptotic two-sample Kolmogorov-Smirnov on raw samples |
+//! | [`order`] | one order for numbers, NaN and missing: what rank tests see |
+//! | [`ranks`] | Cramer-von Mises, Anderson-Darling, Mann-Whitney, Kuiper on raw samples |
+//! | [`wasserstein`] | how far values moved, in their own unit |
+//! | [`distances`] | Jensen-Shannon, Hellinger, total variation and others, chi-square and G, over merged bins |
+//! | [`null`] | what those distances come to by chance |
 //! | [`kolmogorov`] | the law of the one-sample statistic, `kstwo` |
 //! | [`reference`] | frozen references: bins, counts, fingerprint |
 //! | [`bounds`] | certified bounds on the KS distance from bin counts |
@@ -21,12 +26,17 @@ pub mod bh;
 pub mod bounds;
 pub mod burn;
 pub mod display;
+pub mod distances;
 pub mod gate;
 pub mod kolmogorov;
 pub mod ks;
+pub mod null;
+pub mod order;
 pub mod psi;
+pub mod ranks;
 pub mod reference;
 pub mod sentence;
 pub mod sequential;
 pub mod shares;
+pub mod wasserstein;
 pub mod watch;

@@ -18,11 +18,23 @@ const SPECIAL_CELLS: usize = 3;
 /// The index in nats. `None` when reference or window holds nothing.
 #[must_use]
 pub fn psi(reference: &Reference, current: &[u64]) -> Option<f64> {
+    of_counts(&merged(reference, current))
+}
+
+/// Counts over the merged bins; bins empty on both sides are left out.
+#[must_use]
+pub fn merged(reference: &Reference, current: &[u64]) -> Vec<(u64, u64)> {
     let merged: Vec<(u64, u64)> = match reference {
         Reference::Numbers(numbers) => merge(&numbers.counts, current),
         Reference::Categories(categories) => join_rare(&categories.counts, current),
     };
-    let merged: Vec<_> = merged.into_iter().filter(|(r, c)| r + c > 0).collect();
+    merged.into_iter().filter(|(r, c)| r + c > 0).collect()
+}
+
+/// The index over pairs of counts that are merged already.
+#[must_use]
+pub fn of_counts(pairs: &[(u64, u64)]) -> Option<f64> {
+    let merged: Vec<(u64, u64)> = pairs.iter().copied().filter(|(r, c)| r + c > 0).collect();
     let (m, n): (u64, u64) = merged.iter().fold((0, 0), |(m, n), (r, c)| (m + r, n + c));
     if m == 0 || n == 0 {
         return None;

@@ -27,7 +27,7 @@ fn oracle() -> Oracle {
 }
 
 /// The same numbers as `sample` in `make_ks.py`.
-fn sample(seed: u64, n: usize, shift: f64, scale: f64, levels: u32) -> Vec<f64> {
+pub fn sample(seed: u64, n: usize, shift: f64, scale: f64, levels: u32) -> Vec<f64> {
     let mut state = seed;
     (0..n)
         .map(|_| {
@@ -43,7 +43,7 @@ fn sample(seed: u64, n: usize, shift: f64, scale: f64, levels: u32) -> Vec<f64> 
         .collect()
 }
 
-fn relative(a: f64, b: f64) -> f64 {
+pub fn relative(a: f64, b: f64) -> f64 {
     (a - b).abs() / b.abs().max(f64::MIN_POSITIVE)
 }
 

@@ -7,3 +7,4 @@ mod house;
 mod ks_oracle;
 mod simulation;
 mod store_read;
+mod tests_oracle;
