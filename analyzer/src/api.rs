@@ -1,26 +1,38 @@
 //! The JSON API and the page's files. Paths and bodies are those of [`contract::api`].
 
 mod assets;
+pub mod limits;
+mod lists;
+mod range;
+mod stream;
+mod views;
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use axum::{
     Json, Router,
-    extract::{Path, Query, State, rejection::JsonRejection},
+    extract::{
+        Path, Query, State,
+        rejection::{JsonRejection, QueryRejection},
+    },
     http::{HeaderName, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
 };
-use contract::api::{BaselineInfo, FeatureDetail, FeatureVerdict, FreezeBaseline, Overview};
+use contract::{
+    api::{BaselineInfo, FeatureDetail, FeatureVerdict, FreezeBaseline, Overview},
+    slo::SloFile,
+};
 use host::{auth::Scope, gate::Need};
 use serde::Deserialize;
 use store::read::{Reader, Window};
+use tokio_util::sync::CancellationToken;
 use tower_http::{compression::CompressionLayer, set_header::SetResponseHeaderLayer};
 
 use crate::{
     baseline::{self, BaselineError},
     config::Config,
-    cycle::{Clock, Shared, Snapshot, changes::event},
+    cycle::{Clock, Shared, Snapshot, changes},
 };
 
 pub use assets::Asset;
@@ -45,6 +57,12 @@ pub struct Api {
     pub config: Arc<Config>,
     /// The clock.
     pub clock: Clock,
+    /// The objectives.
+    pub slo: Option<Arc<SloFile>>,
+    /// How much may be asked at once.
+    pub limits: limits::Limits,
+    /// Ends the streams.
+    pub closing: CancellationToken,
 }
 
 /// An error as the client sees it: a status and one sentence.
@@ -73,6 +91,19 @@ impl From<BaselineError> for Refusal {
     }
 }
 
+/// A limit is reached; the sentence says which.
+fn busy(what: &str) -> Refusal {
+    Refusal(StatusCode::TOO_MANY_REQUESTS, format!("{what}; try again in a moment"))
+}
+
+fn missing(what: &str) -> Refusal {
+    Refusal(StatusCode::NOT_FOUND, what.to_owned())
+}
+
+fn bad_query(error: &QueryRejection) -> Refusal {
+    Refusal(StatusCode::BAD_REQUEST, error.body_text())
+}
+
 /// Routes of the API, and the page's files under every other path.
 pub fn router(api: Api, files: Vec<Asset>) -> Router {
     let fixed = |name: HeaderName, value: &'static str| {
@@ -81,6 +112,17 @@ pub fn router(api: Api, files: Vec<Asset>) -> Router {
     Router::new()
         .route("/api/v1/overview", get(overview))
         .route("/api/v1/models/{model}/features/{feature}", get(feature))
+        .route("/api/v1/glance", get(stream::glance))
+        .route("/api/v1/stream", get(stream::stream))
+        .route("/api/v1/models/{model}", get(views::model))
+        .route("/api/v1/models/{model}/traffic", get(views::traffic))
+        .route("/api/v1/models/{model}/heat", get(views::heat))
+        .route("/api/v1/models/{model}/evidence/{feature}", get(views::evidence))
+        .route("/api/v1/models/{model}/confidence", get(views::confidence))
+        .route("/api/v1/models/{model}/shadows/{shadow}", get(views::shadow))
+        .route("/api/v1/slos/{slo}", get(views::slo))
+        .route("/api/v1/samples", get(lists::samples))
+        .route("/api/v1/events", get(lists::events))
         .route("/api/v1/verdicts", get(verdicts))
         .route("/api/v1/baselines", get(baselines).post(freeze))
         .with_state(api)
@@ -100,7 +142,7 @@ pub fn need(method: &Method, path: &str) -> Need {
 }
 
 fn snapshot(api: &Api) -> Result<Arc<Snapshot>, Refusal> {
-    let shared = api.shared.read().unwrap_or_else(PoisonError::into_inner).clone();
+    let shared = api.shared.borrow().clone();
     shared.ok_or_else(|| {
         Refusal(StatusCode::SERVICE_UNAVAILABLE, "the first cycle is not done yet; try again".to_owned())
     })
@@ -115,12 +157,13 @@ async fn feature(
     Path((model, feature)): Path<(String, String)>,
 ) -> Result<Json<FeatureDetail>, Refusal> {
     let snapshot = snapshot(&api)?;
-    let missing = || Refusal(StatusCode::NOT_FOUND, format!("there is no verdict on {feature} of {model} yet"));
     let of_model = snapshot.overview.models.iter().find(|known| known.model == model);
     let verdict = of_model.and_then(|known| known.features.iter().find(|verdict| verdict.feature == feature)).cloned();
     let key = (model.clone(), feature.clone());
     let distribution = snapshot.distributions.get(&key).cloned();
-    let (Some(verdict), Some(distribution)) = (verdict, distribution) else { return Err(missing()) };
+    let (Some(verdict), Some(distribution)) = (verdict, distribution) else {
+        return Err(missing(&format!("there is no verdict on {feature} of {model} yet")));
+    };
     let mut history = read_verdicts(&api.reader, &model, &feature, HISTORY_MAX).await?;
     history.reverse();
     Ok(Json(FeatureDetail { verdict, distribution, history }))
@@ -138,9 +181,9 @@ struct VerdictsQuery {
 
 async fn verdicts(
     State(api): State<Api>,
-    query: Result<Query<VerdictsQuery>, axum::extract::rejection::QueryRejection>,
+    query: Result<Query<VerdictsQuery>, QueryRejection>,
 ) -> Result<Json<Vec<FeatureVerdict>>, Refusal> {
-    let Query(query) = query.map_err(|error| Refusal(StatusCode::BAD_REQUEST, error.body_text()))?;
+    let Query(query) = query.map_err(|error| bad_query(&error))?;
     let limit = query.limit.unwrap_or(VERDICTS_MAX).min(VERDICTS_MAX);
     Ok(Json(read_verdicts(&api.reader, &query.model, &query.feature, limit).await?))
 }
@@ -179,6 +222,6 @@ async fn freeze(
         frozen.info.observations, frozen.info.features
     );
     frozen.save(&api.reader).await?;
-    api.reader.insert_events(&[event(now_ms, "baseline", &model, &frozen.info.version, text)]).await?;
+    api.reader.insert_events(&[changes::event(now_ms, "baseline", &model, &frozen.info.version, text)]).await?;
     Ok(Json(frozen.info))
 }

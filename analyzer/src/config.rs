@@ -6,6 +6,7 @@ use host::config::Faults;
 use host::gate::{EdgeConfig, RawEdge};
 use serde::Deserialize;
 
+use crate::api::limits::{PageConfig, RawPage};
 use crate::judge::{agreement::ShadowPolicy, gate::Policy, sequential};
 
 /// The section as typed.
@@ -16,6 +17,8 @@ pub struct RawConfig {
     pub listen: SocketAddr,
     /// Connections, keys, TLS, rates.
     pub edge: RawEdge,
+    /// How much the page may ask at once.
+    pub page: RawPage,
     /// How often the analyzer looks for closed windows and refreshes its figures.
     #[serde(with = "humantime_serde")]
     pub refresh: Duration,
@@ -127,6 +130,7 @@ impl Default for RawConfig {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8090)),
             edge: RawEdge::default(),
+            page: RawPage::default(),
             refresh: Duration::from_secs(2),
             window: Duration::from_secs(300),
             lateness: Duration::from_secs(10),
@@ -172,6 +176,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Connections, keys, TLS, rates.
     pub edge: EdgeConfig,
+    /// How much the page may ask at once.
+    pub page: PageConfig,
     /// Time between cycles.
     pub refresh: Duration,
     /// How windows are made.
@@ -242,6 +248,7 @@ impl TryFrom<RawConfig> for Config {
         let mut faults = Faults::default();
         let windows = windows(&raw, &mut faults);
         let edge = raw.edge.check("analyzer.edge", raw.listen, &mut faults);
+        let page = raw.page.check("analyzer.page", &mut faults);
         for (key, value, most) in [
             ("judge_windows", u64::from(raw.judge_windows), 10_000),
             ("max_backlog_windows", u64::from(raw.max_backlog_windows), 100_000),
@@ -268,6 +275,7 @@ impl TryFrom<RawConfig> for Config {
         faults.result(Self {
             listen: raw.listen,
             edge,
+            page,
             refresh: raw.refresh,
             windows,
             models_max: u64::from(raw.max_models),

@@ -14,7 +14,7 @@ pub mod watermark;
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, RwLock},
+    sync::Arc,
     time::Instant,
 };
 
@@ -23,6 +23,7 @@ use contract::{
     slo::SloFile,
 };
 use store::read::{BaselineSummary, EventRow, ModelSeen, Reader, SourceSeen};
+use tokio::sync::watch;
 
 use crate::{
     baseline::{self, BaselineError},
@@ -50,7 +51,7 @@ pub struct Snapshot {
 }
 
 /// The snapshot of the last cycle; `None` before the first.
-pub type Shared = Arc<RwLock<Option<Arc<Snapshot>>>>;
+pub type Shared = watch::Sender<Option<Arc<Snapshot>>>;
 
 /// Milliseconds since the Unix epoch.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
@@ -80,7 +81,7 @@ impl Cycle {
             slos: Paced::default(),
             clock,
             metrics,
-            shared: Shared::default(),
+            shared: Shared::new(None),
             watermark_ms: None,
             files_loaded: false,
             models: BTreeMap::new(),
@@ -90,7 +91,7 @@ impl Cycle {
     /// Where the snapshots appear.
     #[must_use]
     pub fn shared(&self) -> Shared {
-        Arc::clone(&self.shared)
+        self.shared.clone()
     }
 
     /// One round.
@@ -118,7 +119,7 @@ impl Cycle {
         let snapshot = self.snapshot(&seen, &sources, now_ms).await?;
         self.metrics.publish(&snapshot.overview, &snapshot.low_shares);
         self.metrics.cycle_done(began.elapsed(), now_ms);
-        *self.shared.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Arc::new(snapshot));
+        self.shared.send_replace(Some(Arc::new(snapshot)));
         Ok(())
     }
 
@@ -214,7 +215,9 @@ impl Cycle {
     }
 }
 
-fn event(row: EventRow) -> Event {
+/// An event as the API gives it.
+#[must_use]
+pub fn event(row: EventRow) -> Event {
     Event { at_ms: row.at, kind: row.kind, model: row.model, version: row.version, text: row.text }
 }
 

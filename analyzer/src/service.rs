@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    api::{self, Api},
+    api::{self, Api, limits::Limits},
     config::Config,
     cycle::{Clock, Cycle, error_reason},
     publish::Metrics,
@@ -45,6 +45,8 @@ pub struct Service {
     readiness: edge::Readiness,
     gate: Gate,
     cycle: Cycle,
+    /// Ends streams, which would go on for ever.
+    closing: CancellationToken,
     refresh: Duration,
     failures: prometheus::IntCounterVec,
 }
@@ -67,14 +69,25 @@ pub async fn build_with_clock(config: Config, deps: Deps, clock: Clock) -> io::R
     let (config, reader) = (Arc::new(config), deps.store.read());
     let metrics = Metrics::new(&deps.registry);
     let failures = metrics.failures();
+    let slo = deps.slo.clone().map(Arc::new);
     let cycle = Cycle::new(reader.clone(), Arc::clone(&config), deps.slo, Arc::clone(&clock), metrics);
     let readiness = edge::Readiness::default();
-    let api = Api { shared: cycle.shared(), reader, config: Arc::clone(&config), clock };
+    let gate = Gate::new(config.edge.clone(), &deps.registry);
+    let page = Limits::new(config.page, gate.clone());
+    let closing = CancellationToken::new();
+    let api = Api {
+        shared: cycle.shared(),
+        reader,
+        config: Arc::clone(&config),
+        clock,
+        slo,
+        limits: page,
+        closing: closing.clone(),
+    };
     let limits = edge::Limits { max_body_bytes: BODY_BYTES_MAX, request_timeout: REQUEST_TIMEOUT };
     let router = edge::limit(edge::operations(&deps.registry, &readiness).merge(api::router(api, deps.assets)), limits);
-    let gate = Gate::new(config.edge.clone(), &deps.registry);
     let router = gate.guard(router, api::need);
-    Ok(Service { listener, address, router, readiness, gate, cycle, refresh: config.refresh, failures })
+    Ok(Service { listener, address, router, readiness, gate, cycle, closing, refresh: config.refresh, failures })
 }
 
 impl Service {
@@ -89,9 +102,14 @@ impl Service {
     /// # Errors
     /// When the listener fails.
     pub async fn run(self, shutdown: CancellationToken) -> io::Result<()> {
-        let Self { listener, router, readiness, gate, cycle, refresh, failures, .. } = self;
+        let Self { listener, router, readiness, gate, cycle, closing, refresh, failures, .. } = self;
         let stop = shutdown.child_token();
         let judging = tokio::spawn(repeat(cycle, refresh, readiness, failures, stop.clone()));
+        let (ends, streams) = (shutdown.clone(), closing);
+        tokio::spawn(async move {
+            ends.cancelled().await;
+            streams.cancel();
+        });
         let served = host::serve::serve(listener, router, &gate, shutdown, DRAIN).await;
         stop.cancel();
         // A cycle under way writes only what it would write again, so it may be cut off.

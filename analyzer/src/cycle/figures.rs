@@ -98,7 +98,6 @@ impl Figures<'_> {
         Ok(counts.first().map(|counts| traffic(counts, TRAFFIC_MS)).unwrap_or_default())
     }
 
-    /// Every window has its point; one without requests is a point at 0.
     async fn history(&self, model: &str, state: &mut ModelState) -> Result<Vec<TrafficPoint>, store::Error> {
         if let Some(shown) = state.history.fresh(self.now_ms) {
             return Ok(shown.clone());
@@ -107,12 +106,8 @@ impl Figures<'_> {
         let length_ms = self.config.windows.length_ms;
         let end_ms = self.now_ms.div_euclid(length_ms) * length_ms;
         let span = Window { start_ms: end_ms - HISTORY_WINDOWS * length_ms, end_ms };
-        let counts = self.reader.traffic(model, span, length_ms).await?;
-        let points = (0..HISTORY_WINDOWS).map(|i| span.start_ms + i * length_ms).map(|at_ms| {
-            let found = counts.iter().find(|counts| counts.start_ms == at_ms);
-            TrafficPoint { at_ms, traffic: found.map(|counts| traffic(counts, length_ms)).unwrap_or_default() }
-        });
-        Ok(state.history.put(points.collect(), self.now_ms, 0, began.elapsed()).clone())
+        let points = traffic_points(self.reader, model, span, length_ms).await?;
+        Ok(state.history.put(points, self.now_ms, 0, began.elapsed()).clone())
     }
 
     /// Counted once a window and reference.
@@ -231,6 +226,24 @@ impl Figures<'_> {
         }
         Ok(statuses)
     }
+}
+
+/// Traffic of a span by step. Every step has its point; one without requests is a point at 0.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn traffic_points(
+    reader: &Reader,
+    model: &str,
+    span: Window,
+    step_ms: i64,
+) -> Result<Vec<TrafficPoint>, store::Error> {
+    let counts = reader.traffic(model, span, step_ms).await?;
+    let points = (0..(span.end_ms - span.start_ms) / step_ms).map(|i| span.start_ms + i * step_ms).map(|at_ms| {
+        let found = counts.iter().find(|counts| counts.start_ms == at_ms);
+        TrafficPoint { at_ms, traffic: found.map(|counts| traffic(counts, step_ms)).unwrap_or_default() }
+    });
+    Ok(points.collect())
 }
 
 fn traffic(counts: &TrafficCounts, length_ms: i64) -> Traffic {

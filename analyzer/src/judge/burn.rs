@@ -69,6 +69,15 @@ pub fn budget_remaining(period: Events, budget: f64) -> Option<f64> {
     rate(period, budget).map(|rate| 1.0 - rate)
 }
 
+/// How long the budget lasts if it goes on burning at a rate, in milliseconds: what is left of it over what the rate spends
+/// in a period. Bad events that leave the rolling period would give some back, so it lasts at least so long. `None` where it does
+/// not burn, or nothing is left.
+#[must_use]
+pub fn exhausted_in(remaining: Option<f64>, rate: Option<f64>, period_ms: i64) -> Option<i64> {
+    let (remaining, rate) = (remaining.filter(|left| *left > 0.0)?, rate.filter(|rate| *rate > 0.0)?);
+    Some((remaining / rate * period_ms as f64) as i64)
+}
+
 /// Burn of one window.
 #[must_use]
 pub fn burn(window: &Window, events: Events, budget: f64) -> Burn {
@@ -103,6 +112,15 @@ mod tests {
         // 99 % over 10,000 events: 100 may be bad.
         let left = |bad| budget_remaining(Events { total: 10_000, bad }, 0.01).unwrap();
         assert!((left(100)).abs() < 1e-12 && (left(25) - 0.75).abs() < 1e-12 && (left(200) + 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_budget_lasts_as_long_as_its_rate_says() {
+        assert_eq!(exhausted_in(Some(0.5), Some(2.0), 1_000), Some(250));
+        assert_eq!(exhausted_in(Some(1.0), Some(1.0), 1_000), Some(1_000));
+        for (left, rate) in [(None, Some(1.0)), (Some(0.5), None), (Some(0.5), Some(0.0)), (Some(-0.1), Some(1.0))] {
+            assert_eq!(exhausted_in(left, rate, 1_000), None);
+        }
     }
 
     #[test]

@@ -23,16 +23,16 @@ use crate::{
 };
 
 /// An analyzer over six windows, the last one drifted, with a shadow that agrees in two of three.
-struct Running {
-    _house: House,
-    base: String,
-    http: reqwest::Client,
+pub struct Running {
+    pub house: House,
+    pub base: String,
+    pub http: reqwest::Client,
     stop: CancellationToken,
     task: tokio::task::JoinHandle<std::io::Result<()>>,
 }
 
 impl Running {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let house = House::build().await;
         for index in 0..6 {
             window(&house, index, if index == 5 { 0.5 } else { 0.0 }).await;
@@ -52,7 +52,7 @@ impl Running {
         let base = format!("http://{}", service.local_addr());
         let stop = CancellationToken::new();
         let task = tokio::spawn(service.run(stop.clone()));
-        let running = Self { _house: house, base, http: reqwest::Client::new(), stop, task };
+        let running = Self { house, base, http: reqwest::Client::new(), stop, task };
         while running.get("/health/ready").await.0 != 200 {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -60,7 +60,7 @@ impl Running {
     }
 
     /// Status and body; whatever a browser may show carries the content security policy.
-    async fn get(&self, path: &str) -> (u16, String) {
+    pub async fn get(&self, path: &str) -> (u16, String) {
         let answer = self.http.get(format!("{}{path}", self.base)).send().await.unwrap();
         let status = answer.status().as_u16();
         if !path.starts_with("/health") && path != "/metrics" {
@@ -70,7 +70,7 @@ impl Running {
         (status, answer.text().await.unwrap())
     }
 
-    async fn read<T: serde::de::DeserializeOwned>(&self, path: &str) -> T {
+    pub async fn read<T: serde::de::DeserializeOwned>(&self, path: &str) -> T {
         let (status, body) = self.get(path).await;
         assert_eq!(status, 200, "{path}: {body}");
         serde_json::from_str(&body).unwrap()
@@ -81,7 +81,7 @@ impl Running {
         (answer.status().as_u16(), answer.text().await.unwrap())
     }
 
-    async fn stop(self) {
+    pub async fn stop(self) {
         self.stop.cancel();
         self.task.await.unwrap().unwrap();
     }

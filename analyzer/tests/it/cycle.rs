@@ -109,7 +109,7 @@ impl Bench {
 
     async fn tick(&mut self) -> Arc<Snapshot> {
         self.cycle.tick().await.unwrap();
-        self.cycle.shared().read().unwrap().clone().unwrap()
+        self.cycle.shared().borrow().clone().unwrap()
     }
 }
 

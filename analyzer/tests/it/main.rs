@@ -5,6 +5,7 @@ mod api;
 mod cycle;
 mod house;
 mod ks_oracle;
+mod page;
 mod simulation;
 mod store_read;
 mod tests_oracle;

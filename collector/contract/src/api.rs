@@ -8,7 +8,10 @@
 //! | `GET /api/v1/baselines` | list of [`BaselineInfo`] |
 //! | `POST /api/v1/baselines` | [`FreezeBaseline`] in, [`BaselineInfo`] out |
 //!
+//! The routes of the page's single views are in [`page`].
 //! Times are milliseconds since the Unix epoch; ratios are 0 to 1; absent numbers are `null`, never NaN.
+
+pub mod page;
 
 use serde::{Deserialize, Serialize};
 

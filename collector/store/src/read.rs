@@ -7,6 +7,7 @@ mod baselines;
 mod confidence;
 mod detectors;
 mod overview;
+pub mod page;
 mod shadows;
 mod sources;
 mod traffic;

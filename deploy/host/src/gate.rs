@@ -122,6 +122,11 @@ impl Gate {
         router.layer(from_fn_with_state((self.clone(), rule), pass))
     }
 
+    /// Counts what a limit of the role's own refused, beside what the gate refuses.
+    pub fn count_refusal(&self, reason: &str) {
+        self.0.counted.refused.with_label_values(&[reason]).inc();
+    }
+
     pub(crate) fn config(&self) -> &EdgeConfig {
         &self.0.config
     }
