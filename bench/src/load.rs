@@ -106,7 +106,7 @@ pub fn observation(random: &mut Random, model: &str, bytes: usize) -> Observatio
             queue_us: random.below(500),
             infer_us: random.below(5000),
             batch_size: 8,
-            batch_variant: false,
+            ..Timings::default()
         },
         items: 1,
         features: vec![

@@ -152,7 +152,7 @@ fn meant(asked: RoleRequest, version: &str) -> Result<Assignment, ApiError> {
 
 fn done(edge: &Edge, changed: Result<Changed, crate::model::LoadError>) -> Result<Json<Changed>, ApiError> {
     let changed = changed?;
-    edge.observer.expect(&edge.catalog);
+    edge.expect();
     Ok(Json(changed))
 }
 

@@ -9,6 +9,7 @@ use host::config::{ByteSize, Faults};
 use host::gate::{EdgeConfig, RawEdge};
 use serde::{Deserialize, Serialize};
 
+use crate::cache::{self, RawCache};
 use crate::mirror;
 use crate::model::{ModelsConfig, RawModelsConfig};
 use crate::observe::sampling::Sampling;
@@ -37,6 +38,8 @@ pub struct RawConfig {
     pub edge: RawEdge,
     /// Models and how they run.
     pub models: RawModelsConfig,
+    /// Answers that are given again.
+    pub cache: RawCache,
     /// How shadows run.
     pub shadow: RawShadowing,
     /// Which content is kept.
@@ -57,6 +60,7 @@ impl Default for RawConfig {
             access_log_percent: 0.0,
             edge: RawEdge::default(),
             models: RawModelsConfig::default(),
+            cache: RawCache::default(),
             shadow: RawShadowing::default(),
             sampling: RawSampling::default(),
             mirror: RawMirror::default(),
@@ -208,6 +212,7 @@ pub struct Config {
     pub(crate) access_log_share: f64,
     pub(crate) edge: EdgeConfig,
     pub(crate) models: ModelsConfig,
+    pub(crate) cache: Option<cache::Config>,
     pub(crate) shadow: Shadowing,
     pub(crate) sampling: Sampling,
     pub(crate) mirror: Option<mirror::Config>,
@@ -268,6 +273,7 @@ impl RawConfig {
             access_log_share: self.access_log_percent / 100.0,
             edge: self.edge.check("proxy.edge", self.listen, &mut faults),
             models: self.models.check("proxy.models", &mut faults),
+            cache: self.cache.check("proxy.cache", &mut faults),
             shadow: self.shadow.check(max_concurrent_requests, &mut faults),
             sampling: self.sampling.check(&mut faults),
             mirror: self.mirror.check(&mut faults),

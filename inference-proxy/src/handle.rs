@@ -10,6 +10,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 
+use crate::cache::Cache;
 use crate::encoding::Coding;
 use crate::error::ApiError;
 use crate::model::config::is_name;
@@ -21,6 +22,8 @@ use crate::observe::{Notes, Observer};
 pub struct Edge {
     /// The models.
     pub catalog: Catalog,
+    /// Answers that are given again, where that is turned on.
+    pub cache: Option<Cache>,
     /// Who watches.
     pub observer: Arc<Observer>,
     /// Places for open requests.
@@ -31,6 +34,16 @@ pub struct Edge {
     pub max_body_bytes: usize,
     /// Longest time a request may take.
     pub request_timeout: Duration,
+}
+
+impl Edge {
+    /// Makes the series of what is loaded, at 0.
+    pub fn expect(&self) {
+        self.observer.expect(&self.catalog);
+        if let Some(cache) = &self.cache {
+            cache.expect(&self.catalog);
+        }
+    }
 }
 
 /// A model and perhaps a version, as named in a path.
@@ -129,12 +142,16 @@ pub async fn off_thread<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> 
     }
 }
 
-/// Runs a request behind the version's breaker, or on what steps in for it; what was asked and answered is noted.
+/// Answers a request: with what was answered before, by a run behind the version's breaker, or by what steps in for it.
+/// What was asked and answered is noted.
 pub async fn run(edge: &Edge, notes: &Notes, asked: Asked<'_>) -> Result<Served, ApiError> {
     let Asked { version, input, parameters, urgency } = asked;
     let input = Arc::new(input);
     notes.asked(&input, parameters);
-    let served = edge.catalog.run(version, &input, urgency).await?;
+    let served = match &edge.cache {
+        Some(cache) => cache.run(&edge.catalog, version, &input, urgency).await?,
+        None => edge.catalog.run(version, &input, urgency).await?,
+    };
     notes.served(&served);
     Ok(served)
 }

@@ -5,6 +5,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod admin;
+pub mod cache;
 pub mod config;
 pub mod encoding;
 pub mod error;

@@ -74,6 +74,8 @@ pub struct Predictions {
     version: String,
     /// The same as `model/version`.
     model_used: String,
+    /// Whether it had been given before and nothing was run.
+    from_cache: bool,
     /// What went wrong first, where a fallback answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     fallback: Option<Fallback>,
@@ -251,12 +253,13 @@ fn respond(id: Uuid, served: &Served, top_k: usize, total: f64) -> Predictions {
     let outputs: &[Tensor] = if task == Task::Tensor && answer.classes.is_empty() { &answer.outputs } else { &[] };
     #[expect(clippy::cast_precision_loss, reason = "microseconds of a request")]
     let ms = |us: u64| us as f64 / 1e3;
-    let timings = &answer.timings;
+    let timings = served.timings();
     Predictions {
         id,
         model: served.version.name().to_owned(),
         version: served.version_name().to_owned(),
         model_used: served.model_used(),
+        from_cache: served.from_cache,
         fallback: served.fallen.as_ref().map(|fallen| Fallback {
             instead_of: fallen.version.clone(),
             reason: fallen.reason,

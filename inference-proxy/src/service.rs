@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::cache::Cache;
 use crate::config::Config;
 use crate::handle::Edge;
 use crate::mirror::events::Poster;
@@ -98,6 +99,7 @@ pub async fn build(config: Config, deps: Deps) -> Result<Service, BuildError> {
     };
     let edge = Arc::new(Edge {
         catalog,
+        cache: config.cache.map(|cache| Cache::new(cache, &registry)),
         observer: Arc::new(observer),
         admission,
         max_concurrent_requests: limits.max_concurrent_requests,
@@ -151,7 +153,7 @@ impl Service {
     /// Loads all models: every one's primary and shadows. Returns whether every model has a primary that serves.
     pub async fn load(&self) -> bool {
         let ready = self.edge.catalog.load_all().await;
-        self.edge.observer.expect(&self.edge.catalog);
+        self.edge.expect();
         ready
     }
 
@@ -198,7 +200,7 @@ impl Service {
 /// that is unloaded later does not take the others out of service.
 async fn load_all(edge: Arc<Edge>, readiness: Readiness) {
     let all = edge.catalog.load_all().await;
-    edge.observer.expect(&edge.catalog);
+    edge.expect();
     if !all {
         tracing::error!("not every model has a version that serves; POST /v2/repository/index says why");
     }

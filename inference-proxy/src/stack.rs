@@ -138,11 +138,14 @@ impl Scrape {
 }
 
 /// Brings the mirror's families up to one snapshot of its account and keeps them there until they are rendered, so
-/// that the ledger balances to the last observation in every scrape.
+/// that the ledger balances to the last observation in every scrape. What else is cheap to look at is looked at then.
 async fn settle_accounts(State(scrape): State<Scrape>, request: Request, next: Next) -> Response {
     let _held = scrape.one_at_a_time.lock().await;
     if let Some(mirror) = &scrape.edge.observer.mirror {
         mirror.publish();
+    }
+    if let Some(cache) = &scrape.edge.cache {
+        cache.publish();
     }
     next.run(request).await
 }

@@ -104,6 +104,27 @@ impl Data {
         }
     }
 
+    /// The values as they lie in memory; nothing of strings, which do not lie together.
+    #[must_use]
+    pub fn as_raw(&self) -> &[u8] {
+        match self {
+            Self::Bool(v) => bytemuck::cast_slice(v),
+            Self::Uint8(v) => v,
+            Self::Uint16(v) => bytemuck::cast_slice(v),
+            Self::Uint32(v) => bytemuck::cast_slice(v),
+            Self::Uint64(v) => bytemuck::cast_slice(v),
+            Self::Int8(v) => bytemuck::cast_slice(v),
+            Self::Int16(v) => bytemuck::cast_slice(v),
+            Self::Int32(v) => bytemuck::cast_slice(v),
+            Self::Int64(v) => bytemuck::cast_slice(v),
+            Self::Fp16(v) => bytemuck::cast_slice(v),
+            Self::Bf16(v) => bytemuck::cast_slice(v),
+            Self::Fp32(v) => bytemuck::cast_slice(v),
+            Self::Fp64(v) => bytemuck::cast_slice(v),
+            Self::Bytes(_) => &[],
+        }
+    }
+
     /// Whether there are no values.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -9,6 +9,7 @@ pub mod collector;
 pub mod edge;
 pub mod process;
 pub mod proxy;
+pub mod serving;
 pub mod upstream;
 pub mod versions;
 
@@ -79,7 +80,7 @@ pub const LABELS: &[&str] = &[
 
 /// All metrics of all subsystems.
 pub fn all() -> impl Iterator<Item = &'static Metric> {
-    [proxy::ALL, versions::ALL, upstream::ALL, collector::ALL, analyzer::ALL, edge::ALL, process::ALL]
+    [proxy::ALL, serving::ALL, versions::ALL, upstream::ALL, collector::ALL, analyzer::ALL, edge::ALL, process::ALL]
         .into_iter()
         .flatten()
 }

@@ -210,6 +210,25 @@ pub struct Timings {
     /// Whether the answer may depend on those other items: the version's answers are known to.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub batch_variant: bool,
+    /// Whether the answer had been given before, so that nothing was run.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub from_cache: bool,
+}
+
+impl Timings {
+    /// Of an answer that had been given before: no stage took time.
+    #[must_use]
+    pub const fn cached() -> Self {
+        Self {
+            total_us: 0,
+            tokenize_us: 0,
+            queue_us: 0,
+            infer_us: 0,
+            batch_size: 0,
+            batch_variant: false,
+            from_cache: true,
+        }
+    }
 }
 
 /// One named value of one item.

@@ -9,6 +9,7 @@ mod panel;
 mod pipeline;
 mod provisioning;
 mod query;
+mod serving;
 mod sql;
 mod versions;
 

@@ -11,7 +11,7 @@ use super::dashboard;
 use super::layout::{Row, row};
 use super::panel::Panel;
 use super::query::{gauge, gauge_where, increase, mean, quantile, rate, total};
-use super::versions;
+use super::{serving, versions};
 
 /// The pipeline dashboard.
 #[must_use]
@@ -26,6 +26,7 @@ pub fn pipeline() -> Value {
             masking(),
             log(),
             batching(),
+            serving::kept(),
             versions::loaded(),
             versions::trouble(),
             versions::behind(),

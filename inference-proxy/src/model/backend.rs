@@ -143,6 +143,20 @@ impl Version {
         }
     }
 
+    /// Counts a request that was answered with what it had answered before, and how long finding that took.
+    pub(crate) fn answered_from_cache(&self, took: Duration) {
+        if let Some(local) = self.local() {
+            local.answered_from_cache(took);
+        }
+    }
+
+    /// Counts an answer that was looked for and not there, and how long that and keeping the new one took.
+    pub(crate) fn missed_in_cache(&self, took: Duration) {
+        if let Some(local) = self.local() {
+            local.missed_in_cache(took);
+        }
+    }
+
     /// Counts what of a request breaks the schema of its inputs. Called beside the serving path.
     pub fn count_violations(&self, input: &Input) {
         if let Some(local) = self.local() {

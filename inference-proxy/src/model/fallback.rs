@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use contract::wire::Timings;
 use host::config::Faults;
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +52,8 @@ pub struct Served {
     pub answer: Arc<Answer>,
     /// What went wrong first.
     pub fallen: Option<Fallen>,
+    /// Whether it had been given before and nothing was run.
+    pub from_cache: bool,
 }
 
 /// What went wrong before a fallback stepped in.
@@ -67,6 +70,17 @@ pub struct Fallen {
 }
 
 impl Served {
+    /// What a version answered that was asked.
+    fn by(version: &Arc<Version>, answer: Answer) -> Self {
+        Self { version: Arc::clone(version), answer: Arc::new(answer), fallen: None, from_cache: false }
+    }
+
+    /// Where the time of this request went: nowhere, if the answer was there already.
+    #[must_use]
+    pub fn timings(&self) -> Timings {
+        if self.from_cache { Timings::cached() } else { self.answer.timings }
+    }
+
     /// The version that answered, as clients are told: [`RULE`] for a rule.
     #[must_use]
     pub fn version_name(&self) -> &str {
@@ -99,7 +113,7 @@ pub(crate) async fn run(
     urgency: Urgency,
 ) -> Result<Served, RunError> {
     let error = match version.run_guarded(input.clone(), urgency).await {
-        Ok(answer) => return Ok(Served { version: Arc::clone(version), answer: Arc::new(answer), fallen: None }),
+        Ok(answer) => return Ok(Served::by(version, answer)),
         Err(error) => error,
     };
     if !can_fall_back(&error) {
@@ -113,7 +127,7 @@ pub(crate) async fn run(
     let reason = error.reason();
     catalog.fell_back(version, reason);
     let fallen = Fallen { version: version.version().to_owned(), reason, why: error.to_string(), by_rule };
-    Ok(Served { version: by, answer: Arc::new(answer), fallen: Some(fallen) })
+    Ok(Served { fallen: Some(fallen), ..Served::by(&by, answer) })
 }
 
 async fn step_in(

@@ -64,9 +64,9 @@ pub struct Statistics {
     pub queue: Span,
     /// How long their runs took.
     pub compute: Parts<Span>,
-    /// Answers that a cache gave; there is none before a version.
+    /// Answers that had been given before; they count as `success` too, and nowhere else.
     pub cache_hit: Span,
-    /// Answers that a cache was asked for and did not have.
+    /// Answers that were looked for among those and were not there: the time of the look-up and of keeping the new one.
     pub cache_miss: Span,
     /// Runs by the number of items that ran together.
     pub batches: BTreeMap<usize, Parts<Span>>,
@@ -96,6 +96,19 @@ impl Stats {
         let mut counts = self.lock();
         counts.executions += 1;
         counts.batches.entry(items).or_default().add(took);
+    }
+
+    /// A request was answered with what had been answered before. As Triton counts: a success, and no inference.
+    pub(crate) fn cache_hit(&self, took: Duration) {
+        let mut counts = self.lock();
+        counts.last_inference_ms = u64::try_from(host::clock::now_ms()).unwrap_or_default();
+        counts.success.add(took);
+        counts.cache_hit.add(took);
+    }
+
+    /// An answer was looked for and was not there.
+    pub(crate) fn cache_miss(&self, took: Duration) {
+        self.lock().cache_miss.add(took);
     }
 
     pub(crate) fn snapshot(&self) -> Statistics {

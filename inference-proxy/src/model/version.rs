@@ -108,6 +108,16 @@ impl Local {
         Ok((answer, served(items, &done)))
     }
 
+    /// A request was answered without it.
+    pub(crate) fn answered_from_cache(&self, took: Duration) {
+        self.parts.queue.stats.cache_hit(took);
+    }
+
+    /// An answer was looked for and was not there.
+    pub(crate) fn missed_in_cache(&self, took: Duration) {
+        self.parts.queue.stats.cache_miss(took);
+    }
+
     /// Most items that run together; 0 where requests run one by one.
     #[must_use]
     pub fn max_batch_items(&self) -> usize {
@@ -266,6 +276,7 @@ impl Local {
             infer_us: micros(infer),
             batch_size: u32::try_from(batch).unwrap_or(u32::MAX),
             batch_variant: batch > 1 && self.parts.metadata.batch_variant,
+            from_cache: false,
         };
         Ok(Answer { outputs, classes, entities, texts, timings })
     }

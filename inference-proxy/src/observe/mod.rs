@@ -122,6 +122,8 @@ pub struct Facts {
     pub withheld: Option<&'static str>,
     /// What went wrong before a fallback answered.
     pub fallen: Option<Fallen>,
+    /// Whether the answer had been given before.
+    pub from_cache: bool,
     /// What of the request decides who answers it.
     asker: Asker,
 }
@@ -140,6 +142,7 @@ impl Default for Facts {
             exchange: None,
             withheld: None,
             fallen: None,
+            from_cache: false,
             asker: Asker::default(),
         }
     }
@@ -203,6 +206,7 @@ impl Notes {
     pub fn served(&self, served: &Served) {
         let mut facts = self.lock();
         facts.answer = Some(Arc::clone(&served.answer));
+        facts.from_cache = served.from_cache;
         if let Some(fallen) = &served.fallen {
             served.version_name().clone_into(&mut facts.version);
             facts.role = Role::Fallback;
@@ -327,7 +331,11 @@ impl Guard {
 
     fn record(&mut self, facts: Facts, end: End) {
         let End { outcome, code, reason, took } = end;
-        let mut timings = facts.answer.as_ref().map_or_else(Timings::default, |answer| answer.timings);
+        let mut timings = match &facts.answer {
+            Some(_) if facts.from_cache => Timings::cached(),
+            Some(answer) => answer.timings,
+            None => Timings::default(),
+        };
         timings.total_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let ended = Ended {
             id: self.id,

@@ -108,12 +108,7 @@ impl Ended {
     }
 
     fn answer_bytes(&self) -> usize {
-        self.facts.answer.as_ref().map_or(0, |answer| {
-            let outputs: usize = answer.outputs.iter().map(tensor_bytes).sum();
-            let classes: usize = answer.classes.iter().map(|c| HANDLE_BYTES + 4 * c.scores.len()).sum();
-            let entities = answer.entities.iter().flatten().map(|e| 4 * HANDLE_BYTES + e.label.len() + e.text.len());
-            outputs + classes + entities.sum::<usize>()
-        })
+        self.facts.answer.as_deref().map_or(0, answer_bytes)
     }
 }
 
@@ -173,7 +168,16 @@ impl Record for Ended {
     }
 }
 
-fn input_bytes(input: &Input) -> usize {
+/// What an answer takes in memory, its labels aside, which all answers of a version share.
+pub(crate) fn answer_bytes(answer: &Answer) -> usize {
+    let outputs: usize = answer.outputs.iter().map(tensor_bytes).sum();
+    let classes: usize = answer.classes.iter().map(|c| HANDLE_BYTES + 4 * c.scores.len()).sum();
+    let entities = answer.entities.iter().flatten().map(|e| 4 * HANDLE_BYTES + e.label.len() + e.text.len());
+    outputs + classes + entities.sum::<usize>()
+}
+
+/// What an input takes in memory.
+pub(crate) fn input_bytes(input: &Input) -> usize {
     match input {
         Input::Texts(texts) => texts.iter().map(|text| HANDLE_BYTES + text.len()).sum(),
         Input::Pairs(pairs) => pairs.iter().map(|(a, b)| 2 * HANDLE_BYTES + a.len() + b.len()).sum(),

@@ -128,22 +128,7 @@ struct Numbers(Given);
 
 impl AsRef<[u8]> for Numbers {
     fn as_ref(&self) -> &[u8] {
-        match self.0.tensor().data() {
-            Data::Bool(v) => bytemuck::cast_slice(v),
-            Data::Uint8(v) => v,
-            Data::Uint16(v) => bytemuck::cast_slice(v),
-            Data::Uint32(v) => bytemuck::cast_slice(v),
-            Data::Uint64(v) => bytemuck::cast_slice(v),
-            Data::Int8(v) => bytemuck::cast_slice(v),
-            Data::Int16(v) => bytemuck::cast_slice(v),
-            Data::Int32(v) => bytemuck::cast_slice(v),
-            Data::Int64(v) => bytemuck::cast_slice(v),
-            Data::Fp16(v) => bytemuck::cast_slice(v),
-            Data::Bf16(v) => bytemuck::cast_slice(v),
-            Data::Fp32(v) => bytemuck::cast_slice(v),
-            Data::Fp64(v) => bytemuck::cast_slice(v),
-            Data::Bytes(_) => &[],
-        }
+        self.0.tensor().data().as_raw()
     }
 }
 

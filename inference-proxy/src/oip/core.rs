@@ -24,9 +24,12 @@ pub struct InferAnswer {
 }
 
 impl InferAnswer {
-    /// What the answer's `parameters` say of a fallback, by name; nothing where there was none.
+    /// What the answer's `parameters` say of who gave it, by name; nothing where the version that was asked ran.
     #[must_use]
     pub fn parameters(&self) -> Option<BTreeMap<&'static str, String>> {
+        if self.served.from_cache {
+            return Some(BTreeMap::from([("from_cache", "true".to_owned())]));
+        }
         let fallen = self.served.fallen.as_ref()?;
         Some(BTreeMap::from([
             ("model_used", self.served.model_used()),

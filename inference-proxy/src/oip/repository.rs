@@ -67,7 +67,7 @@ pub async fn load(State(edge): State<Arc<Edge>>, named: Named, request: Request)
     let Change { parameters } = optional(&handle::body(request, edge.max_body_bytes).await?)?;
     let version = version_to_load(&named.model, parameters)?;
     edge.catalog.load(&named.model, version.as_deref()).await?;
-    edge.observer.expect(&edge.catalog);
+    edge.expect();
     tracing::info!(model = named.model, version, "a model was loaded on request");
     Ok(Json(Value::Object(Map::new())))
 }

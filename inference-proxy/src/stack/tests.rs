@@ -20,6 +20,7 @@ use super::*;
 use crate::{Deps, RawConfig, Service, build};
 
 mod forward;
+mod serving;
 mod tritonclient;
 
 type Seen = Arc<Mutex<Vec<Batch>>>;

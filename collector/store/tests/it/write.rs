@@ -32,7 +32,7 @@ fn sample(id: u128, at_ms: i64) -> MaskedSample {
         code: 200,
         reason: None,
         client: Some("c1".into()),
-        timings: Timings { total_us: 9, tokenize_us: 1, queue_us: 2, infer_us: 3, batch_size: 4, batch_variant: false },
+        timings: Timings { total_us: 9, tokenize_us: 1, queue_us: 2, infer_us: 3, batch_size: 4, ..Timings::default() },
         items: 2,
         features: vec![
             feature("input.x", 0, FeatureValue::Number(f64::NAN)),
