@@ -8,7 +8,7 @@ PYTHON := .deps/venv/bin/python
 # A step announces itself, so that a long run shows where it is.
 say = @printf '\n== %s\n' "$(1)"
 
-.PHONY: help deps build models demo test fuzz smoke bench-proxy bench-collector chaos simulate clean
+.PHONY: help deps build models demo test fuzz smoke bench-proxy bench-collector gpu-check chaos simulate clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -35,6 +35,11 @@ bench-proxy: build models ## the proxy's promises, measured (about half an hour;
 
 bench-collector: build ## the collector's, the store's and the masker's promises, measured
 	@cargo run --release --locked -p bench --bin bench-collector -- --write docs/BENCHMARKS.md $(BENCH_FLAGS)
+
+gpu-check: ## on a machine with an NVIDIA card: its answers beside the processor's, and the proxy's speed beside the bare session's
+	@cargo run --release --locked -p bench --bin gpu-check -- --look
+	@$(MAKE) build models
+	@cargo run --release --locked -p bench --bin gpu-check -- --write docs/BENCHMARKS.md $(BENCH_FLAGS)
 
 FUZZ_SECONDS ?= 60
 fuzz: ## the readers of clients' bytes and the masker under libFuzzer, FUZZ_SECONDS each (60; needs a nightly toolchain and a C++ compiler)

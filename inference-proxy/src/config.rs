@@ -34,6 +34,8 @@ pub struct RawConfig {
     pub client_key: Option<String>,
     /// Share of the requests that ended well which leave a line in the log, 0 to 100; those that did not always do.
     pub access_log_percent: f64,
+    /// Whether `/metrics` has Triton's names too (`nv_inference_*`, `nv_cache_*`).
+    pub triton_metrics: bool,
     /// Connections, keys, TLS, rates.
     pub edge: RawEdge,
     /// Models and how they run.
@@ -58,6 +60,7 @@ impl Default for RawConfig {
             drain: Duration::from_secs(15),
             client_key: None,
             access_log_percent: 0.0,
+            triton_metrics: false,
             edge: RawEdge::default(),
             models: RawModelsConfig::default(),
             cache: RawCache::default(),
@@ -210,6 +213,7 @@ pub struct Config {
     pub(crate) drain: Duration,
     pub(crate) client_key: Option<Vec<u8>>,
     pub(crate) access_log_share: f64,
+    pub(crate) triton_metrics: bool,
     pub(crate) edge: EdgeConfig,
     pub(crate) models: ModelsConfig,
     pub(crate) cache: Option<cache::Config>,
@@ -271,6 +275,7 @@ impl RawConfig {
             drain: self.drain,
             client_key: self.client_key.map(String::into_bytes),
             access_log_share: self.access_log_percent / 100.0,
+            triton_metrics: self.triton_metrics,
             edge: self.edge.check("proxy.edge", self.listen, &mut faults),
             models: self.models.check("proxy.models", &mut faults),
             cache: self.cache.check("proxy.cache", &mut faults),

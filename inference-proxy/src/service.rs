@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::cache::Cache;
 use crate::config::Config;
+use crate::gpu;
 use crate::handle::Edge;
 use crate::mirror::events::Poster;
 use crate::mirror::{self, Mirror, Workers};
@@ -29,6 +30,7 @@ use crate::observe::record::{Ended, Rules};
 use crate::pseudonym::Pseudonyms;
 use crate::shadow::Shadows;
 use crate::stack;
+use crate::triton;
 
 /// What the proxy is given beside its configuration.
 #[derive(Debug)]
@@ -82,6 +84,10 @@ pub async fn build(config: Config, deps: Deps) -> Result<Service, BuildError> {
     let listener = host::serve::bind(config.listen).await?;
     let address = listener.local_addr()?;
     let catalog = Catalog::open(config.models, &registry)?;
+    gpu::export(&registry);
+    if config.triton_metrics {
+        triton::export(&catalog, &registry);
+    }
     let limits = config.limits;
     let admission = Arc::new(Semaphore::new(limits.max_concurrent_requests));
     let events = config.mirror.as_ref().map(|mirror| poster(mirror, &catalog)).transpose()?;

@@ -22,7 +22,7 @@ use crate::error::ApiError;
 use crate::handle::{self, Deadline, Edge, Named};
 use crate::observe::stream::Held;
 use crate::observe::{Arrived, Notes, Route, watch};
-use crate::{admin, oip, predict};
+use crate::{admin, oip, openapi, overview, page, predict};
 
 /// All routes of the proxy.
 pub fn router(edge: Arc<Edge>, registry: &Registry, readiness: &Readiness) -> Router {
@@ -31,6 +31,8 @@ pub fn router(edge: Arc<Edge>, registry: &Registry, readiness: &Readiness) -> Ro
         .merge(inference(&edge, Route::Infer, "/v2/models/{model}/infer", post(oip::infer)))
         .merge(inference(&edge, Route::Infer, "/v2/models/{model}/versions/{version}/infer", post(oip::infer)));
     let unobserved = Router::new()
+        .route("/openapi.json", get(openapi::serve))
+        .route("/v1/models", get(overview::models))
         .route("/v2", get(oip::info::server))
         .route("/v2/health/live", get(oip::info::live))
         .route("/v2/health/ready", get(oip::info::ready))
@@ -50,6 +52,7 @@ pub fn router(edge: Arc<Edge>, registry: &Registry, readiness: &Readiness) -> Ro
     observed
         .merge(unobserved)
         .merge(operators)
+        .merge(page::router())
         .method_not_allowed_fallback(async |request: Request| {
             ApiError::no_method(request.method().as_str(), request.uri().path())
         })

@@ -10,6 +10,7 @@ pub mod edge;
 pub mod process;
 pub mod proxy;
 pub mod serving;
+pub mod triton;
 pub mod upstream;
 pub mod versions;
 

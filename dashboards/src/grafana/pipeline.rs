@@ -26,7 +26,9 @@ pub fn pipeline() -> Value {
             masking(),
             log(),
             batching(),
+            serving::cost(),
             serving::kept(),
+            serving::cards(),
             versions::loaded(),
             versions::trouble(),
             versions::behind(),
@@ -247,6 +249,10 @@ fn processes() -> Row {
                 .named(&[("0", "not ready", "red"), ("1", "ready", "green")]),
             Panel::lines("Memory", "Resident.", "bytes").series(gauge("max", &o::RESIDENT, &each), legend),
             Panel::lines("CPU", "Processors in use.", "none").series(rate(&o::CPU_SECONDS, &each), legend),
+            Panel::lines("Descriptors", "Files and connections that each process holds.", "short")
+                .series(gauge("max", &o::OPEN_FDS, &each), legend),
+            Panel::lines("Threads", "Sessions have one each, and those inside them.", "short")
+                .series(gauge("max", &o::THREADS, &each), legend),
             Panel::lines("Time since start", "A fall is a restart.", "s")
                 .series(format!("time() - {}", gauge("max", &o::START, &each)), legend)
                 .sized(12, 8),

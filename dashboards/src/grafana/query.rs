@@ -65,6 +65,12 @@ pub fn mean(metric: &Metric, labels: &[&str]) -> String {
     format!("{} / {}", part("sum"), part("count"))
 }
 
+/// What a histogram's events add up to a second: items, of a histogram of items.
+pub fn total_rate(metric: &Metric, labels: &[&str]) -> String {
+    assert!(matches!(metric.kind, Kind::Histogram(_)), "{} is no histogram", metric.name);
+    format!("sum{} (rate({}_sum{}[$__rate_interval]))", by(labels), metric.name, matchers(metric, &[]))
+}
+
 /// A histogram's events a second, summed by labels.
 pub fn passed(metric: &Metric, labels: &[&str]) -> String {
     assert!(matches!(metric.kind, Kind::Histogram(_)), "{} is no histogram", metric.name);

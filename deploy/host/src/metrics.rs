@@ -91,7 +91,10 @@ impl Registry {
     }
 
     /// Registers a collector that computes its families when asked.
-    pub(crate) fn attach(&self, collector: Box<dyn Collector>) {
+    ///
+    /// # Panics
+    /// Where it is registered already: a fault of the program.
+    pub fn attach(&self, collector: Box<dyn Collector>) {
         self.inner.register(collector).expect("a process registers its own collector once");
     }
 

@@ -17,9 +17,11 @@ pub(crate) use batching::{Batching, Tuning};
 pub use batching::{Order, RawBatching, RawTuning};
 
 use super::breaker::{self, RawBreaker};
+use super::device::{Device, RawCuda, RawDevice};
 use super::fallback::RawFallback;
 use super::manifest::TrustedKey;
 use super::memory::{self, RawMemory};
+use super::price::{Prices, RawPrices};
 use super::routing::{Canary, RawCanary};
 use crate::upstream::{self, RawUpstream};
 
@@ -55,6 +57,10 @@ pub struct RawModelsConfig {
     pub memory: RawMemory,
     /// When a version is left alone.
     pub breaker: RawBreaker,
+    /// What devices cost.
+    pub prices: RawPrices,
+    /// Sessions on a graphics card; without it all run on the processor.
+    pub cuda: Option<RawCuda>,
 }
 
 impl Default for RawModelsConfig {
@@ -73,6 +79,8 @@ impl Default for RawModelsConfig {
             trusted_keys: Vec::new(),
             memory: RawMemory::default(),
             breaker: RawBreaker::default(),
+            prices: RawPrices::default(),
+            cuda: None,
         }
     }
 }
@@ -103,6 +111,8 @@ pub struct RawModel {
     pub instances: Option<usize>,
     /// Threads inside a session.
     pub intra_threads: Option<usize>,
+    /// Where its sessions run; default: the card, if there is a `cuda` section.
+    pub device: Option<RawDevice>,
 }
 
 /// Who runs a model, as typed.
@@ -172,6 +182,7 @@ pub struct ModelsConfig {
     pub(crate) trusted_keys: Vec<TrustedKey>,
     pub(crate) memory: memory::Bounds,
     pub(crate) breaker: breaker::Terms,
+    pub(crate) prices: Prices,
 }
 
 /// One model, checked.
@@ -186,6 +197,7 @@ pub(crate) struct ModelConfig {
     pub(crate) follow_verdicts: bool,
     pub(crate) instances: Option<NonZeroUsize>,
     pub(crate) intra_threads: Option<NonZeroUsize>,
+    pub(crate) device: Device,
 }
 
 /// One shadow, checked.
@@ -232,16 +244,17 @@ impl RawModelsConfig {
         let difference = self.batching.max_difference;
         faults.check(difference >= 0.0, at("batching.max_difference"), "must be at least 0");
         let threads = self.intra_threads.and_then(NonZeroUsize::new);
+        let device = self.cuda.map_or(Device::Cpu, |cuda| Device::Cuda(cuda.check(&at("cuda"), faults)));
         let models = self.models.into_iter().map(|(name, model)| {
             let key = format!("{key}.models.{name}");
             faults.check(is_name(&name), &key, NAME_RULE);
-            (name, model.check(&key, threads, faults))
+            (name, model.check(&key, threads, device, faults))
         });
         ModelsConfig {
             models: models.collect(),
             models_dir: self.models_dir,
             onnxruntime: self.onnxruntime,
-            defaults: ModelConfig { intra_threads: threads, ..ModelConfig::default() },
+            defaults: ModelConfig { intra_threads: threads, device, ..ModelConfig::default() },
             batching: self.batching.into(),
             tuning: self.tuning.into(),
             queue: self.queue.into(),
@@ -251,6 +264,7 @@ impl RawModelsConfig {
             trusted_keys: keys(&self.trusted_keys, &at("trusted_keys"), faults),
             memory: self.memory.check(&at("memory"), faults),
             breaker: self.breaker.check(&at("breaker"), faults),
+            prices: self.prices.check(&at("prices"), faults),
         }
     }
 }
@@ -266,7 +280,9 @@ fn keys(texts: &[String], key: &str, faults: &mut Faults) -> Vec<TrustedKey> {
 }
 
 impl RawModel {
-    fn check(mut self, key: &str, threads: Option<NonZeroUsize>, faults: &mut Faults) -> ModelConfig {
+    fn check(mut self, key: &str, threads: Option<NonZeroUsize>, device: Device, faults: &mut Faults) -> ModelConfig {
+        let no_card = self.device == Some(RawDevice::Cuda) && device == Device::Cpu;
+        faults.check(!no_card, format!("{key}.device"), "is cuda, and there is no section [proxy.models.cuda]");
         let remotes = self.remotes(key, faults);
         for (value, name) in [(self.instances, "instances"), (self.intra_threads, "intra_threads")] {
             faults.check(value != Some(0), format!("{key}.{name}"), "must be at least 1");
@@ -302,6 +318,7 @@ impl RawModel {
             shadows: self.shadows.into_iter().map(Shadow::from).collect(),
             instances: self.instances.and_then(NonZeroUsize::new),
             intra_threads: self.intra_threads.and_then(NonZeroUsize::new).or(threads),
+            device: if self.device == Some(RawDevice::Cpu) { Device::Cpu } else { device },
         }
     }
 }

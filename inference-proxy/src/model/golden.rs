@@ -7,13 +7,25 @@ use serde_json::Value;
 
 use crate::tensor::{Data, Tensor};
 
+use super::device::Device;
 use super::plan::{Feed, Plan, Work};
 use super::session::Engine;
 use super::text::{EncodeError, Encoded, Passage, TextEncoder};
 use super::validate;
 
-/// Largest difference of a score, where nothing else is said: 32-bit floats summed in another order stay below it.
-pub(crate) const TOLERANCE: f64 = 1e-4;
+/// Largest difference of a score, where nothing else is said: what sums in another order, or on another device, may change.
+///
+/// 32-bit floats stay below 1e-4. Halves have 11 bits of mantissa and TensorFloat-32 as many, bfloat16 has 8 (rounding to
+/// 2^-11 = 4.9e-4 and 2^-8 = 3.9e-3): ten roundings are allowed for.
+pub(crate) fn tolerance(precision: Option<&str>, device: Device) -> f64 {
+    let tf32 = matches!(device, Device::Cuda(cuda) if cuda.tf32);
+    match precision {
+        Some("bf16") => 4e-2,
+        Some("fp16") => 5e-3,
+        _ if tf32 => 5e-3,
+        _ => 1e-4,
+    }
+}
 
 /// One golden sample; its form is described in `docs/model-folder.md`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -209,6 +221,8 @@ pub(crate) fn scores(plan: &Plan, outputs: &[Tensor]) -> Result<(Vec<f64>, Vec<S
     let floats = outputs.iter().find_map(|output| match output.data() {
         Data::Fp32(values) => Some(values.iter().map(|&x| f64::from(x)).collect()),
         Data::Fp64(values) => Some(values.clone()),
+        Data::Fp16(values) => Some(values.iter().map(|&x| x.into()).collect()),
+        Data::Bf16(values) => Some(values.iter().map(|&x| x.into()).collect()),
         _ => None,
     });
     Ok((floats.unwrap_or_default(), Vec::new()))
@@ -221,7 +235,7 @@ impl GoldenTensor {
     /// The same numbers for the same row at every place; `None` for what no number stands for.
     fn seeded(name: &str, datatype: &str, shape: &[usize], row: u64) -> Option<Self> {
         let whole = match datatype {
-            "FP32" | "FP64" => false,
+            "FP16" | "BF16" | "FP32" | "FP64" => false,
             "UINT8" | "UINT16" | "UINT32" | "UINT64" | "INT8" | "INT16" | "INT32" | "INT64" => true,
             _ => return None,
         };
@@ -255,6 +269,12 @@ impl GoldenTensor {
             "INT32" => numbers!(Int32, as_i64, i32),
             "INT64" => numbers!(Int64, as_i64, i64),
             "FP32" => Data::Fp32(self.data.iter().map(|v| float(v).map(|x| x as f32)).collect::<Result<_, _>>()?),
+            "FP16" => {
+                Data::Fp16(self.data.iter().map(|v| float(v).map(half::f16::from_f64)).collect::<Result<_, _>>()?)
+            }
+            "BF16" => {
+                Data::Bf16(self.data.iter().map(|v| float(v).map(half::bf16::from_f64)).collect::<Result<_, _>>()?)
+            }
             "FP64" => Data::Fp64(self.data.iter().map(float).collect::<Result<_, _>>()?),
             "BYTES" => numbers!(Bytes, as_str, String),
             other => return Err(format!("has the datatype {other} in '{name}', which is not served")),
@@ -296,6 +316,8 @@ mod tests {
         assert_eq!(good.data(), &Data::Uint8(vec![0, 255]));
         let error = read(r#"{"name": "x", "datatype": "UINT8", "shape": [1], "data": [256]}"#).unwrap_err();
         assert_eq!(error, "has 256 in 'x', which is no UINT8");
-        assert!(read(r#"{"name": "x", "datatype": "FP16", "shape": [1], "data": [1]}"#).is_err());
+        let half = read(r#"{"name": "x", "datatype": "FP16", "shape": [1], "data": [1.5]}"#).unwrap();
+        assert_eq!(half.data(), &Data::Fp16(vec![half::f16::from_f32(1.5)]));
+        assert!(read(r#"{"name": "x", "datatype": "FP8", "shape": [1], "data": [1]}"#).is_err());
     }
 }

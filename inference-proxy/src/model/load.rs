@@ -6,22 +6,25 @@ use std::time::Instant;
 
 use super::batch::Policy;
 use super::config::ModelsConfig;
+use super::device::Device;
 use super::folder::{self, Folder};
 use super::invariance;
 use super::manifest;
 use super::memory::{self, Memory};
 use super::metadata::Metadata;
 use super::metrics::{Metrics, VersionMetrics};
-use super::pairing::{self, Paired, Terms};
+use super::onnx;
+use super::pairing::{self, Paired, Report, Terms};
 use super::plan::Feed;
 use super::pool::Pool;
 use super::queue::Queue;
-use super::runtime::{PROVIDER, Runtime};
+use super::runtime::Runtime;
 use super::session::{Engine, EngineFactory};
 use super::status::Status;
 use super::text::TextEncoder;
 use super::tune::{self, Subject, Tuned};
 use super::version::{Local, Parts};
+use crate::gpu;
 
 /// What to load, and how.
 #[derive(Clone, Debug)]
@@ -33,6 +36,8 @@ pub(crate) struct Order {
     /// Sessions, where the server's configuration says it.
     pub(crate) instances: Option<usize>,
     pub(crate) intra_threads: Option<usize>,
+    /// Where its sessions shall run.
+    pub(crate) device: Device,
     pub(crate) config: Arc<ModelsConfig>,
     pub(crate) runtime: Runtime,
     pub(crate) metrics: Arc<Metrics>,
@@ -68,13 +73,7 @@ pub(crate) fn load(order: &Order) -> Result<Local, Refusal> {
     let resident = memory::resident();
     let Order { model, version, metrics, config, .. } = order;
     manifest::check_signature(&order.dir, &config.trusted_keys).map_err(|why| Refusal { reason: "signature", why })?;
-    let terms = Terms {
-        max_chars: config.max_chars,
-        intra_threads: order.intra_threads,
-        batching: config.batching,
-        thorough: false,
-    };
-    let (report, paired) = pairing::examine(&order.dir, &order.runtime, terms);
+    let (report, paired) = examine(order)?;
     metrics.checks(model, version, &report);
     let Some(paired) = paired else {
         let (reason, why) = report.failure().unwrap_or(("files", "it cannot be read"));
@@ -88,6 +87,41 @@ pub(crate) fn load(order: &Order) -> Result<Local, Refusal> {
     Ok(version)
 }
 
+/// The checks, on the device that was asked for, or on what may step in for it.
+fn examine(order: &Order) -> Result<(Report, Option<Paired>), Refusal> {
+    let on = |device| {
+        let (max_chars, intra_threads) = (order.config.max_chars, order.intra_threads);
+        let terms = Terms { max_chars, intra_threads, device, batching: order.config.batching, thorough: false };
+        pairing::examine(&order.dir, &order.runtime, terms)
+    };
+    let Order { model, version, device, .. } = order;
+    let why = match room_on_card(order) {
+        Ok(()) => {
+            let (report, paired) = on(*device);
+            if paired.is_some() || device.instead().is_none() {
+                return Ok((report, paired));
+            }
+            report.failure().map_or_else(String::new, |(_, why)| why.to_owned())
+        }
+        Err(why) if device.instead().is_none() => return Err(Refusal { reason: "memory", why }),
+        Err(why) => why,
+    };
+    let instead = device.instead().unwrap_or_default();
+    tracing::warn!(%model, %version, why, "a version cannot run on {device} and is tried on {instead}");
+    Ok(on(instead))
+}
+
+/// Whether a card has the memory that the version will take; where nobody can tell, the load will.
+fn room_on_card(order: &Order) -> Result<(), String> {
+    let Device::Cuda(cuda) = order.device else { return Ok(()) };
+    let Some(free) = gpu::free(cuda.card) else { return Ok(()) };
+    let needed = order.needed_bytes();
+    let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+    let (mib_needed, mib_free) = (mib(needed), mib(free));
+    let say = || format!("it needs about {mib_needed} MiB of {}'s memory, and {mib_free} MiB are free", order.device);
+    if needed <= free { Ok(()) } else { Err(say()) }
+}
+
 fn serve(order: &Order, paired: Paired, started: Instant, checks_passed: usize) -> Result<Local, String> {
     let Paired { folder, graph, encoder, factory, mut engine } = paired;
     let company = company(order, &folder, &factory, encoder.as_deref(), &mut engine);
@@ -97,7 +131,7 @@ fn serve(order: &Order, paired: Paired, started: Instant, checks_passed: usize) 
         factory: &factory,
         probe: probe.as_ref(),
         sha256: folder.model_sha256(),
-        provider: PROVIDER,
+        provider: factory.options.device.provider(),
         sessions: order.instances.or(folder.settings.instances),
         intra_threads: order.intra_threads.or(folder.settings.intra_threads),
         together,
@@ -114,7 +148,10 @@ fn serve(order: &Order, paired: Paired, started: Instant, checks_passed: usize) 
         labels: Arc::clone(&graph.labels),
         max_tokens: encoder.as_ref().map(|encoder| encoder.max_tokens()),
         takes_text: graph.task.takes_text(),
-        provider: PROVIDER,
+        provider: factory.options.device.provider(),
+        provider_options: factory.options.device.options(),
+        // a file that cannot be read was refused before
+        precision: onnx::precision(&folder.model).ok().flatten(),
         instances,
         intra_threads: factory.options.intra_threads,
         bytes: folder.bytes,
@@ -134,11 +171,13 @@ fn serve(order: &Order, paired: Paired, started: Instant, checks_passed: usize) 
         model: Arc::clone(&order.model),
         version: Arc::clone(&order.version),
         status: Arc::clone(&order.status),
+        price: order.config.prices.of(factory.options.device, factory.options.intra_threads),
     };
     let policy = policy(&order.config, &factory.plan.feed, together);
     let queue = Queue::new(policy, order.config.queue, cost, instances, metrics);
     let factory = Arc::new(factory);
     let pool = Pool::start(engines, &factory, &queue).map_err(|error| format!("cannot start a thread: {error}"))?;
+    order.status.runs_on(metadata.provider);
     order.metrics.loaded(&order.model, &order.version, &metadata);
     let plan = Arc::clone(&factory.plan);
     Ok(Local::new(Parts { status: Arc::clone(&order.status), metadata, encoder, plan, queue, pool, keeper }))

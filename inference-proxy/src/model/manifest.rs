@@ -13,6 +13,7 @@ use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
 
 use super::config::RawBatching;
+use super::device::Device;
 use super::folder::MANIFEST;
 use super::golden::{self, GoldenSample};
 use super::pairing::{self, Paired, Terms};
@@ -147,8 +148,13 @@ const TEXTS: [&str; 5] = [
 pub fn pin(dir: &Path, onnxruntime: &Path, how: &Pin) -> Result<Pinned, PinError> {
     let runtime = Runtime::load(onnxruntime).map_err(|error| PinError(error.to_string()))?;
     let key = how.key.as_deref().map(signing_key).transpose()?;
-    let terms =
-        Terms { max_chars: 10_000, intra_threads: None, batching: RawBatching::default().into(), thorough: false };
+    let terms = Terms {
+        max_chars: 10_000,
+        intra_threads: None,
+        device: Device::Cpu,
+        batching: RawBatching::default().into(),
+        thorough: false,
+    };
     let (report, paired) = pairing::examine_unpinned(dir, &runtime, terms);
     let Some(paired) = paired else {
         let (check, why) = report.failure().unwrap_or(("files", "it cannot be read"));

@@ -72,6 +72,10 @@ pub struct Metadata {
     pub takes_text: bool,
     /// The execution provider that really runs.
     pub provider: &'static str,
+    /// The options that it was given.
+    pub provider_options: String,
+    /// What most of its weights are (`fp32`, `fp16`, `int8`, …); absent for a graph without weights.
+    pub precision: Option<&'static str>,
     /// Sessions, each with a thread of its own.
     pub instances: usize,
     /// Why so many, of so many threads.

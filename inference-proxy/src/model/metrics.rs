@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
-use contract::metrics::{proxy, versions};
+use contract::metrics::{proxy, serving, versions};
 use host::metrics::Registry;
 use prometheus::{CounterVec, GaugeVec, HistogramVec, IntCounterVec, IntGaugeVec};
 
 use super::audit::Journal;
 use super::batch::Load;
 use super::breaker::BreakerState;
+use super::device::PROVIDERS;
 use super::metadata::Metadata;
 use super::pairing::{CheckResult, Report};
+use super::price::Price;
 use super::schema::Breach;
 use super::status::{Role, Snapshot, State, Status};
 
@@ -31,6 +33,7 @@ pub(crate) struct Metrics {
     load_failures: IntCounterVec,
     checks: IntCounterVec,
     busy: CounterVec,
+    cost: CounterVec,
     batch_difference: GaugeVec,
     batch_variant: IntGaugeVec,
     loads: IntCounterVec,
@@ -62,6 +65,7 @@ impl Metrics {
             load_failures: registry.counter(&proxy::LOAD_FAILURES),
             checks: registry.counter(&proxy::CONVERSION_CHECKS),
             busy: registry.counter_f64(&proxy::BUSY_SECONDS),
+            cost: registry.counter_f64(&serving::COST),
             batch_difference: registry.gauge(&proxy::BATCH_DIFFERENCE),
             batch_variant: registry.int_gauge(&proxy::BATCH_VARIANT),
             loads: registry.counter(&versions::LOADS),
@@ -91,6 +95,10 @@ impl Metrics {
         }
         if before.role != now.role || !loaded(&now.state) {
             let _absent = self.info.remove_label_values(&old);
+        }
+        // it may have run on another one before
+        for other in PROVIDERS.into_iter().filter(|other| *other != provider) {
+            let _absent = self.info.remove_label_values(&[model, version, before.role.as_str(), other]);
         }
         if loaded(&before.state) && !loaded(&now.state) {
             self.unloaded(model, version);
@@ -173,6 +181,8 @@ pub(crate) struct VersionMetrics {
     pub(crate) model: Arc<str>,
     pub(crate) version: Arc<str>,
     pub(crate) status: Arc<Status>,
+    /// What a busy session costs.
+    pub(crate) price: Option<Price>,
 }
 
 impl VersionMetrics {
@@ -198,7 +208,11 @@ impl VersionMetrics {
     }
 
     pub(crate) fn busy(&self, seconds: f64) {
-        self.families.busy.with_label_values(&self.labels()).inc_by(seconds);
+        let [model, version, role] = self.labels();
+        self.families.busy.with_label_values(&[model, version, role]).inc_by(seconds);
+        if let Some(Price { device, per_second }) = &self.price {
+            self.families.cost.with_label_values(&[model, version, role, device]).inc_by(seconds * per_second);
+        }
     }
 
     /// A session was made anew, or could not be.

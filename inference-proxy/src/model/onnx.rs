@@ -6,6 +6,7 @@
 //! output 2, op_type 4, attribute 5; AttributeProto.t 5; TensorProto.dims 1, name 8.
 
 mod classes;
+mod precision;
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -13,6 +14,7 @@ use std::io::{self, BufReader, Read, Seek};
 use std::path::Path;
 
 pub(crate) use classes::class_labels;
+pub(crate) use precision::precision;
 
 /// A table of word embeddings.
 #[derive(Clone, Debug, PartialEq, Eq)]

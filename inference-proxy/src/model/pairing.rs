@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::config::{Batching, RawBatching};
+use super::device::Device;
 use super::folder::Folder;
 use super::graph::{self, Graph};
 use super::head::Head;
@@ -29,6 +30,7 @@ pub use report::{Check, CheckResult, Report};
 pub(crate) struct Terms {
     pub(crate) max_chars: usize,
     pub(crate) intra_threads: Option<usize>,
+    pub(crate) device: Device,
     pub(crate) batching: Batching,
     /// Whether to go on after a mismatch, to find all of them. A graph that is not what it should be is then opened.
     pub(crate) thorough: bool,
@@ -50,8 +52,13 @@ pub(crate) struct Paired {
 /// Where the library cannot be loaded; everything else is in the report.
 pub fn verify(dir: &Path, onnxruntime: &Path) -> Result<Report, super::OpenError> {
     let runtime = Runtime::load(onnxruntime).map_err(|error| super::OpenError(error.to_string()))?;
-    let terms =
-        Terms { max_chars: 10_000, intra_threads: None, batching: RawBatching::default().into(), thorough: true };
+    let terms = Terms {
+        max_chars: 10_000,
+        intra_threads: None,
+        device: Device::Cpu,
+        batching: RawBatching::default().into(),
+        thorough: true,
+    };
     Ok(examine(dir, &runtime, terms).0)
 }
 
@@ -116,7 +123,9 @@ impl Examiner<'_> {
         self.finding("vocabulary", found)?;
         let (engine, probe) = self.label(&folder, &mut graph, encoder.as_deref(), engine)?;
         let mut engine = engine;
-        let tolerance = folder.settings.tolerance.unwrap_or(golden::TOLERANCE);
+        let precision = onnx::precision(&folder.model).ok().flatten();
+        let usual = || golden::tolerance(precision, self.terms.device);
+        let tolerance = folder.settings.tolerance.unwrap_or_else(usual);
         let compared = golden::check(&folder.golden, &mut engine, encoder.as_deref(), tolerance);
         self.finding("golden", compared.map(|()| count_golden(folder.golden.len())))?;
         let factory = EngineFactory {
@@ -134,7 +143,7 @@ impl Examiner<'_> {
     fn options(&self, folder: &Folder, text: bool) -> SessionOptions {
         let threads = self.terms.intra_threads.or(folder.settings.intra_threads).unwrap_or(1);
         // Lengths of texts vary with every batch; a memory plan a shape would grow without bound.
-        SessionOptions { intra_threads: threads, memory_pattern: !text }
+        SessionOptions { intra_threads: threads, memory_pattern: !text, device: self.terms.device }
     }
 
     fn open(&self, folder: &Folder) -> Result<(Graph, Option<Arc<TextEncoder>>, Engine), String> {

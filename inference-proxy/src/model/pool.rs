@@ -200,6 +200,7 @@ mod tests {
 
     use super::super::batch::{Job, Policy};
     use super::super::config::{Order, QueueLimits, RawBatching};
+    use super::super::device::Device;
     use super::super::metrics::{Metrics, VersionMetrics};
     use super::super::pairing::{Terms, examine};
     use super::super::runtime::Runtime;
@@ -228,7 +229,7 @@ mod tests {
     fn pool(warm_up: i64) -> (Pool, Arc<Queue>) {
         let runtime = Runtime::load(&onnxruntime()).unwrap();
         let batching = RawBatching::default().into();
-        let terms = Terms { max_chars: 100, intra_threads: None, batching, thorough: false };
+        let terms = Terms { max_chars: 100, intra_threads: None, device: Device::Cpu, batching, thorough: false };
         let mut paired = examine(&fixtures().join("lookup/1"), &runtime, terms).1.unwrap();
         paired.factory.warm_up = vec![vec![row(warm_up)]];
         let metrics = VersionMetrics {
@@ -236,6 +237,7 @@ mod tests {
             model: "lookup".into(),
             version: "1".into(),
             status: Arc::new(Status::new(Role::Primary, State::Ready)),
+            price: None,
         };
         let policy = Policy {
             budget: 8,

@@ -312,6 +312,7 @@ mod tests {
             model: "m".into(),
             version: "1".into(),
             status: Arc::new(Status::new(Role::Primary, State::Ready)),
+            price: None,
         };
         let policy = Policy {
             budget: 8,

@@ -8,7 +8,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use host::config::Faults;
+
 use super::config::RawBatching;
+use super::device::{Device, RawCuda};
+use super::golden;
+use super::onnx;
 use super::pairing::{self, Terms};
 use super::plan::Work;
 use super::runtime::Runtime;
@@ -19,6 +24,7 @@ use super::session::Engine;
 pub struct RawLoop {
     engines: Vec<Engine>,
     works: Vec<Work>,
+    tolerance: f64,
 }
 
 /// What a loop did.
@@ -42,9 +48,29 @@ impl RawLoop {
         threads: usize,
         texts: &[String],
     ) -> Result<Self, String> {
+        Self::open_on(None, dir, onnxruntime, sessions, threads, texts)
+    }
+
+    /// The same on a card.
+    ///
+    /// # Errors
+    /// As [`Self::open`], and where the card cannot be used.
+    pub fn open_on(
+        cuda: Option<&RawCuda>,
+        dir: &Path,
+        onnxruntime: &Path,
+        sessions: usize,
+        threads: usize,
+        texts: &[String],
+    ) -> Result<Self, String> {
+        let mut faults = Faults::default();
+        let device = cuda.map_or(Device::Cpu, |cuda| Device::Cuda(cuda.clone().check("cuda", &mut faults)));
+        if !faults.is_empty() {
+            return Err(faults.to_string());
+        }
         let runtime = Runtime::load(onnxruntime).map_err(|error| error.to_string())?;
         let batching = RawBatching::default().into();
-        let terms = Terms { max_chars: 100_000, intra_threads: Some(threads), batching, thorough: false };
+        let terms = Terms { max_chars: 100_000, intra_threads: Some(threads), device, batching, thorough: false };
         let (report, paired) = pairing::examine(dir, &runtime, terms);
         let paired = paired.ok_or_else(|| report.to_string())?;
         let encoder = paired.encoder.ok_or("the model takes no text")?;
@@ -55,7 +81,8 @@ impl RawLoop {
         while engines.len() < sessions {
             engines.push(paired.factory.make()?);
         }
-        Ok(Self { engines, works })
+        let precision = onnx::precision(&paired.folder.model).ok().flatten();
+        Ok(Self { engines, works, tolerance: golden::tolerance(precision, device) })
     }
 
     /// Tokens of each text.
@@ -91,6 +118,23 @@ impl RawLoop {
                 .try_for_each(|thread| thread.join().unwrap_or_else(|_| Err("a session's thread panicked".to_owned())))
         })?;
         Ok(RawRun { texts: done.into_inner(), wall: started.elapsed() })
+    }
+
+    /// How far scores of the model may be from those of another device, by its precision.
+    #[must_use]
+    pub const fn tolerance(&self) -> f64 {
+        self.tolerance
+    }
+
+    /// What the model says of texts (by their numbers) that run together: class probabilities, or its first float output.
+    ///
+    /// # Errors
+    /// What the session said.
+    pub fn scores(&mut self, group: &[usize]) -> Result<Vec<Vec<f64>>, String> {
+        let engine = self.engines.first_mut().ok_or("there is no session")?;
+        let batch: Vec<&Work> = group.iter().map(|&i| &self.works[i]).collect();
+        let shares = engine.run(&batch)?;
+        shares.into_iter().map(|outputs| Ok(golden::scores(engine.plan(), &outputs?)?.0)).collect()
     }
 
     /// How long one session takes for one text.

@@ -10,10 +10,9 @@ use ort::environment::Environment;
 use ort::logging::LogLevel;
 use ort::session::Session;
 
-static LOADED: Mutex<Option<(PathBuf, Runtime)>> = Mutex::new(None);
+use super::device::Device;
 
-/// The execution provider of every session so far; others are never tried, so there is no silent fallback.
-pub(crate) const PROVIDER: &str = "CPUExecutionProvider";
+static LOADED: Mutex<Option<(PathBuf, Runtime)>> = Mutex::new(None);
 
 /// A loaded ONNX Runtime library.
 #[derive(Clone)]
@@ -63,6 +62,8 @@ pub(crate) struct SessionOptions {
     pub(crate) intra_threads: usize,
     /// Whether to plan memory by shape: only where shapes repeat, or it grows with each new one.
     pub(crate) memory_pattern: bool,
+    /// Where it runs.
+    pub(crate) device: Device,
 }
 
 impl Runtime {
@@ -97,7 +98,13 @@ impl Runtime {
     /// # Errors
     /// What ONNX Runtime said.
     pub(crate) fn session(&self, path: &Path, options: SessionOptions) -> Result<Session, String> {
-        self.try_session(path, options).map_err(|error| error.to_string())
+        self.try_session(path, options).map_err(|error| match options.device {
+            Device::Cpu => error.to_string(),
+            device @ Device::Cuda(_) => format!(
+                "it shall run on {device}, and ONNX Runtime says: {error}; use a libonnxruntime.so that is built for CUDA \
+                 on a machine with the card, set proxy.models.cuda.on_failure = \"cpu\", or remove [proxy.models.cuda]"
+            ),
+        })
     }
 
     fn try_session(&self, path: &Path, options: SessionOptions) -> ort::Result<Session> {
@@ -105,7 +112,12 @@ impl Runtime {
         // Spinning threads burn the core that another session needs.
         let builder = builder.with_intra_threads(options.intra_threads)?.with_intra_op_spinning(false)?;
         let builder = builder.with_inter_threads(1)?.with_inter_op_spinning(false)?;
-        builder.with_memory_pattern(options.memory_pattern)?.commit_from_file(path)
+        let builder = builder.with_memory_pattern(options.memory_pattern)?;
+        let mut builder = match options.device.register() {
+            Some(provider) => builder.with_execution_providers([provider])?,
+            None => builder,
+        };
+        builder.commit_from_file(path)
     }
 }
 

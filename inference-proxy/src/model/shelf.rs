@@ -10,7 +10,6 @@ use super::catalog::{IndexEntry, LookupError};
 use super::config::{ModelConfig, ModelsConfig, Shadow, is_name};
 use super::metrics::Metrics;
 use super::routing::{Asker, Assignment, Roles};
-use super::runtime::PROVIDER;
 use super::status::{Role, State, Status};
 use crate::upstream;
 
@@ -229,7 +228,7 @@ impl Shelf {
         let Ok(slot) = self.slot(model, version) else { return };
         let before = slot.status.set(role, state);
         let remote = self.config(model).is_ok_and(|config| config.remotes.contains_key(version));
-        let provider = if remote { upstream::PROVIDER } else { PROVIDER };
+        let provider = if remote { upstream::PROVIDER } else { slot.status.provider() };
         self.metrics.state([model, version, provider], &before, &slot.status.get());
     }
 

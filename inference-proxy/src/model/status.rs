@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
+use super::device::Device;
+
 /// What a version is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
@@ -81,7 +83,11 @@ impl State {
 
 /// Role and state of one version, with the time of the last change; shared by the catalog and the loaded version.
 #[derive(Debug)]
-pub(crate) struct Status(Mutex<Snapshot>);
+pub(crate) struct Status {
+    now: Mutex<Snapshot>,
+    /// What its sessions run on, since it was last loaded.
+    provider: Mutex<&'static str>,
+}
 
 /// A [`Status`] at one moment.
 #[derive(Clone, Debug)]
@@ -94,20 +100,31 @@ pub(crate) struct Snapshot {
 
 impl Status {
     pub(crate) fn new(role: Role, state: State) -> Self {
-        Self(Mutex::new(Snapshot { role, state, since_ms: host::clock::now_ms() }))
+        let now = Snapshot { role, state, since_ms: host::clock::now_ms() };
+        Self { now: Mutex::new(now), provider: Mutex::new(Device::Cpu.provider()) }
     }
 
     pub(crate) fn get(&self) -> Snapshot {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.now.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn role(&self) -> Role {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).role
+        self.now.lock().unwrap_or_else(PoisonError::into_inner).role
+    }
+
+    /// What it runs on: the processor, unless a load said otherwise.
+    pub(crate) fn provider(&self) -> &'static str {
+        *self.provider.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes what its sessions run on.
+    pub(crate) fn runs_on(&self, provider: &'static str) {
+        *self.provider.lock().unwrap_or_else(PoisonError::into_inner) = provider;
     }
 
     /// Changes role and state and returns what was before.
     pub(crate) fn set(&self, role: Role, state: State) -> Snapshot {
         let now = Snapshot { role, state, since_ms: host::clock::now_ms() };
-        std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), now)
+        std::mem::replace(&mut *self.now.lock().unwrap_or_else(PoisonError::into_inner), now)
     }
 }

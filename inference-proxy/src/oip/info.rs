@@ -58,8 +58,9 @@ const fn yes_or_no(ready: bool) -> StatusCode {
     if ready { StatusCode::OK } else { StatusCode::BAD_REQUEST }
 }
 
-#[derive(Serialize)]
-struct Spec {
+/// An input or an output as the protocol writes it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Spec {
     name: String,
     datatype: &'static str,
     shape: Vec<i64>,
@@ -77,47 +78,60 @@ pub async fn model(State(edge): State<Arc<Edge>>, named: Named) -> Result<Respon
     if version.upstream().is_some() {
         return passed_on(&version, &named, "").await;
     }
-    let metadata = version.metadata();
-    let inputs: Vec<Spec> = metadata.inputs.iter().cloned().map(Spec::from).collect();
-    let outputs: Vec<Spec> = output_specs(metadata).into_iter().map(Spec::from).collect();
+    let (inputs, outputs) = specs(&version);
     Ok(Json(json!({
         "name": version.name(),
         "versions": edge.catalog.versions(version.name())?,
         "platform": "onnxruntime_onnx",
         "inputs": inputs,
         "outputs": outputs,
-        "parameters": {
-            "version": version.version(),
-            "role": version.role().as_str(),
-            "state": version.state().as_str(),
-            "since_ms": version.since_ms(),
-            "breaker": version.breaker().as_str(),
-            "model_bytes": metadata.bytes,
-            "memory_bytes": metadata.memory_bytes,
-            "onnxruntime": library_build(),
-            "task": metadata.task.as_str(),
-            "labels": *metadata.labels,
-            "max_tokens": metadata.max_tokens,
-            "provider": metadata.provider,
-            "instances": metadata.instances,
-            "sessions_why": metadata.sessions_why,
-            "batching": {
-                "together": metadata.batches,
-                "why": metadata.batches_why,
-                "difference": metadata.batch_difference,
-                "variant": metadata.batch_variant,
-                "cost": version.cost().map(|cells| {
-                    let line = |(rows, length, seconds)| json!({ "rows": rows, "length": length, "ms": seconds * 1e3 });
-                    cells.into_iter().map(line).collect::<Vec<_>>()
-                }),
-            },
-            "intra_threads": metadata.intra_threads,
-            "load_seconds": metadata.load_seconds,
-            "checks_passed": metadata.checks_passed,
-            "files": metadata.files,
-        },
+        "parameters": parameters(&version),
     }))
     .into_response())
+}
+
+/// What a version takes, and what it gives.
+pub(crate) fn specs(version: &Version) -> (Vec<Spec>, Vec<Spec>) {
+    let metadata = version.metadata();
+    let spec = |specs: Vec<TensorSpec>| specs.into_iter().map(Spec::from).collect();
+    (spec(metadata.inputs.clone()), spec(output_specs(metadata)))
+}
+
+/// How a version runs, and why so.
+pub(crate) fn parameters(version: &Version) -> Value {
+    let metadata = version.metadata();
+    json!({
+        "version": version.version(),
+        "role": version.role().as_str(),
+        "state": version.state().as_str(),
+        "since_ms": version.since_ms(),
+        "breaker": version.breaker().as_str(),
+        "model_bytes": metadata.bytes,
+        "memory_bytes": metadata.memory_bytes,
+        "onnxruntime": library_build(),
+        "task": metadata.task.as_str(),
+        "labels": *metadata.labels,
+        "max_tokens": metadata.max_tokens,
+        "provider": metadata.provider,
+        "provider_options": metadata.provider_options,
+        "precision": metadata.precision,
+        "instances": metadata.instances,
+        "sessions_why": metadata.sessions_why,
+        "batching": {
+            "together": metadata.batches,
+            "why": metadata.batches_why,
+            "difference": metadata.batch_difference,
+            "variant": metadata.batch_variant,
+            "cost": version.cost().map(|cells| {
+                let line = |(rows, length, seconds)| json!({ "rows": rows, "length": length, "ms": seconds * 1e3 });
+                cells.into_iter().map(line).collect::<Vec<_>>()
+            }),
+        },
+        "intra_threads": metadata.intra_threads,
+        "load_seconds": metadata.load_seconds,
+        "checks_passed": metadata.checks_passed,
+        "files": metadata.files,
+    })
 }
 
 /// A question about a model that another server answers best.

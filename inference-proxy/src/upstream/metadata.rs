@@ -81,6 +81,8 @@ pub(super) fn unknown(config: &Config) -> Metadata {
         max_tokens: None,
         takes_text: config.text.unwrap_or(false),
         provider: PROVIDER,
+        provider_options: String::new(),
+        precision: None,
         instances: 0,
         intra_threads: 0,
         files: BTreeMap::new(),

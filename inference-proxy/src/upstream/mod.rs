@@ -109,6 +109,12 @@ impl Upstream {
         &self.place.version
     }
 
+    /// The server: scheme, host and port.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        &self.config.origin
+    }
+
     /// Whether the other server chooses the version.
     #[must_use]
     pub fn floats(&self) -> bool {

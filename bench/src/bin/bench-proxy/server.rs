@@ -40,13 +40,23 @@ impl Drop for Server {
 impl Server {
     /// Our proxy, serving `versions` (a name and a folder each) of one model, with more lines of configuration.
     pub fn proxy(program: &Path, root: &Path, versions: &[(&str, PathBuf)], settings: &str) -> anyhow::Result<Self> {
+        Self::proxy_with(program, &root.join(".deps/onnxruntime/libonnxruntime.so"), versions, settings)
+    }
+
+    /// The same with another ONNX Runtime library.
+    pub fn proxy_with(
+        program: &Path,
+        onnxruntime: &Path,
+        versions: &[(&str, PathBuf)],
+        settings: &str,
+    ) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let models = folder.path().join("models").join(MODEL);
         std::fs::create_dir_all(&models)?;
         for (version, dir) in versions {
             symlink(dir.canonicalize().with_context(|| dir.display().to_string())?, models.join(version))?;
         }
-        let onnxruntime = root.join(".deps/onnxruntime/libonnxruntime.so");
+        let onnxruntime = onnxruntime.canonicalize().with_context(|| onnxruntime.display().to_string())?;
         let config = format!(
             "data_dir = \"data\"\n[proxy]\nlisten = \"127.0.0.1:0\"\n[proxy.models]\nmodels_dir = \"models\"\n\
              onnxruntime = {onnxruntime:?}\n{settings}\n"

@@ -13,8 +13,16 @@ pub const RESIDENT: Metric = Metric::gauge("driftline_process_resident_bytes", "
 /// CPU seconds.
 pub const CPU_SECONDS: Metric =
     Metric::counter("driftline_process_cpu_seconds_total", "CPU time of this process, user and system.", &[]);
+/// File descriptors.
+pub const OPEN_FDS: Metric = Metric::gauge(
+    "driftline_process_open_fds",
+    "File descriptors that this process holds: files and connections.",
+    &[],
+);
+/// Threads.
+pub const THREADS: Metric = Metric::gauge("driftline_process_threads", "Threads of this process.", &[]);
 /// Readiness.
 pub const READY: Metric = Metric::gauge("driftline_process_ready", "1 while this process reports ready.", &[]);
 
 /// All metrics of this subsystem.
-pub const ALL: &[Metric] = &[INFO, START, RESIDENT, CPU_SECONDS, READY];
+pub const ALL: &[Metric] = &[INFO, START, RESIDENT, CPU_SECONDS, OPEN_FDS, THREADS, READY];

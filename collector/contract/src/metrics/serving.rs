@@ -1,7 +1,13 @@
-//! Metrics of what answering takes and saves: answers that were kept.
+//! Metrics of what answering takes and saves: money, and answers that were kept, cards.
 
 use super::Metric;
 
+/// What runs cost.
+pub const COST: Metric = Metric::counter(
+    "driftline_proxy_cost_total",
+    "What the runs of sessions cost: busy seconds by the configured prices, in their currency.",
+    &["model", "version", "role", "device"],
+);
 /// Look-ups of kept answers.
 pub const CACHE_LOOKUPS: Metric = Metric::counter(
     "driftline_proxy_cache_lookups_total",
@@ -25,5 +31,39 @@ pub const CACHE_BYTES: Metric = Metric::gauge("driftline_proxy_cache_held_bytes"
 /// Number of kept answers.
 pub const CACHE_ANSWERS: Metric = Metric::gauge("driftline_proxy_cache_answers", "Answers that are kept.", &[]);
 
+/// How busy a card is.
+pub const GPU_UTILIZATION: Metric = Metric::gauge(
+    "driftline_gpu_utilization_ratio",
+    "Share of time in which a graphics card computed, as its driver samples it.",
+    &["device"],
+);
+/// Memory of a card in use.
+pub const GPU_MEMORY_USED: Metric = Metric::gauge(
+    "driftline_gpu_memory_used_bytes",
+    "Memory of a graphics card in use, by all processes.",
+    &["device"],
+);
+/// Memory of a card.
+pub const GPU_MEMORY_TOTAL: Metric =
+    Metric::gauge("driftline_gpu_memory_total_bytes", "Memory of a graphics card.", &["device"]);
+/// Heat of a card.
+pub const GPU_TEMPERATURE: Metric =
+    Metric::gauge("driftline_gpu_temperature_celsius", "Temperature of a graphics card.", &["device"]);
+/// Power of a card.
+pub const GPU_POWER: Metric =
+    Metric::gauge("driftline_gpu_power_watts", "Power that a graphics card draws.", &["device"]);
+
 /// All metrics of this subsystem.
-pub const ALL: &[Metric] = &[CACHE_LOOKUPS, CACHE_REFUSED, CACHE_EVICTIONS, CACHE_BYTES, CACHE_ANSWERS];
+pub const ALL: &[Metric] = &[
+    COST,
+    CACHE_LOOKUPS,
+    CACHE_REFUSED,
+    CACHE_EVICTIONS,
+    CACHE_BYTES,
+    CACHE_ANSWERS,
+    GPU_UTILIZATION,
+    GPU_MEMORY_USED,
+    GPU_MEMORY_TOTAL,
+    GPU_TEMPERATURE,
+    GPU_POWER,
+];

@@ -80,7 +80,7 @@ impl Inner {
         journal.record(EventKind::Load, model, version, format!("for the role {role}"));
         let families = Arc::clone(&self.metrics);
         let status = Arc::clone(&order.status);
-        let metrics = VersionMetrics { families, model: model.into(), version: version.into(), status };
+        let metrics = VersionMetrics { families, model: model.into(), version: version.into(), status, price: None };
         let breaker = || Breaker::new(self.config.breaker, metrics);
         if let Some(remote) = self.remote(model, version, &order)? {
             remote.probe().await;
@@ -155,6 +155,7 @@ impl Inner {
             status: shelf.status(model, version)?,
             instances,
             intra_threads: config.intra_threads.map(usize::from),
+            device: config.device,
             config: Arc::clone(&self.config),
             runtime: self.runtime.clone(),
             metrics: Arc::clone(&self.metrics),

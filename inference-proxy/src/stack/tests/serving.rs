@@ -1,4 +1,6 @@
-//! Answers that are given again.
+//! Answers that are given again, what runs cost, and Triton's names for what is counted.
+
+use crate::model::{OnFailure, RawCuda};
 
 use super::*;
 
@@ -102,4 +104,89 @@ async fn without_a_line_in_the_configuration_nothing_is_kept() {
     }
     let (_, _, metrics) = proxy.finish().await;
     assert!(!metrics.contains("driftline_proxy_cache"), "{metrics}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn runs_cost_what_their_time_costs() {
+    let proxy = Proxy::start(|raw| {
+        raw.models.tuning.max_time = Duration::ZERO;
+        raw.models.prices.cpu_core = Some(3_600.0);
+    })
+    .await;
+    for n in 0..3 {
+        ask(&proxy, "/v1/models/router/predict", json!({"text": format!("parcel {n}")})).await;
+    }
+    let (.., metrics) = proxy.finish().await;
+    let labels = |rest: &str| format!("{rest}model=\"router\",role=\"primary\",version=\"1\"}}");
+    let busy = series(&metrics, &labels("driftline_proxy_session_busy_seconds_total{"));
+    let cost = series(&metrics, &labels("driftline_proxy_cost_total{device=\"cpu\","));
+    assert!(busy > 0.0 && (cost - busy).abs() < 1e-9, "one unit a second of one thread: {cost} for {busy} s");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tritons_names_say_what_the_statistics_say() {
+    let proxy = Proxy::start(|raw| {
+        raw.models.tuning.max_time = Duration::ZERO;
+        raw.cache.enabled = true;
+        raw.triton_metrics = true;
+    })
+    .await;
+    for text in ["a", "b", "a"] {
+        ask(&proxy, "/v1/models/router/predict", json!({ "text": text })).await;
+    }
+    for _ in 0..2 {
+        // a second reading counts nothing twice
+        let (_, _, text) = proxy.call("GET", "/metrics", "").await;
+        let text = text.as_str().unwrap();
+        let (_, _, stats) = proxy.call("GET", "/v2/models/router/versions/1/stats", "").await;
+        let stats = &stats["model_stats"][0];
+        let us = |of: &str| (stats["inference_stats"][of]["ns"].as_u64().unwrap() / 1_000) as f64;
+        for (name, expected) in [
+            ("nv_inference_request_success", 3.0),
+            ("nv_inference_request_failure", 0.0),
+            ("nv_inference_count", 2.0),
+            ("nv_inference_exec_count", stats["execution_count"].as_f64().unwrap()),
+            ("nv_inference_request_duration_us", us("success")),
+            ("nv_inference_queue_duration_us", us("queue")),
+            ("nv_inference_compute_input_duration_us", us("compute_input")),
+            ("nv_inference_compute_infer_duration_us", us("compute_infer")),
+            ("nv_inference_compute_output_duration_us", us("compute_output")),
+            ("nv_cache_num_hits_per_model", 1.0),
+            ("nv_cache_num_misses_per_model", 2.0),
+            ("nv_cache_hit_duration_per_model", us("cache_hit")),
+            ("nv_cache_miss_duration_per_model", us("cache_miss")),
+        ] {
+            let found = series(text, &format!("{name}{{model=\"router\",version=\"1\"}}"));
+            assert!((found - expected).abs() < 1e-9, "{name} is {found}, not {expected}");
+            assert!(text.contains(&format!("# TYPE {name} counter")), "{name}");
+        }
+    }
+    let plain = Proxy::start(|raw| raw.models.tuning.max_time = Duration::ZERO).await;
+    let (_, _, text) = plain.call("GET", "/metrics", "").await;
+    assert!(!text.as_str().unwrap().contains("nv_inference"), "off unless asked for");
+}
+
+/// Whoever asks for a card that is not there, and says that the processor will do, is told where the version runs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_steps_in_for_a_card_says_so() {
+    let proxy = Proxy::start(|raw| {
+        raw.models.tuning.max_time = Duration::ZERO;
+        raw.models.prices.cpu_core = Some(1.0);
+        raw.models.cuda = Some(RawCuda { on_failure: OnFailure::Cpu, device: 63, ..RawCuda::default() });
+    })
+    .await;
+    let (_, _, metadata) = proxy.call("GET", "/v2/models/router", "").await;
+    let parameters = &metadata["parameters"];
+    assert_eq!(
+        (&parameters["provider"], &parameters["provider_options"]),
+        (&json!("CPUExecutionProvider"), &json!("cpu"))
+    );
+    ask(&proxy, "/v1/models/router/predict", json!({"text": "where is my parcel"})).await;
+    let (_, _, metrics) = proxy.call("GET", "/metrics", "").await;
+    let metrics = metrics.as_str().unwrap();
+    assert!(
+        metrics.contains("provider=\"CPUExecutionProvider\"") && !metrics.contains("CUDAExecutionProvider"),
+        "{metrics}"
+    );
+    assert!(metrics.contains("driftline_proxy_cost_total{device=\"cpu\""), "it costs what it runs on\n{metrics}");
 }
