@@ -1,6 +1,5 @@
 //! How each role is put together: its checked configuration, its dependencies, its run.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use analyzer::service::Asset;
@@ -22,7 +21,8 @@ pub async fn proxy(loaded: Loaded, shutdown: CancellationToken) -> anyhow::Resul
     let deps =
         inference_proxy::service::Deps { registry: Registry::new(), masking: loaded.raw.masking, slos: loaded.slo };
     let service = inference_proxy::service::build(config, deps).await?;
-    report("proxy", service.local_addr())?;
+    let grpc = service.grpc_addr().map(|address| ("grpc", address));
+    report("proxy", [("http", service.local_addr())].into_iter().chain(grpc))?;
     Ok(service.run(shutdown).await?)
 }
 
@@ -35,7 +35,7 @@ pub async fn collect(loaded: Loaded, shutdown: CancellationToken) -> anyhow::Res
     let config = collector::config::Config::try_from(loaded.raw.collector).map_err(usage)?;
     let deps = collector::service::Deps { store, masker: masker(&loaded.raw.masking)?, registry: Registry::new() };
     let service = collector::service::build(config, deps).await?;
-    report("collect", service.local_addr())?;
+    report("collect", [("http", service.local_addr())])?;
     Ok(service.run(shutdown).await?)
 }
 
@@ -48,7 +48,7 @@ pub async fn analyze(loaded: Loaded, shutdown: CancellationToken) -> anyhow::Res
     let config = analyzer::config::Config::try_from(loaded.raw.analyzer).map_err(usage)?;
     let deps = analyzer::service::Deps { store, registry: Registry::new(), slo: loaded.slo, assets: assets() };
     let service = analyzer::service::build(config, deps).await?;
-    report("analyze", service.local_addr())?;
+    report("analyze", [("http", service.local_addr())])?;
     Ok(service.run(shutdown).await?)
 }
 
@@ -71,10 +71,10 @@ fn assets() -> Vec<Asset> {
 }
 
 /// Tells whoever started this process where it listens: one JSON line on standard output.
-fn report(role: &str, address: SocketAddr) -> anyhow::Result<()> {
+fn report(role: &str, addresses: impl IntoIterator<Item = (&'static str, SocketAddr)>) -> anyhow::Result<()> {
     use std::io::Write as _;
-    let report =
-        Report { role: role.to_owned(), addresses: BTreeMap::from([("http".to_owned(), address.to_string())]) };
+    let addresses = addresses.into_iter().map(|(protocol, address)| (protocol.to_owned(), address.to_string()));
+    let report = Report { role: role.to_owned(), addresses: addresses.collect() };
     let line = serde_json::to_string(&report)?;
     let mut out = std::io::stdout().lock();
     writeln!(out, "{line}").and_then(|()| out.flush()).context("cannot write to standard output")

@@ -20,6 +20,8 @@ use crate::observe::sampling::Sampling;
 pub struct RawConfig {
     /// Address to listen on; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// Address to speak gRPC on, behind the same `edge`; without it gRPC is off.
+    pub grpc: Option<SocketAddr>,
     /// A request that has no answer by then gets 504.
     #[serde(with = "humantime_serde")]
     pub request_timeout: Duration,
@@ -54,6 +56,7 @@ impl Default for RawConfig {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
+            grpc: None,
             request_timeout: Duration::from_secs(10),
             max_body_bytes: ByteSize::mib(16),
             max_concurrent_requests: 1_024,
@@ -209,6 +212,7 @@ impl Default for RawSpill {
 #[derive(Clone, Debug)]
 pub struct Config {
     pub(crate) listen: SocketAddr,
+    pub(crate) grpc: Option<SocketAddr>,
     pub(crate) limits: Limits,
     pub(crate) drain: Duration,
     pub(crate) client_key: Option<Vec<u8>>,
@@ -265,8 +269,11 @@ impl RawConfig {
         let percent = self.access_log_percent;
         faults.check((0.0..=100.0).contains(&percent), "proxy.access_log_percent", "must be from 0 to 100");
         let mirror_drain = self.mirror.drain;
+        // judged by the address of the two that more can reach
+        let exposed = self.grpc.filter(|grpc| !grpc.ip().is_loopback()).unwrap_or(self.listen);
         let config = Config {
             listen: self.listen,
+            grpc: self.grpc,
             limits: Limits {
                 request_timeout,
                 max_body_bytes: self.max_body_bytes.bytes(),
@@ -276,7 +283,7 @@ impl RawConfig {
             client_key: self.client_key.map(String::into_bytes),
             access_log_share: self.access_log_percent / 100.0,
             triton_metrics: self.triton_metrics,
-            edge: self.edge.check("proxy.edge", self.listen, &mut faults),
+            edge: self.edge.check("proxy.edge", exposed, &mut faults),
             models: self.models.check("proxy.models", &mut faults),
             cache: self.cache.check("proxy.cache", &mut faults),
             shadow: self.shadow.check(max_concurrent_requests, &mut faults),
@@ -423,6 +430,14 @@ mod tests {
         assert_eq!((mirror.collector_url.as_str(), mirror.source.as_str()), ("http://127.0.0.1:8100", "proxy-1"));
         assert_eq!(config.limits.max_body_bytes, 1 << 20);
         assert_eq!(config.sampling.slower_than, Some(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn a_grpc_address_that_others_can_reach_needs_keys() {
+        let raw: RawConfig = toml::from_str("grpc = '0.0.0.0:8001'").unwrap();
+        let told = raw.check().unwrap_err().to_string();
+        assert!(told.contains("proxy.edge.auth") && told.contains("0.0.0.0:8001 can be reached by others"), "{told}");
+        assert!(toml::from_str::<RawConfig>("grpc = '127.0.0.1:0'").unwrap().check().is_ok());
     }
 
     #[test]

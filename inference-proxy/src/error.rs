@@ -11,7 +11,8 @@ use crate::model::{LoadError, LookupError, RunError};
 use crate::upstream::Fault;
 
 /// An error as the client sees it: `{"error": "<one sentence>"}`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{sentence}")]
 pub struct ApiError {
     status: StatusCode,
     reason: Reason,
@@ -46,6 +47,12 @@ impl ApiError {
         &self.sentence
     }
 
+    /// When it is worth asking again, where that is known.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
     /// 400: the request is wrong in a way that the reason names.
     pub fn invalid(reason: &'static str, sentence: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, reason, sentence)
@@ -60,6 +67,26 @@ impl ApiError {
     pub fn no_method(method: &str, path: &str) -> Self {
         let sentence = format!("'{path}' does not take {method}");
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", sentence)
+    }
+
+    /// 501: gRPC's clients may call this, and it is not served here.
+    pub fn no_call(path: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_IMPLEMENTED,
+            "unknown_call",
+            format!("'{}' is not served here", path.trim_matches('/')),
+        )
+    }
+
+    /// What another server refused, as it said it.
+    pub fn passed_on(status: StatusCode, sentence: impl Into<String>) -> Self {
+        Self::new(status, "upstream_status", sentence)
+    }
+
+    /// 502: another server's answer is none.
+    pub fn unread_answer() -> Self {
+        let sentence = "the server behind this model gave an answer that cannot be read";
+        Self::new(StatusCode::BAD_GATEWAY, "bad_answer", sentence)
     }
 
     /// 413: the body is larger than the limit.
@@ -169,12 +196,14 @@ impl From<LoadError> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let mut response = (self.status, Json(serde_json::json!({ "error": self.sentence }))).into_response();
+        let mut response = (self.status, Json(serde_json::json!({ "error": &self.sentence }))).into_response();
         if let Some(after) = self.retry_after {
             let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
         }
         response.extensions_mut().insert(self.reason);
+        // for a transport that says it otherwise
+        response.extensions_mut().insert(self);
         response
     }
 }

@@ -9,8 +9,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::encoding::Coding;
+use crate::error::ApiError;
+use crate::grpc::codec::decode as decode_message;
+use crate::grpc::request;
 use crate::oip::binary::{self, Given};
 use crate::oip::decode::decode;
+use crate::oip::request::InferRequest;
 
 /// A body that is all JSON.
 pub fn json(data: &[u8]) {
@@ -21,6 +25,13 @@ pub fn json(data: &[u8]) {
 pub fn binary(data: &[u8]) {
     if let Some((length, body)) = data.split_first_chunk() {
         read(&Bytes::copy_from_slice(body), Some(usize::from(u16::from_le_bytes(*length))));
+    }
+}
+
+/// A message of gRPC's, out of its frame.
+pub fn grpc(data: &[u8]) {
+    if let Ok(message) = decode_message(Bytes::copy_from_slice(data)) {
+        check(request::read(message));
     }
 }
 
@@ -35,9 +46,13 @@ pub fn inflate(data: &[u8]) {
     }
 }
 
-/// Whatever is taken fills its shape, and its raw bytes are the same tensor again.
 fn read(body: &Bytes, json_bytes: Option<usize>) {
-    let Ok(request) = decode(body, json_bytes) else { return };
+    check(decode(body, json_bytes));
+}
+
+/// Whatever is taken fills its shape, and its raw bytes are the same tensor again.
+fn check(request: Result<InferRequest, ApiError>) {
+    let Ok(request) = request else { return };
     for tensor in request.inputs {
         assert_eq!(tensor.shape().iter().product::<usize>(), tensor.data().len());
         let (datatype, shape) = (tensor.data().datatype(), tensor.shape().to_vec());
@@ -57,7 +72,7 @@ mod tests {
     use super::*;
 
     type Target = (&'static str, fn(&[u8]));
-    const TARGETS: [Target; 3] = [("json", json), ("binary", binary), ("inflate", inflate)];
+    const TARGETS: [Target; 4] = [("json", json), ("binary", binary), ("grpc", grpc), ("inflate", inflate)];
 
     fn folder() -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz")
@@ -88,6 +103,9 @@ mod tests {
             let (length, body) = seed.split_first_chunk().unwrap();
             let head = usize::from(u16::from_le_bytes(*length));
             assert!(decode(&Bytes::copy_from_slice(body), Some(head)).is_ok(), "{seed:?}");
+        }
+        for seed in seeds("grpc") {
+            assert!(request::read(decode_message(seed.clone().into()).unwrap()).is_ok(), "{seed:?}");
         }
         assert!(seeds("json").iter().filter(|seed| decode(&Bytes::copy_from_slice(seed), None).is_ok()).count() >= 2);
     }

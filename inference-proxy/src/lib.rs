@@ -12,6 +12,7 @@ pub mod error;
 pub mod features;
 pub mod fuzzing;
 pub mod gpu;
+pub mod grpc;
 pub mod handle;
 pub mod mirror;
 pub mod model;

@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use crate::cache::Cache;
 use crate::config::Config;
 use crate::gpu;
+use crate::grpc;
 use crate::handle::Edge;
 use crate::mirror::events::Poster;
 use crate::mirror::{self, Mirror, Workers};
@@ -66,6 +67,7 @@ pub struct Service {
     listener: TcpListener,
     address: SocketAddr,
     router: Router,
+    grpc: Option<Listening>,
     edge: Arc<Edge>,
     readiness: Readiness,
     gate: Gate,
@@ -73,6 +75,14 @@ pub struct Service {
     events: Option<Poster>,
     drain: Duration,
     mirror_drain: Duration,
+}
+
+/// A second door: its listener, its address and its routes.
+#[derive(Debug)]
+struct Listening {
+    listener: TcpListener,
+    address: SocketAddr,
+    router: Router,
 }
 
 /// Builds the proxy: binds its address, opens the model folder, starts the mirror. Needs a runtime.
@@ -83,6 +93,10 @@ pub async fn build(config: Config, deps: Deps) -> Result<Service, BuildError> {
     let Deps { registry, masking, slos } = deps;
     let listener = host::serve::bind(config.listen).await?;
     let address = listener.local_addr()?;
+    let grpc = match config.grpc {
+        Some(address) => Some(host::serve::bind(address).await?),
+        None => None,
+    };
     let catalog = Catalog::open(config.models, &registry)?;
     gpu::export(&registry);
     if config.triton_metrics {
@@ -115,8 +129,13 @@ pub async fn build(config: Config, deps: Deps) -> Result<Service, BuildError> {
     let readiness = Readiness::default();
     let gate = Gate::new(config.edge, &registry);
     let router = gate.guard(stack::router(Arc::clone(&edge), &registry, &readiness), stack::need);
+    let grpc = grpc.map(|listener| {
+        let router = gate.guard(grpc::router(Arc::clone(&edge), &readiness), stack::need);
+        Ok::<_, io::Error>(Listening { address: listener.local_addr()?, listener, router })
+    });
+    let grpc = grpc.transpose()?;
     let (drain, mirror_drain) = (config.drain, config.mirror_drain);
-    Ok(Service { listener, address, router, edge, readiness, gate, workers, events, drain, mirror_drain })
+    Ok(Service { listener, address, router, grpc, edge, readiness, gate, workers, events, drain, mirror_drain })
 }
 
 /// The way of events from the catalog to the collector.
@@ -146,9 +165,20 @@ impl Service {
         self.address
     }
 
+    /// The address on which it speaks gRPC, where it does.
+    #[must_use]
+    pub fn grpc_addr(&self) -> Option<SocketAddr> {
+        self.grpc.as_ref().map(|grpc| grpc.address)
+    }
+
     /// Its routes, to be called without a socket.
     pub fn router(&self) -> Router {
         self.router.clone()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn grpc_router(&self) -> Option<Router> {
+        self.grpc.as_ref().map(|grpc| grpc.router.clone())
     }
 
     #[cfg(test)]
@@ -169,8 +199,10 @@ impl Service {
     /// # Errors
     /// Where the listener fails.
     pub async fn run(self, shutdown: CancellationToken) -> io::Result<()> {
-        let Self { listener, router, edge, readiness, gate, workers, events, drain, mirror_drain, address } = self;
-        tracing::info!(%address, "the proxy listens");
+        let Self { listener, router, grpc, edge, readiness, gate, workers, events, drain, mirror_drain, address } =
+            self;
+        let grpc_address = grpc.as_ref().map(|grpc| tracing::field::display(grpc.address));
+        tracing::info!(%address, grpc = grpc_address, "the proxy listens");
         let telling = CancellationToken::new();
         let told = events.map(|events| tokio::spawn(events.run(telling.clone())));
         let loading = tokio::spawn(load_all(Arc::clone(&edge), readiness.clone()));
@@ -183,7 +215,7 @@ impl Service {
             }
         };
         let served = tokio::select! {
-            served = host::serve::serve(listener, router, &gate, shutdown, drain) => served,
+            served = serve_both((listener, router), grpc, &gate, shutdown, drain) => served,
             () = stopping => Ok(()),
         };
         loading.abort();
@@ -200,6 +232,26 @@ impl Service {
         }
         served
     }
+}
+
+/// Serves HTTP and, where it is on, gRPC, each until its last request.
+async fn serve_both(
+    (listener, router): (TcpListener, Router),
+    grpc: Option<Listening>,
+    gate: &Gate,
+    shutdown: CancellationToken,
+    drain: Duration,
+) -> io::Result<()> {
+    let beside = async {
+        match grpc {
+            Some(Listening { listener, router, .. }) => {
+                host::serve::serve(listener, router, gate, shutdown.clone(), drain).await
+            }
+            None => Ok(()),
+        }
+    };
+    let http = host::serve::serve(listener, router, gate, shutdown.clone(), drain);
+    tokio::try_join!(http, beside).map(|_| ())
 }
 
 /// Loads the models, then asks for traffic. A model without a primary keeps the proxy unready until it is loaded; one

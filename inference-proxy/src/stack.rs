@@ -19,6 +19,7 @@ use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::error::ApiError;
+use crate::grpc::status::patience;
 use crate::handle::{self, Deadline, Edge, Named};
 use crate::observe::stream::Held;
 use crate::observe::{Arrived, Notes, Route, watch};
@@ -70,7 +71,7 @@ pub fn need(method: &Method, path: &str) -> Need {
         return need;
     }
     match path {
-        "/v2/health/live" | "/v2/health/ready" => Need::Nothing,
+        "/v2/health/live" | "/v2/health/ready" | "/grpc.health.v1.Health/Check" => Need::Nothing,
         "/v2/repository/index" => Need::Scope(Scope::Read),
         _ if path.starts_with("/inference.GRPCInferenceService/") => match last {
             "ServerLive" | "ServerReady" => Need::Nothing,
@@ -87,7 +88,12 @@ pub fn need(method: &Method, path: &str) -> Need {
 }
 
 /// A route whose every request ends as one observation.
-fn inference(edge: &Arc<Edge>, route: Route, path: &str, handler: MethodRouter<Arc<Edge>>) -> Router<Arc<Edge>> {
+pub(crate) fn inference(
+    edge: &Arc<Edge>,
+    route: Route,
+    path: &str,
+    handler: MethodRouter<Arc<Edge>>,
+) -> Router<Arc<Edge>> {
     let layers = ServiceBuilder::new()
         // an observation for every request that got this far, however it ends, also if the client goes away
         .layer(from_fn_with_state((Arc::clone(&edge.observer), route), watch))
@@ -102,23 +108,29 @@ fn inference(edge: &Arc<Edge>, route: Route, path: &str, handler: MethodRouter<A
 
 async fn in_time(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -> Response {
     let arrived = request.extensions().get::<Arrived>().map_or_else(std::time::Instant::now, |arrived| arrived.0);
-    let deadline = arrived + edge.request_timeout;
+    // a client's own limit shortens ours and never lengthens it
+    let limit = patience(request.headers()).map_or(edge.request_timeout, |own| own.min(edge.request_timeout));
+    let deadline = arrived + limit;
     request.extensions_mut().insert(Deadline(deadline));
     let notes = request.extensions().get::<Notes>().cloned();
     match tokio::time::timeout_at(deadline.into(), next.run(request)).await {
         Ok(response) => response,
-        Err(_) if notes.is_some_and(|notes| !notes.is_read()) => {
-            ApiError::slow_body(edge.request_timeout).into_response()
-        }
-        Err(_) => ApiError::timeout(edge.request_timeout).into_response(),
+        Err(_) if notes.is_some_and(|notes| !notes.is_read()) => ApiError::slow_body(limit).into_response(),
+        Err(_) => ApiError::timeout(limit).into_response(),
     }
 }
 
-async fn admit(State(edge): State<Arc<Edge>>, named: Named, request: Request, next: Next) -> Response {
+async fn admit(
+    State(edge): State<Arc<Edge>>,
+    named: Result<Named, ApiError>,
+    request: Request,
+    next: Next,
+) -> Response {
     let Ok(place) = Arc::clone(&edge.admission).try_acquire_owned() else {
         // when the model's queue will have drained, by what its runs cost
-        let drained = handle::lookup(&edge.catalog, &named).map(|version| version.time_to_drain());
-        let wait = drained.unwrap_or(std::time::Duration::from_secs(1));
+        // (gRPC names the model in a body that is not read yet)
+        let version = named.ok().and_then(|named| handle::lookup(&edge.catalog, &named).ok());
+        let wait = version.map_or(std::time::Duration::from_secs(1), |version| version.time_to_drain());
         return ApiError::overloaded(edge.max_concurrent_requests, wait).into_response();
     };
     let mut response = next.run(request).await;

@@ -17,7 +17,7 @@ use tokio::process::{Child, ChildStdin, Command};
 pub struct Report {
     /// The role (`proxy`, `collect`, …).
     pub role: String,
-    /// Bound addresses by purpose (`http`).
+    /// Bound addresses by protocol (`http`, `grpc`).
     pub addresses: BTreeMap<String, String>,
 }
 

@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::part::{Part, Running};
+use super::part::{Addresses, HTTP, Part, Running};
 
 /// Time between a death and the first restart; doubles with each further one.
 const BACKOFF_MIN: Duration = Duration::from_millis(200);
@@ -19,7 +19,7 @@ const HEALTHY_AFTER: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Keeper {
     /// Where the part listens; the same over restarts.
-    pub address: String,
+    pub addresses: Addresses,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -33,8 +33,13 @@ impl Keeper {
         let stop = CancellationToken::new();
         let (first, started) = oneshot::channel();
         let task = tokio::spawn(keep(part, first, stop.clone()));
-        let address = started.await??;
-        Ok(Self { address, stop, task })
+        let addresses = started.await??;
+        Ok(Self { addresses, stop, task })
+    }
+
+    /// `host:port` of its HTTP listener.
+    pub fn address(&self) -> String {
+        self.addresses.get(HTTP).cloned().unwrap_or_default()
     }
 
     /// Stops the part in order and waits for its end.
@@ -45,13 +50,13 @@ impl Keeper {
     }
 }
 
-async fn keep(part: Part, first: oneshot::Sender<anyhow::Result<String>>, stop: CancellationToken) {
-    let mut running = match part.start(None).await {
+async fn keep(part: Part, first: oneshot::Sender<anyhow::Result<Addresses>>, stop: CancellationToken) {
+    let mut running = match part.start(&Addresses::new()).await {
         Ok(running) => running,
         Err(error) => return drop(first.send(Err(error))),
     };
-    let address = running.address();
-    if first.send(Ok(address.clone())).is_err() {
+    let addresses = running.addresses();
+    if first.send(Ok(addresses.clone())).is_err() {
         return;
     }
     let mut backoff = BACKOFF_MIN;
@@ -64,7 +69,7 @@ async fn keep(part: Part, first: oneshot::Sender<anyhow::Result<String>>, stop: 
         if born.elapsed() > HEALTHY_AFTER {
             backoff = BACKOFF_MIN;
         }
-        match restart(&part, &address, &mut backoff, &stop).await {
+        match restart(&part, &addresses, &mut backoff, &stop).await {
             Some(again) => running = again,
             None => return,
         }
@@ -72,16 +77,21 @@ async fn keep(part: Part, first: oneshot::Sender<anyhow::Result<String>>, stop: 
 }
 
 /// Tries until it runs or `stop` is cancelled.
-async fn restart(part: &Part, address: &str, backoff: &mut Duration, stop: &CancellationToken) -> Option<Running> {
+async fn restart(
+    part: &Part,
+    addresses: &Addresses,
+    backoff: &mut Duration,
+    stop: &CancellationToken,
+) -> Option<Running> {
     loop {
         tokio::select! {
             () = stop.cancelled() => return None,
             () = tokio::time::sleep(*backoff) => {}
         }
         *backoff = (*backoff * 2).min(BACKOFF_MAX);
-        match part.start(Some(address)).await {
+        match part.start(addresses).await {
             Ok(running) => {
-                tracing::info!(role = part.name(), address, "runs again");
+                tracing::info!(role = part.name(), ?addresses, "runs again");
                 return Some(running);
             }
             Err(error) => tracing::error!(role = part.name(), error = format!("{error:#}"), "cannot be started again"),

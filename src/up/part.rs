@@ -1,5 +1,6 @@
 //! What the supervisor keeps running: the engine, or a role of this program.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,6 +13,12 @@ use super::child::Supervised;
 const START_PATIENCE: Duration = Duration::from_secs(180);
 /// How long a part may take to stop: longer than the drain limits of the roles.
 const STOP_PATIENCE: Duration = Duration::from_secs(40);
+
+/// Where a part listens, `host:port` by protocol.
+pub type Addresses = BTreeMap<String, String>;
+
+/// The protocol that every part speaks.
+pub const HTTP: &str = "http";
 
 /// How to start a part.
 #[derive(Clone, Debug)]
@@ -26,8 +33,8 @@ pub enum Part {
         program: PathBuf,
         /// Arguments after the subcommand.
         arguments: Vec<String>,
-        /// The key that pins the address over restarts.
-        listen_key: &'static str,
+        /// The keys that pin its addresses over restarts, by protocol.
+        listen_keys: &'static [(&'static str, &'static str)],
     },
 }
 
@@ -49,21 +56,24 @@ impl Part {
         }
     }
 
-    /// Starts it, on `address` if that is known.
-    pub async fn start(&self, address: Option<&str>) -> anyhow::Result<Running> {
+    /// Starts it, on the addresses that are known.
+    pub async fn start(&self, addresses: &Addresses) -> anyhow::Result<Running> {
         match self {
             Self::Engine(config) => {
                 let mut config = config.clone();
+                let address = addresses.get(HTTP);
                 if let Some(port) = address.and_then(|a| a.rsplit_once(':')).and_then(|(_, port)| port.parse().ok()) {
                     config.http_port = port;
                 }
                 Ok(Running::Engine(Engine::start(config).await?))
             }
-            Self::Role { name, program, arguments, listen_key } => {
+            Self::Role { name, program, arguments, listen_keys } => {
                 let mut command = Command::new(program);
                 command.arg(name).args(arguments).arg("--stop-with-stdin");
-                if let Some(address) = address {
-                    command.arg("--set").arg(format!("{listen_key}={address}"));
+                for (protocol, key) in *listen_keys {
+                    if let Some(address) = addresses.get(*protocol) {
+                        command.arg("--set").arg(format!("{key}={address}"));
+                    }
                 }
                 Ok(Running::Role(Supervised::start(name, command, START_PATIENCE).await?))
             }
@@ -72,11 +82,15 @@ impl Part {
 }
 
 impl Running {
-    /// `host:port` of its HTTP listener.
-    pub fn address(&self) -> String {
+    /// Where it listens.
+    pub fn addresses(&self) -> Addresses {
         match self {
-            Self::Engine(engine) => engine.url().trim_start_matches("http://").trim_end_matches('/').to_owned(),
-            Self::Role(role) => role.report.addresses.get("http").cloned().unwrap_or_default(),
+            Self::Engine(engine) => {
+                let url = engine.url();
+                let address = url.trim_start_matches("http://").trim_end_matches('/');
+                Addresses::from([(HTTP.to_owned(), address.to_owned())])
+            }
+            Self::Role(role) => role.report.addresses.clone(),
         }
     }
 

@@ -11,7 +11,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::keeper::Keeper;
-use super::part::Part;
+use super::part::{HTTP, Part};
 use super::private_key::{PrivateKey, quoted};
 use crate::cli::ConfigArgs;
 use crate::config::Loaded;
@@ -20,6 +20,9 @@ use crate::config::Loaded;
 #[derive(Debug, Serialize)]
 struct Whereabouts {
     proxy: String,
+    /// `host:port`, where the proxy speaks gRPC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grpc: Option<String>,
     collector: String,
     analyzer: String,
     clickhouse: String,
@@ -52,9 +55,9 @@ async fn start_and_report(
 ) -> anyhow::Result<()> {
     let store = match &loaded.raw.store.url {
         Some(url) => url.clone(),
-        None => format!("http://{}", start("engine", Part::Engine(loaded.engine()?), running).await?),
+        None => format!("http://{}", start("engine", Part::Engine(loaded.engine()?), running).await?.address()),
     };
-    let role = |name, listen_key, sets: &[(&str, &str)]| role(args, name, listen_key, sets);
+    let role = |name, listen_keys, sets: &[(&str, &str)]| role(args, name, listen_keys, sets);
     // migrated before anybody asks; a role that runs alone does it for itself
     loaded.store()?.migrate().await.context("the database cannot be migrated")?;
     // the roles find the engine by the address and password that it leaves in its data folder
@@ -62,7 +65,7 @@ async fn start_and_report(
     let private = PrivateKey::make(loaded)?;
     let known = private.as_ref().map(|key| ("collector.edge.auth.key_files", key.known_in(loaded)));
     let shown = private.as_ref().map(|key| ("proxy.mirror.collector.token_file", key.token_file()));
-    let collector = start("collect", role("collect", "collector.listen", &sets(&known))?, running).await?;
+    let collector = start("collect", role("collect", COLLECTOR, &sets(&known))?, running).await?.address();
     let collector = url(&raw.collector.edge, &collector);
     let mut neighbours = vec![("proxy.mirror.collector_url", collector.as_str())];
     neighbours.extend(sets(&shown));
@@ -70,8 +73,9 @@ async fn start_and_report(
     let tls = raw.collector.edge.tls.as_ref().filter(|_| raw.proxy.mirror.collector.ca_file.is_none());
     let trusted = tls.map(|tls| ("proxy.mirror.collector.ca_file", quoted(&tls.cert_file)));
     neighbours.extend(sets(&trusted));
-    let proxy = start("proxy", role("proxy", "proxy.listen", &neighbours)?, running).await?;
-    let analyzer = start("analyze", role("analyze", "analyzer.listen", &[])?, running).await?;
+    let proxy = start("proxy", role("proxy", PROXY, &neighbours)?, running).await?;
+    let (proxy, grpc) = (proxy.address(), proxy.addresses.get("grpc").cloned());
+    let analyzer = start("analyze", role("analyze", ANALYZER, &[])?, running).await?.address();
     let (proxy, analyzer) = (url(&raw.proxy.edge, &proxy), url(&raw.analyzer.edge, &analyzer));
     if raw.proxy.edge.tls.is_none() {
         wait_for_models(&proxy).await;
@@ -79,6 +83,7 @@ async fn start_and_report(
     let (user, password_file) = loaded.store_credentials();
     report(&Whereabouts {
         proxy,
+        grpc,
         collector,
         analyzer,
         clickhouse: store,
@@ -95,28 +100,32 @@ fn url(edge: &host::gate::RawEdge, address: &str) -> String {
     format!("{}://{address}", if edge.tls.is_some() { "https" } else { "http" })
 }
 
-async fn start(name: &'static str, part: Part, running: &mut Vec<(&'static str, Keeper)>) -> anyhow::Result<String> {
+/// The keys of a role's addresses, by protocol.
+type ListenKeys = &'static [(&'static str, &'static str)];
+const COLLECTOR: ListenKeys = &[(HTTP, "collector.listen")];
+const PROXY: ListenKeys = &[(HTTP, "proxy.listen"), ("grpc", "proxy.grpc")];
+const ANALYZER: ListenKeys = &[(HTTP, "analyzer.listen")];
+
+async fn start<'a>(
+    name: &'static str,
+    part: Part,
+    running: &'a mut Vec<(&'static str, Keeper)>,
+) -> anyhow::Result<&'a Keeper> {
     let keeper = Keeper::start(part).await.with_context(|| format!("{name} does not start"))?;
-    let address = keeper.address.clone();
-    tracing::info!(role = name, address, "runs");
+    tracing::info!(role = name, address = keeper.address(), "runs");
     running.push((name, keeper));
-    Ok(address)
+    running.last().map(|(_, keeper)| keeper).context("was pushed just now")
 }
 
 /// A role with the same configuration file and overrides as ours, and with what it needs to know of its neighbours.
-fn role(
-    args: &ConfigArgs,
-    name: &'static str,
-    listen_key: &'static str,
-    sets: &[(&str, &str)],
-) -> anyhow::Result<Part> {
+fn role(args: &ConfigArgs, name: &'static str, listen_keys: ListenKeys, sets: &[(&str, &str)]) -> anyhow::Result<Part> {
     let mut arguments = vec!["--config".to_owned(), args.config.display().to_string()];
     let neighbours = sets.iter().map(|(key, value)| format!("{key}={value}"));
     for set in args.overrides.iter().cloned().chain(neighbours) {
         arguments.extend(["--set".to_owned(), set]);
     }
     let program = std::env::current_exe().context("cannot find this program's own file")?;
-    Ok(Part::Role { name, program, arguments, listen_key })
+    Ok(Part::Role { name, program, arguments, listen_keys })
 }
 
 fn report(whereabouts: &Whereabouts) -> anyhow::Result<()> {

@@ -40,6 +40,8 @@ pub struct Driftline {
     folder: TempDir,
     http: reqwest::Client,
     pub proxy: String,
+    /// `host:port`, where gRPC is on.
+    pub grpc: String,
     pub collector: String,
     pub analyzer: String,
     clickhouse: String,
@@ -122,6 +124,7 @@ impl Driftline {
             process,
             http: reqwest::Client::new(),
             proxy: text("proxy"),
+            grpc: text("grpc"),
             collector: text("collector"),
             analyzer: text("analyzer"),
             clickhouse: text("clickhouse"),

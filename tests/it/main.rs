@@ -3,6 +3,7 @@
 mod commands;
 mod edge;
 mod errors;
+mod grpc;
 mod harness;
 mod loss;
 mod privacy;

@@ -10,7 +10,7 @@ from .traffic import DigitsStream, Driver, Journal, RouterStream
 # Requests a second and rows a request: a third of what two cores can do, so that the page stays quick.
 ROUTER_RATE, ROUTER_WORKERS = 24.0, 16
 DIGITS_RATE, DIGITS_WORKERS, DIGITS_ROWS = 25.0, 8, 4
-PORTS = {"proxy.listen": 8080, "collector.listen": 8090, "analyzer.listen": 8070}
+PORTS = {"proxy.listen": 8080, "proxy.grpc": 8081, "collector.listen": 8090, "analyzer.listen": 8070}
 
 
 def check_prepared() -> None:

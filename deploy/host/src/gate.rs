@@ -67,6 +67,19 @@ struct Inner {
     limiter: Limiter,
     counted: Counted,
     log: RefusalLog,
+    /// One of a role's listeners looks at the files for all of them.
+    looking: tokio::sync::Mutex<()>,
+}
+
+/// What an answer's status would be in HTTP, said by a protocol on top whose own statuses are not HTTP's (gRPC's answers
+/// are all 200).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told(pub StatusCode);
+
+impl Told {
+    fn of(response: &Response) -> StatusCode {
+        response.extensions().get::<Self>().map_or(response.status(), |told| told.0)
+    }
 }
 
 /// What the edge counts.
@@ -106,7 +119,13 @@ impl Gate {
     #[must_use]
     pub fn new(config: EdgeConfig, registry: &Registry) -> Self {
         let (limiter, counted) = (Limiter::new(config.rate_max_clients), Counted::new(registry));
-        Self(Arc::new(Inner { config, limiter, counted, log: RefusalLog::new() }))
+        Self(Arc::new(Inner {
+            config,
+            limiter,
+            counted,
+            log: RefusalLog::new(),
+            looking: tokio::sync::Mutex::default(),
+        }))
     }
 
     /// A gate with the defaults of a loopback listener: nobody is asked for a key.
@@ -142,6 +161,7 @@ impl Gate {
 
     /// Reads keys and certificates again when they change, until dropped.
     pub(crate) async fn keep_up(&self) {
+        let _alone = self.0.looking.lock().await;
         self.0.config.files.keep_up(&self.0.counted.reloads).await;
     }
 
@@ -212,7 +232,7 @@ async fn pass(State((gate, rule)): State<(Gate, Rule)>, mut request: Request, ne
         Err(refusal) => {
             let response = gate.refuse(&refusal, &request);
             if let Some(action) = action {
-                action.record(refusal.caller(), response.status(), refusal.reason());
+                action.record(refusal.caller(), refusal.status(), refusal.reason());
             }
             return response;
         }
@@ -233,11 +253,11 @@ async fn pass(State((gate, rule)): State<(Gate, Rule)>, mut request: Request, ne
     if too_slow.is_so() {
         gate.0.counted.refused.with_label_values(&[Refusal::SlowBody.reason()]).inc();
         response = Refusal::SlowBody.response(&headers);
-    } else if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
+    } else if Told::of(&response) == StatusCode::PAYLOAD_TOO_LARGE {
         gate.0.counted.refused.with_label_values(&[refusal::LARGE_BODY]).inc();
     }
     if let Some(action) = action {
-        action.record(caller.as_ref(), response.status(), "");
+        action.record(caller.as_ref(), Told::of(&response), "");
     }
     response
 }

@@ -58,7 +58,7 @@ impl Meter {
                     let _ = self.requests.with_label_values(&labels);
                 }
             }
-            for route in [Route::Infer, Route::Predict] {
+            for route in [Route::Infer, Route::Grpc, Route::Predict] {
                 let _ = self.responses.with_label_values(&[entry.model.as_str(), route.as_str(), "200"]);
             }
         }

@@ -42,8 +42,10 @@ pub const UNKNOWN: &str = "unknown";
 /// How a request came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// Open Inference Protocol.
+    /// Open Inference Protocol over HTTP.
     Infer,
+    /// Open Inference Protocol over gRPC.
+    Grpc,
     /// Text for people with curl.
     Predict,
 }
@@ -54,6 +56,7 @@ impl Route {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Infer => "infer",
+            Self::Grpc => "grpc",
             Self::Predict => "predict",
         }
     }

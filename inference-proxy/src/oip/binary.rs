@@ -43,7 +43,7 @@ pub fn read(datatype: &str, shape: &[usize], raw: &[u8]) -> Result<Data, String>
 }
 
 /// The end of the sentence about a datatype that there is not.
-pub(super) const UNKNOWN_DATATYPE: &str =
+pub(crate) const UNKNOWN_DATATYPE: &str =
     "has an unknown datatype; use BOOL, UINT8 to UINT64, INT8 to INT64, FP16, BF16, FP32, FP64 or BYTES";
 
 fn fixed<T, const N: usize>(shape: &[usize], raw: &[u8], value: fn([u8; N]) -> T) -> Result<Vec<T>, String> {

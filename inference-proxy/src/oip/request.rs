@@ -42,7 +42,7 @@ pub struct Wanted {
 /// Longest id that is echoed.
 const MAX_ID_CHARS: usize = 256;
 /// Most inputs and most outputs a request may name.
-pub(super) const MAX_TENSORS: usize = 256;
+pub(crate) const MAX_TENSORS: usize = 256;
 
 impl InferRequest {
     /// A request of these parts; parameters of the protocol are taken out of the client's.

@@ -2,6 +2,7 @@
 
 mod predict;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use super::*;
 use crate::{Deps, RawConfig, Service, build};
 
 mod forward;
+mod grpc;
 mod serving;
 mod tritonclient;
 

@@ -73,7 +73,7 @@ impl Refusal {
     }
 
     /// HTTP's status, and gRPC's (<https://grpc.io/docs/guides/status-codes/>).
-    const fn status(&self) -> (StatusCode, &'static str) {
+    const fn statuses(&self) -> (StatusCode, &'static str) {
         match self {
             Self::Denied(_) => (StatusCode::UNAUTHORIZED, "16"),
             Self::Scope(..) | Self::CrossSite(_) => (StatusCode::FORBIDDEN, "7"),
@@ -83,11 +83,21 @@ impl Refusal {
         }
     }
 
+    /// HTTP's status.
+    pub(super) const fn status(&self) -> StatusCode {
+        self.statuses().0
+    }
+
     /// The answer to a request with these headers.
     pub(super) fn response(&self, headers: &HeaderMap) -> Response {
-        let (status, grpc_status) = self.status();
+        let (status, grpc_status) = self.statuses();
         if is_grpc(headers) {
-            return grpc(grpc_status, &self.sentence());
+            let mut response = grpc(grpc_status, &self.sentence());
+            if let Self::Rate(wait, _) = self {
+                let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
+                response.headers_mut().insert(PUSHBACK, HeaderValue::from(millis));
+            }
+            return response;
         }
         let mut response = (status, Json(serde_json::json!({ "error": self.sentence() }))).into_response();
         let headers = response.headers_mut();
@@ -114,6 +124,9 @@ impl Refusal {
         response
     }
 }
+
+/// When a client of gRPC may try again (<https://github.com/grpc/proposal/blob/master/A6-client-retries.md>).
+const PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
 
 fn seconds(wait: Duration) -> u64 {
     (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)

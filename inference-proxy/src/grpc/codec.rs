@@ -1,0 +1,159 @@
+//! One message in, one out: tonic's framing and compression around prost's encoding, with our limits and our errors.
+//!
+//! A few bytes of protobuf can become a large structure in memory (an empty tensor is two bytes on the wire and hundreds
+//! decoded), so the fields of a message are counted before it is decoded.
+
+use std::future::Future;
+use std::marker::PhantomData;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::HeaderMap;
+use axum::response::Response;
+use bytes::{Buf, Bytes};
+use prost::Message;
+use prost::encoding::{DecodeContext, decode_key, skip_field};
+use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::server::Grpc;
+use tonic::{Code, Status};
+
+use crate::encoding::Coding;
+use crate::error::ApiError;
+
+/// Most fields of a message, those of the messages in it left out.
+const MAX_FIELDS: usize = 1_024;
+
+/// Decodes a message, unless it has more fields than any request needs.
+///
+/// # Errors
+/// What is wrong with it, as the end of a sentence.
+pub fn decode<M: Message + Default>(bytes: Bytes) -> Result<M, String> {
+    let (mut rest, mut fields) = (bytes.clone(), 0);
+    while rest.has_remaining() {
+        let (tag, wire_type) = decode_key(&mut rest).map_err(|error| error.to_string())?;
+        skip_field(wire_type, tag, &mut rest, DecodeContext::default()).map_err(|error| error.to_string())?;
+        fields += 1;
+        if fields > MAX_FIELDS {
+            return Err(format!("it has more than {MAX_FIELDS} fields"));
+        }
+    }
+    M::decode(bytes).map_err(|error| error.to_string())
+}
+
+/// Answers a call of one message each way.
+///
+/// # Errors
+/// What the handler said, or what is wrong with the message.
+pub async fn unary<Q, A, F>(
+    request: Request,
+    limit: usize,
+    handler: impl FnOnce(Q) -> F + Send,
+) -> Result<Response, ApiError>
+where
+    Q: Message + Default + 'static,
+    A: Message + 'static,
+    F: Future<Output = Result<A, ApiError>> + Send,
+{
+    let coding = request.headers().get(ENCODING).cloned();
+    let mut grpc = grpc(request.headers(), limit);
+    let mut handler = Some(handler);
+    let service = tower::service_fn(move |asked: tonic::Request<Q>| {
+        let answering = handler.take().map(|handler| handler(asked.into_inner()));
+        async move {
+            match answering {
+                Some(answering) => answering.await.map(sent).map_err(Status::from),
+                None => Err(Status::internal("a call is answered once")),
+            }
+        }
+    });
+    let response = grpc.unary(service, request).await;
+    match response.extensions().get::<Status>() {
+        None => Ok(response.map(Body::new)),
+        Some(status) => {
+            let coding = coding.as_ref().map(|coding| String::from_utf8_lossy(coding.as_bytes()));
+            Err(refused(status, limit, coding.as_deref().unwrap_or_default()))
+        }
+    }
+}
+
+const ENCODING: &str = "grpc-encoding";
+
+/// Answers are compressed for who compresses: clients say that they could inflate also where they would rather not.
+fn grpc<Q: Message + Default + 'static, A: Message + 'static>(
+    headers: &HeaderMap,
+    limit: usize,
+) -> Grpc<Messages<Q, A>> {
+    let grpc = Grpc::new(Messages(PhantomData))
+        .accept_compressed(CompressionEncoding::Gzip)
+        .accept_compressed(CompressionEncoding::Deflate)
+        .max_decoding_message_size(limit);
+    match headers.get(ENCODING).map(|value| value.as_bytes()) {
+        Some(b"gzip") => grpc.send_compressed(CompressionEncoding::Gzip),
+        Some(b"deflate") => grpc.send_compressed(CompressionEncoding::Deflate),
+        _ => grpc,
+    }
+}
+
+fn sent<A: Message>(answer: A) -> tonic::Response<A> {
+    let pays = Coding::pays(answer.encoded_len());
+    let mut response = tonic::Response::new(answer);
+    if !pays {
+        response.disable_compression();
+    }
+    response
+}
+
+/// Our error where the handler refused; else what tonic says of the message, in our words.
+fn refused(status: &Status, limit: usize, coding: &str) -> ApiError {
+    let ours = std::error::Error::source(status).and_then(|source| source.downcast_ref::<ApiError>());
+    if let Some(error) = ours {
+        return error.clone();
+    }
+    match status.code() {
+        Code::OutOfRange | Code::ResourceExhausted => ApiError::body_too_large(limit),
+        Code::Unimplemented => ApiError::content_encoding(coding),
+        Code::InvalidArgument => ApiError::invalid("bad_message", status.message()),
+        _ => ApiError::invalid("broken_body", format!("the message cannot be read: {}", status.message())),
+    }
+}
+
+/// prost's messages, counted before they are decoded.
+struct Messages<Q, A>(PhantomData<(Q, A)>);
+
+/// One direction of them.
+struct One<M>(PhantomData<M>);
+
+impl<Q: Message + Default + 'static, A: Message + 'static> Codec for Messages<Q, A> {
+    type Encode = A;
+    type Decode = Q;
+    type Encoder = One<A>;
+    type Decoder = One<Q>;
+
+    fn encoder(&mut self) -> One<A> {
+        One(PhantomData)
+    }
+
+    fn decoder(&mut self) -> One<Q> {
+        One(PhantomData)
+    }
+}
+
+impl<M: Message> Encoder for One<M> {
+    type Item = M;
+    type Error = Status;
+
+    fn encode(&mut self, message: M, into: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        message.encode(into).map_err(|error| Status::internal(error.to_string()))
+    }
+}
+
+impl<M: Message + Default> Decoder for One<M> {
+    type Item = M;
+    type Error = Status;
+
+    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<M>, Status> {
+        let bytes = from.copy_to_bytes(from.remaining());
+        let unread = |what| Status::invalid_argument(format!("the message cannot be read: {what}"));
+        decode(bytes).map(Some).map_err(unread)
+    }
+}

@@ -1,0 +1,153 @@
+//! gRPC at the edge: who may call, what is refused and how, and models behind other servers. What its clients see is
+//! tested with Triton's own (`tritonclient.rs`).
+
+use axum::http::HeaderName;
+use prost::Message;
+
+use super::*;
+use crate::grpc::message::{Contents, ModelInferRequest, ModelInferResponse, WireTensor};
+
+/// A message in its frame.
+fn framed(message: &impl Message) -> Vec<u8> {
+    let body = message.encode_to_vec();
+    [&[0][..], &u32::try_from(body.len()).unwrap().to_be_bytes(), &body].concat()
+}
+
+/// An answer: its code, its headers and trailers together, and what was in its frame.
+struct Answered {
+    code: i32,
+    said: HeaderMap,
+    message: Bytes,
+}
+
+async fn call(proxy: &Proxy, call: &str, message: &impl Message, headers: &[(&'static str, &str)]) -> Answered {
+    let mut request = Request::post(format!("/inference.GRPCInferenceService/{call}"))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers");
+    for (name, value) in headers {
+        request = request.header(HeaderName::from_static(name), *value);
+    }
+    let request = request.body(Body::from(framed(message))).unwrap();
+    let answer = proxy.service.grpc_router().unwrap().oneshot(request).await.unwrap();
+    assert_eq!(
+        (answer.status(), answer.headers()["content-type"].to_str().unwrap()),
+        (StatusCode::OK, "application/grpc")
+    );
+    let mut said = answer.headers().clone();
+    let body = answer.into_body().collect().await.unwrap();
+    said.extend(body.trailers().cloned().unwrap_or_default());
+    let message = body.to_bytes();
+    let code = said["grpc-status"].to_str().unwrap().parse().unwrap();
+    Answered { code, said, message: message.slice(message.len().min(5)..) }
+}
+
+fn asking(model: &str, input: &str, datatype: &str, shape: &[i64], contents: Contents) -> ModelInferRequest {
+    let (name, datatype) = (input.to_owned(), datatype.to_owned());
+    let input = WireTensor { name, datatype, shape: shape.to_vec(), contents: Some(contents), ..WireTensor::default() };
+    ModelInferRequest { model_name: model.to_owned(), inputs: vec![input], ..ModelInferRequest::default() }
+}
+
+fn flower() -> ModelInferRequest {
+    let contents = Contents { fp32_contents: vec![5.1, 3.5, 1.4, 0.2], ..Contents::default() };
+    asking("flowers", "input", "FP32", &[1, 4], contents)
+}
+
+fn many_steps(n: u64) -> ModelInferRequest {
+    let contents = Contents { int64_contents: vec![i64::try_from(n).unwrap()], ..Contents::default() };
+    asking("slow", "steps", "INT64", &[1], contents)
+}
+
+async fn with_grpc(change: impl FnOnce(&mut RawConfig)) -> Proxy {
+    Proxy::start(|raw| {
+        raw.grpc = Some("127.0.0.1:0".parse().unwrap());
+        change(raw);
+    })
+    .await
+}
+
+/// gRPC's numbers of its codes.
+const INVALID_ARGUMENT: i32 = 3;
+const DEADLINE_EXCEEDED: i32 = 4;
+const PERMISSION_DENIED: i32 = 7;
+const RESOURCE_EXHAUSTED: i32 = 8;
+const UNAVAILABLE: i32 = 14;
+const UNAUTHENTICATED: i32 = 16;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_are_asked_for_as_over_http_and_health_is_open() {
+    let key = host::auth::keys::generate("acme", &[Scope::Infer]).unwrap();
+    let proxy = with_grpc(|raw| raw.edge.auth.keys = vec![key.known]).await;
+    let bearer = format!("Bearer {}", key.secret);
+    let with_key = [("authorization", bearer.as_str())];
+    assert_eq!(call(&proxy, "ModelInfer", &flower(), &[]).await.code, UNAUTHENTICATED);
+    let wrong = call(&proxy, "ModelInfer", &flower(), &[("authorization", "Bearer dl_guess")]).await;
+    assert_eq!(wrong.code, UNAUTHENTICATED);
+    let answered = call(&proxy, "ModelInfer", &flower(), &with_key).await;
+    assert_eq!(answered.code, 0, "{:?}", answered.said);
+    let answer = ModelInferResponse::decode(answered.message).unwrap();
+    assert_eq!((answer.model_name.as_str(), answer.outputs.len()), ("flowers", 2));
+    let load = ModelInferRequest { model_name: "flowers".into(), ..ModelInferRequest::default() };
+    for refused in ["RepositoryModelLoad", "RepositoryModelUnload", "RepositoryIndex", "ModelMetadata"] {
+        assert_eq!(call(&proxy, refused, &load, &with_key).await.code, PERMISSION_DENIED, "{refused}");
+    }
+    for open in ["ServerLive", "ServerReady"] {
+        assert_eq!(call(&proxy, open, &ModelInferRequest::default(), &[]).await.code, 0, "{open}");
+    }
+    let (observations, ..) = proxy.finish().await;
+    assert_eq!(observations.len(), 1, "whoever is not let in fills no tables: {observations:?}");
+    assert_eq!((observations[0].route.as_str(), observations[0].code), ("grpc", 200));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn too_much_is_turned_away_with_when_to_come_back_and_deadlines_are_kept() {
+    let proxy = with_grpc(|raw| {
+        raw.max_concurrent_requests = 1;
+        raw.request_timeout = Duration::from_secs(60);
+    })
+    .await;
+    let (steps, flower) = (many_steps(4_000_000), flower());
+    let patient = [("grpc-timeout", "5S")];
+    let (slow, refused) = tokio::join!(call(&proxy, "ModelInfer", &steps, &patient), async {
+        while proxy.service.edge().admission.available_permits() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        call(&proxy, "ModelInfer", &flower, &[]).await
+    });
+    assert_eq!(slow.code, DEADLINE_EXCEEDED, "{:?}", slow.said);
+    assert_eq!(refused.code, RESOURCE_EXHAUSTED, "{:?}", refused.said);
+    assert_eq!(refused.said["grpc-retry-pushback-ms"], "1000");
+    assert!(refused.said.contains_key("grpc-status-details-bin") && !refused.said.contains_key("retry-after"));
+    let (observations, ..) = proxy.finish().await;
+    let ended: Vec<_> = observations.iter().map(|o| (o.outcome, o.code)).collect();
+    assert_eq!(ended, [(Outcome::Timeout, 504), (Outcome::Rejected, 429)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_model_behind_another_server_is_asked_too() {
+    let behind = Proxy::start(|_| {}).await;
+    let (address, stop) = (behind.service.local_addr(), CancellationToken::new());
+    let running = tokio::spawn(behind.service.run(stop.clone()));
+    let proxy = with_grpc(|raw| {
+        for (name, port) in [("flowers", address.port()), ("gone", 9)] {
+            let text = format!("backend = 'http'\nurl = 'http://127.0.0.1:{port}'\n");
+            raw.models.models.insert(name.to_owned(), toml::from_str(&text).unwrap());
+        }
+    })
+    .await;
+    let answered = call(&proxy, "ModelInfer", &flower(), &[]).await;
+    assert_eq!(answered.code, 0, "{:?}", answered.said);
+    let answer = ModelInferResponse::decode(answered.message).unwrap();
+    let label = answer.outputs.iter().find(|output| output.name == "label").unwrap();
+    assert_eq!(label.contents.as_ref().unwrap().int64_contents, [0]);
+    let metadata =
+        call(&proxy, "ModelMetadata", &ModelInferRequest { model_name: "flowers".into(), ..Default::default() }, &[])
+            .await;
+    let metadata = crate::grpc::about::ModelMetadata::decode(metadata.message).unwrap();
+    assert_eq!((metadata.name.as_str(), metadata.inputs[0].name.as_str()), ("flowers", "input"));
+    let other = call(&proxy, "ModelInfer", &ModelInferRequest { model_version: "7".into(), ..flower() }, &[]).await;
+    assert_eq!(other.code, INVALID_ARGUMENT, "{:?}", other.said);
+    let gone = call(&proxy, "ModelInfer", &ModelInferRequest { model_name: "gone".into(), ..flower() }, &[]).await;
+    assert_eq!(gone.code, UNAVAILABLE, "{:?}", gone.said);
+    stop.cancel();
+    running.await.unwrap().unwrap();
+}
