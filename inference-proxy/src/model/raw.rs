@@ -27,15 +27,6 @@ pub struct RawLoop {
     tolerance: f64,
 }
 
-/// What a loop did.
-#[derive(Clone, Copy, Debug)]
-pub struct RawRun {
-    /// Texts that were run.
-    pub texts: usize,
-    /// Wall time from the start to the end of the last run.
-    pub wall: Duration,
-}
-
 impl RawLoop {
     /// Opens `sessions` sessions of `threads` threads of the text model in `dir`, and tokenizes the texts.
     ///
@@ -92,22 +83,18 @@ impl RawLoop {
         self.works.iter().map(length).collect()
     }
 
-    /// Runs the groups of texts (by their numbers) over and over on all sessions at once, for so long.
+    /// Runs every group of texts (by their numbers) once, on all sessions at once.
     ///
     /// # Errors
     /// What a session said.
-    pub fn run(&mut self, groups: &[Vec<usize>], duration: Duration) -> Result<RawRun, String> {
-        let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    pub fn pass(&mut self, groups: &[Vec<usize>]) -> Result<Duration, String> {
+        let next = AtomicUsize::new(0);
         let works = &self.works;
         let started = Instant::now();
         let work_off = |engine: &mut Engine| -> Result<(), String> {
-            while started.elapsed() < duration {
-                let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed) % groups.len().max(1)) else {
-                    return Err("there is nothing to run".to_owned());
-                };
+            while let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let batch: Vec<&Work> = group.iter().map(|&i| &works[i]).collect();
                 engine.run(&batch)?;
-                done.fetch_add(group.len(), Ordering::Relaxed);
             }
             Ok(())
         };
@@ -117,7 +104,7 @@ impl RawLoop {
                 .into_iter()
                 .try_for_each(|thread| thread.join().unwrap_or_else(|_| Err("a session's thread panicked".to_owned())))
         })?;
-        Ok(RawRun { texts: done.into_inner(), wall: started.elapsed() })
+        Ok(started.elapsed())
     }
 
     /// How far scores of the model may be from those of another device, by its precision.

@@ -165,13 +165,31 @@ fn own_cpu() -> f64 {
 
 /// So many connections, each asking again as soon as it is answered, for so long.
 pub fn saturate(address: SocketAddr, requests: &[Request], connections: usize, duration: Duration) -> Load {
+    let started = Instant::now();
+    ask_while(address, requests, connections, |_| started.elapsed() < duration)
+}
+
+/// Every request once, over so many connections that ask again as soon as they are answered.
+pub fn pass(address: SocketAddr, requests: &[Request], connections: usize) -> Load {
+    ask_while(address, requests, connections, |turn| turn < requests.len())
+}
+
+/// The same for as long as `more` says so of the request's number.
+pub fn ask_while(
+    address: SocketAddr,
+    requests: &[Request],
+    connections: usize,
+    more: impl Fn(usize) -> bool + Sync,
+) -> Load {
     let next = AtomicUsize::new(0);
     crowd(address, connections, |connection, load| {
-        let started = Instant::now();
-        while started.elapsed() < duration {
-            let request = &requests[next.fetch_add(1, Ordering::Relaxed) % requests.len()];
+        loop {
+            let turn = next.fetch_add(1, Ordering::Relaxed);
+            if !more(turn) {
+                return;
+            }
             let asked = Instant::now();
-            count(load, &connection.ask(request), asked);
+            count(load, &connection.ask(&requests[turn % requests.len()]), asked);
         }
     })
 }

@@ -4,9 +4,11 @@ mod client;
 mod corpus;
 mod fifo;
 mod memory;
+mod pairs;
 mod peers;
 mod server;
 mod speed;
+mod switch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -97,18 +99,26 @@ impl Setting {
     fn part(&self, parts: f64, full: f64) -> Duration {
         Duration::from_secs_f64(self.seconds.map_or(full, |seconds| (seconds / parts).clamp(0.2, full)))
     }
+
+    /// How many of `full` things an experiment takes: all, or a tenth of them in a short run.
+    fn count(&self, full: usize) -> usize {
+        if self.seconds.is_some() { full / 10 } else { full }
+    }
 }
 
 /// A name for `--only`, and what fills its rows.
 type Experiment = (&'static str, fn(&Setting, &mut Table) -> anyhow::Result<()>);
 
-const EXPERIMENTS: [Experiment; 8] = [
+const EXPERIMENTS: [Experiment; 11] = [
     ("raw-int8", |setting, table| speed::throughput(setting, &speed::SUBJECTS[0], table)),
     ("raw-fp32", |setting, table| speed::throughput(setting, &speed::SUBJECTS[1], table)),
     ("latency", speed::latency),
     ("fastapi-batcher", |setting, table| peers::throughput(setting, &peers::PEERS[0], table)),
     ("fastapi-best", |setting, table| peers::throughput(setting, &peers::PEERS[1], table)),
     ("fifo", fifo::p99),
+    ("mirror", pairs::mirror),
+    ("shadow-hung", pairs::shadow),
+    ("switch", switch::under_load),
     ("stalled", memory::stalled),
     ("lengths-memory", memory::lengths),
 ];

@@ -11,6 +11,8 @@ use crate::server::Server;
 use crate::speed::{CONNECTIONS, SUBJECTS, median, requests};
 
 const TURNS: usize = 5;
+/// Texts of a turn; both answer the same ones.
+const TEXTS: usize = 800;
 
 /// A peer: its row, its script, and how many processes it is.
 pub struct Peer {
@@ -25,7 +27,7 @@ pub const PEERS: [Peer; 2] = [
 
 /// Our throughput over the peer's, turn about.
 pub fn throughput(setting: &Setting, peer: &Peer, table: &mut Table) -> anyhow::Result<()> {
-    let texts = corpus::texts(2_000, 1);
+    let texts = corpus::texts(setting.count(TEXTS), 1);
     let dir = setting.root.join(SUBJECTS[0].dir);
     let mut command = Command::new(setting.root.join(".deps/venv/bin/python"));
     command.arg(setting.root.join(peer.script)).arg(&dir).arg(setting.threads.to_string());
@@ -34,14 +36,13 @@ pub fn throughput(setting: &Setting, peer: &Peer, table: &mut Table) -> anyhow::
     let ours = requests(&texts);
     let peer_server = Server::command(command, "/health")?;
     let proxy = Server::proxy(&setting.program, &setting.root, &[("1", dir)], "")?;
-    let turn = setting.part(TURNS as f64 * 2.0, 10.0);
     let (mut ratios, mut our_rates, mut their_rates, mut bad) = (vec![], vec![], vec![], 0);
     for address_warm in [(proxy.address, &ours), (peer_server.address, &theirs)] {
-        let _warm = client::saturate(address_warm.0, address_warm.1, CONNECTIONS, turn / 2);
+        let _warm = client::pass(address_warm.0, address_warm.1, CONNECTIONS);
     }
     for _ in 0..TURNS {
-        let load = client::saturate(peer_server.address, &theirs, CONNECTIONS, turn);
-        let our_load = client::saturate(proxy.address, &ours, CONNECTIONS, turn);
+        let load = client::pass(peer_server.address, &theirs, CONNECTIONS);
+        let our_load = client::pass(proxy.address, &ours, CONNECTIONS);
         ratios.push(our_load.rate() / load.rate());
         our_rates.push(our_load.rate());
         their_rates.push(load.rate());

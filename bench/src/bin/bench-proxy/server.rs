@@ -92,6 +92,13 @@ impl Server {
         Ok(server)
     }
 
+    /// Stops it where it stands: it holds its connections and answers nobody.
+    pub fn hang(&self) -> anyhow::Result<()> {
+        let group = i32::try_from(self.process.id()).ok().and_then(rustix::process::Pid::from_raw);
+        let group = group.context("a process has a number")?;
+        Ok(rustix::process::kill_process_group(group, rustix::process::Signal::STOP)?)
+    }
+
     fn wait(&self, path: &str) -> anyhow::Result<()> {
         let since = Instant::now();
         let request = client::get(path);

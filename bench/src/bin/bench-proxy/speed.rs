@@ -5,7 +5,6 @@
 //! and length-sorted batches of 512 padded tokens. The mirror is off: what it costs has rows of its own.
 
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::anyhow;
 use bench::table::Table;
@@ -21,6 +20,8 @@ pub const CONNECTIONS: usize = 32;
 /// Padded tokens of the raw loop's batches.
 const BUCKET_TOKENS: usize = 512;
 const TURNS: usize = 5;
+/// Texts of a turn; everybody runs the same ones.
+const TEXTS: usize = 2_000;
 
 /// A model, and what it is held against.
 pub struct Subject {
@@ -44,30 +45,32 @@ pub fn requests(texts: &[String]) -> Vec<client::Request> {
 
 /// Throughput over the raw loop.
 pub fn throughput(setting: &Setting, subject: &Subject, table: &mut Table) -> anyhow::Result<()> {
-    let texts = corpus::texts(2_000, 1);
+    let texts = corpus::texts(setting.count(TEXTS), 1);
     let dir = setting.root.join(subject.dir);
     let mut raw = raw(setting, &dir, &texts)?;
     let alone: Vec<Vec<usize>> = (0..texts.len()).map(|i| vec![i]).collect();
-    let buckets = corpus::bucketed(&raw.lengths(), BUCKET_TOKENS);
+    let buckets = shuffled(&corpus::bucketed(&raw.lengths(), BUCKET_TOKENS));
     let proxy = Server::proxy(&setting.program, &setting.root, &[("1", dir)], "")?;
-    let (requests, turn) = (requests(&texts), setting.part(TURNS as f64 * 3.0, 10.0));
-    let _warm = client::saturate(proxy.address, &requests, CONNECTIONS, turn / 2);
+    let requests = requests(&texts);
+    let _warm = client::pass(proxy.address, &requests, CONNECTIONS);
     let (mut ratios, mut ours, mut theirs, mut own, mut bad) = (vec![], vec![], vec![], 0.0_f64, 0);
     for _ in 0..TURNS {
-        let mut best = rate(&mut raw, &alone, turn)?;
+        let mut best = rate(&mut raw, &alone, texts.len())?;
         if !subject.variant {
-            best = best.max(rate(&mut raw, &shuffled(&buckets), turn)?);
+            best = best.max(rate(&mut raw, &buckets, texts.len())?);
         }
-        let load = client::saturate(proxy.address, &requests, CONNECTIONS, turn);
+        let load = client::pass(proxy.address, &requests, CONNECTIONS);
         ratios.push(load.rate() / best);
         ours.push(load.rate());
         theirs.push(best);
         (own, bad) = (own.max(load.own_share()), bad + load.bad);
     }
     let note = format!(
-        "{:.0} over {:.0} texts/s, medians of {TURNS} turns; the client's {:.1} % of the machine subtracted; {bad} failed",
+        "{:.0} over {:.0} texts/s, medians of {TURNS} turns over the same {} texts; the client's {:.1} % of the machine \
+         subtracted; {bad} failed",
         median(ours),
         median(theirs),
+        texts.len(),
         own * 100.0
     );
     table.seen(subject.row, median(ratios), note);
@@ -116,12 +119,12 @@ fn raw(setting: &Setting, dir: &Path, texts: &[String]) -> anyhow::Result<RawLoo
     RawLoop::open(dir, &library, setting.threads, 1, texts).map_err(|why| anyhow!(why))
 }
 
-fn rate(raw: &mut RawLoop, groups: &[Vec<usize>], duration: Duration) -> anyhow::Result<f64> {
-    let run = raw.run(groups, duration).map_err(|why| anyhow!(why))?;
-    Ok(run.texts as f64 / run.wall.as_secs_f64())
+fn rate(raw: &mut RawLoop, groups: &[Vec<usize>], texts: usize) -> anyhow::Result<f64> {
+    let wall = raw.pass(groups).map_err(|why| anyhow!(why))?;
+    Ok(texts as f64 / wall.as_secs_f64())
 }
 
-/// Groups in a random but fixed order, so that a run that ends early has seen all lengths.
+/// Groups in a random but fixed order, so that the longest are not all run together at the end.
 fn shuffled(groups: &[Vec<usize>]) -> Vec<Vec<usize>> {
     let mut groups = groups.to_vec();
     let mut random = corpus::Seeded(3);
