@@ -267,7 +267,7 @@ impl Poster {
             ledger: self.ledger.counts().wire(),
         };
         let work = move || {
-            let body = batch::body(header, part.iter().map(|packed| packed.bytes.as_slice()));
+            let body = batch::body(header, part.iter().map(|packed| &*packed.bytes));
             (part, body)
         };
         match tokio::task::spawn_blocking(work).await {

@@ -189,7 +189,7 @@ async fn a_server_that_misbehaves_is_told_apart_and_observed_in_full() {
     use Outcome::{Error, Invalid, Ok as Fine, Timeout};
     let (address, _) = raw_server().await;
     let models = ["gibberish", "hangup", "cut", "drip", "slow", "shapes", "html", "nan", "refuses", "fails", "good"];
-    let more = "upstream = { timeout = '700ms', version = '12' }";
+    let more = "upstream = { timeout = '3s', version = '12' }";
     let proxy = front(&format!("http://{address}"), &models, more).await;
     let cases: [Case; 11] = [
         ("gibberish", 502, Some("not HTTP"), Error, Some("upstream_gibberish")),
@@ -326,7 +326,9 @@ async fn another_proxy_behind_gives_text_features_classes_and_a_remote_shadow() 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_leaves_during_the_answer_is_observed() {
     let (address, _) = raw_server().await;
-    let proxy = front(&format!("http://{address}"), &["drip"], "").await;
+    // a loaded machine may take a second to connect
+    let more = "upstream = { connect_timeout = '9s' }";
+    let proxy = front(&format!("http://{address}"), &["drip"], more).await;
     let request = Request::post("/v2/models/drip/infer").body(Body::from(ASKED)).unwrap();
     let answer = proxy.service.router().oneshot(request).await.unwrap();
     assert_eq!(answer.status(), 200);
