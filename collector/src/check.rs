@@ -149,7 +149,8 @@ pub(crate) fn event(event: &Event, at: &str, now_ms: i64, limits: &Limits) -> Re
     text(&event.detail, at, "detail")
 }
 
-fn name(value: &str, at: &str, field: &str) -> Result<(), Refusal> {
+/// Checks a name; `field` says what it names.
+pub(crate) fn name(value: &str, at: &str, field: &str) -> Result<(), Refusal> {
     if value.is_empty() {
         return invalid(format!("{at}{field} is empty"));
     }

@@ -8,6 +8,8 @@ use host::config::{ByteSize, Faults};
 use host::gate::{EdgeConfig, RawEdge};
 use serde::Deserialize;
 
+pub use crate::kserve::config::{KserveConfig, RawKserve, RawModel};
+
 /// The `[collector]` section, as typed.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -22,6 +24,8 @@ pub struct RawConfig {
     pub insert: RawInsert,
     /// What a post may be.
     pub limits: RawLimits,
+    /// What KServe's payload loggers send.
+    pub kserve: RawKserve,
     /// How long open posts and the last segments may take at the stop; what is left stays in the log.
     #[serde(with = "humantime_serde")]
     pub drain: Duration,
@@ -35,6 +39,7 @@ impl Default for RawConfig {
             log: RawLog::default(),
             insert: RawInsert::default(),
             limits: RawLimits::default(),
+            kserve: RawKserve::default(),
             drain: Duration::from_secs(10),
         }
     }
@@ -140,6 +145,7 @@ pub struct Config {
     pub(crate) log: LogConfig,
     pub(crate) insert: InsertConfig,
     pub(crate) limits: Limits,
+    pub(crate) kserve: KserveConfig,
     pub(crate) drain: Duration,
 }
 
@@ -153,6 +159,21 @@ pub struct LogConfig {
     pub(crate) segment_max_rows: u64,
     pub(crate) backlog_after: Duration,
     pub(crate) max_sources: usize,
+    /// The end of `max_bytes` that only urgent entries may use.
+    pub(crate) spare_bytes: u64,
+}
+
+impl LogConfig {
+    /// The log of halves, in a folder of this one.
+    pub(crate) fn of_halves(&self, kserve: &KserveConfig) -> Self {
+        Self {
+            dir: self.dir.join("halves"),
+            max_bytes: kserve.max_bytes,
+            segment_max_bytes: (kserve.max_bytes / 8).min(8 << 20),
+            spare_bytes: kserve.max_bytes / 8,
+            ..self.clone()
+        }
+    }
 }
 
 /// From the log into ClickHouse, checked.
@@ -189,12 +210,13 @@ impl TryFrom<RawConfig> for Config {
         let log = log(raw.log, raw.limits.max_sources, &mut faults);
         let insert = insert(&raw.insert, &mut faults);
         let limits = limits(&raw.limits, &mut faults);
+        let kserve = raw.kserve.check(&mut faults);
         faults.check(
             limits.max_decoded_bytes as u64 <= log.max_bytes / 2,
             "collector.log.max_bytes",
             "is under twice limits.max_decoded_bytes, so that one post could fill the log",
         );
-        faults.result(Self { listen, edge, log, insert, limits, drain: raw.drain })
+        faults.result(Self { listen, edge, log, insert, limits, kserve, drain: raw.drain })
     }
 }
 
@@ -207,6 +229,7 @@ fn log(raw: RawLog, max_sources: usize, faults: &mut Faults) -> LogConfig {
         segment_max_rows: raw.segment_max_rows,
         backlog_after: raw.backlog_after,
         max_sources,
+        spare_bytes: 0,
     };
     let mut check = |holds, key: &str, sentence| faults.check(holds, format!("collector.log.{key}"), sentence);
     check(!config.dir.as_os_str().is_empty(), "dir", "is empty; name a folder");

@@ -5,6 +5,9 @@ use crate::budget::Budget;
 use crate::check;
 use crate::config::{Config, Limits, RawConfig};
 use crate::decode::{self, Form, Posted};
+use crate::kserve::config::RawKserve;
+use crate::kserve::half::Head;
+use crate::kserve::joiner;
 use crate::log::{self, frame::Met};
 use crate::record;
 
@@ -77,6 +80,33 @@ pub fn post(bytes: &[u8]) {
     }
 }
 
+/// Reads bytes as a CloudEvent: up to the first empty line, its headers; then its body. The half is masked and packed as
+/// it would be, and reads back.
+pub fn cloud_event(bytes: &[u8]) {
+    let end = bytes.windows(2).position(|pair| pair == b"\n\n").unwrap_or(bytes.len());
+    let (lines, body) = (&bytes[..end], bytes.get(end + 2..).unwrap_or_default());
+    let mut headers = axum::http::HeaderMap::new();
+    for line in lines.split(|byte| *byte == b'\n') {
+        let mut parts = line.splitn(2, |byte| *byte == b':');
+        let name = parts.next().and_then(|name| axum::http::HeaderName::from_bytes(name).ok());
+        let value = parts.next().and_then(|value| axum::http::HeaderValue::from_bytes(value).ok());
+        if let (Some(name), Some(value)) = (name, value) {
+            headers.insert(name, value);
+        }
+    }
+    let (Ok(head), Some(limits)) = (Head::read(&headers), limits()) else { return };
+    let mut faults = Default::default();
+    let kserve = RawKserve::default().check(&mut faults);
+    let Ok(half) = head.half(body, &kserve, NOW_MS) else { return };
+    let _ = check::observation(&half.observation, "", NOW_MS, &limits);
+    if let Ok(masker) = masking::Masker::new(&masking::RawConfig::default()) {
+        let (half, _) = joiner::masked(half, &masker);
+        let id = half.id();
+        let read = record::write(&record::Record::Half(half)).and_then(|packed| record::read(&packed.payload));
+        assert!(matches!(read, Ok(record::Record::Half(half)) if half.id() == id), "a half does not read back");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,6 +131,9 @@ mod tests {
         fn any_bytes_are_read(bytes in prop::collection::vec(any::<u8>(), 0..1024)) {
             segment(&bytes);
             post(&bytes);
+            let headers = "ce-specversion:1.0\nce-type:org.kubeflow.serving.inference.request\nce-id:1\nce-inferenceservicename:m\n\n";
+            cloud_event(&[headers.as_bytes(), &bytes].concat());
+            cloud_event(&bytes);
         }
 
         #[test]

@@ -12,6 +12,7 @@
 //! | `check` | what a batch may hold |
 //! | `record` | what a frame of the log holds |
 //! | [`log`] | segments, group commit, high-water marks |
+//! | `kserve` | requests and responses that are logged apart, and how they are joined |
 //! | `insert` | segments into ClickHouse, quarantine |
 //! | [`service`] | put together and run |
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -23,6 +24,7 @@ mod decode;
 #[doc(hidden)]
 pub mod fuzzing;
 mod insert;
+mod kserve;
 pub mod log;
 mod metrics;
 #[cfg(test)]

@@ -29,7 +29,7 @@ use uuid::Uuid;
 pub(crate) use disk::Disk;
 pub(crate) use level::{Level, Shared};
 pub(crate) use marks::Guard;
-pub(crate) use segment::{SEGMENT_SUFFIX, frames, remove, whole};
+pub(crate) use segment::{SEGMENT_SUFFIX, frames, is_segment, remove, whole};
 
 use crate::config::LogConfig;
 use crate::metrics::Metrics;
@@ -40,7 +40,7 @@ pub(crate) use writer::Writer;
 const WAITING_MAX: usize = 1024;
 
 /// What one post adds.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Entry {
     /// Tells a repeat from news.
     pub guard: Guard,
@@ -52,6 +52,8 @@ pub(crate) struct Entry {
     pub rows: u64,
     /// The payload's bytes before compression.
     pub plain: u64,
+    /// Whether it makes room: it may use what the log keeps to spare, since without it nothing could be deleted.
+    pub urgent: bool,
 }
 
 /// How much of what a post or a segment holds.
@@ -235,7 +237,7 @@ pub(crate) fn parts(config: &LogConfig, disk: &Arc<dyn Disk>, metrics: Arc<Metri
 impl Log {
     /// Puts an entry on disk. When this answers `Ok`, a loss of power takes nothing from it.
     pub async fn append(&self, entry: Entry) -> Result<Appended, AppendError> {
-        if self.shared.is_full() {
+        if self.shared.is_full() && !entry.urgent {
             return Err(AppendError::Full);
         }
         let (reply, answer) = oneshot::channel();

@@ -36,6 +36,32 @@ impl BatchOutcome {
     }
 }
 
+/// What became of halves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PairOutcome {
+    Joined,
+    NoResponse,
+    NoRequest,
+    /// Stored alone before the window had passed.
+    Squeezed,
+    /// Larger together than a record may be.
+    Lost,
+}
+
+impl PairOutcome {
+    const ALL: [Self; 5] = [Self::Joined, Self::NoResponse, Self::NoRequest, Self::Squeezed, Self::Lost];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Joined => "joined",
+            Self::NoResponse => "no_response",
+            Self::NoRequest => "no_request",
+            Self::Squeezed => "squeezed",
+            Self::Lost => "lost",
+        }
+    }
+}
+
 /// What became of an insert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum InsertOutcome {
@@ -63,6 +89,8 @@ impl InsertOutcome {
 
 /// Source kind of records that did not come from a proxy of ours.
 pub(crate) const SOURCE_HTTP: &str = "http";
+/// Source kind of what KServe's loggers send.
+pub(crate) const SOURCE_KSERVE: &str = "kserve";
 
 /// The families.
 pub(crate) struct Metrics {
@@ -71,6 +99,8 @@ pub(crate) struct Metrics {
     labels: IntCounter,
     outcomes: IntCounter,
     events: IntCounter,
+    pairs: IntCounterVec,
+    halves: IntGauge,
     inserted: IntCounter,
     backlog: IntGauge,
     quarantined: IntCounterVec,
@@ -99,6 +129,8 @@ impl Metrics {
             labels: registry.counter(&names::LABELS_STORED).with_label_values(NONE),
             outcomes: registry.counter(&names::OUTCOMES_STORED).with_label_values(NONE),
             events: registry.counter(&names::EVENTS_STORED).with_label_values(NONE),
+            pairs: registry.counter(&names::PAIRS),
+            halves: registry.int_gauge(&names::HALVES).with_label_values(NONE),
             inserted: registry.counter(&names::INSERTED).with_label_values(NONE),
             backlog: registry.int_gauge(&names::BACKLOG).with_label_values(NONE),
             quarantined: registry.counter(&names::QUARANTINED),
@@ -122,7 +154,8 @@ impl Metrics {
         for table in Table::ALL {
             InsertOutcome::ALL.iter().for_each(|o| drop(self.inserts.with_label_values(&[table.name(), o.as_str()])));
         }
-        for source in [names::SOURCE_PROXY, SOURCE_HTTP] {
+        PairOutcome::ALL.iter().for_each(|o| drop(self.pairs.with_label_values(&[o.as_str()])));
+        for source in [names::SOURCE_PROXY, SOURCE_HTTP, SOURCE_KSERVE] {
             Entity::ALL.iter().for_each(|e| drop(self.hits.with_label_values(&[source, e.as_str()])));
         }
         ["torn", "corrupt", "unreadable", "marks"]
@@ -156,6 +189,14 @@ impl Metrics {
         let mut named = self.gap_sources.lock().unwrap_or_else(PoisonError::into_inner);
         let known = named.contains(source) || (named.len() < GAP_SOURCES_MAX && named.insert(source.to_owned()));
         self.gaps.with_label_values(&[if known { source } else { "other" }]).inc_by(gaps);
+    }
+
+    pub fn pair(&self, outcome: PairOutcome) {
+        self.pairs.with_label_values(&[outcome.as_str()]).inc();
+    }
+
+    pub fn halves(&self, waiting: usize) {
+        self.halves.set(i64::try_from(waiting).unwrap_or(i64::MAX));
     }
 
     pub fn repaired(&self, reason: &str) {

@@ -176,6 +176,7 @@ impl World {
                 counts: Counts { observations: post.ids.len() as u64, ..Counts::default() },
                 rows: post.ids.len() as u64,
                 plain: *plain,
+                urgent: false,
             };
             entries.push((entry, reply));
             answers.push(answer);

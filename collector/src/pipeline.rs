@@ -9,6 +9,7 @@
 //! nothing; before it the sender may send again, and a repeat is acknowledged without being appended.
 
 mod feedback;
+mod halves;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -22,14 +23,17 @@ use tokio::sync::Semaphore;
 
 use crate::budget::{Budget, Held};
 use crate::check;
-use crate::config::Limits;
+use crate::config::{KserveConfig, Limits};
 use crate::decode::{self, Form, Posted};
+use crate::kserve::half::Head;
 use crate::log::{AppendError, Appended, Entry, Log};
 use crate::metrics::{BatchOutcome, Metrics, SOURCE_HTTP};
 use crate::record::{self, Batch, Packed, Record, Single, Unreadable};
 
 /// Rows of one post in one table: what ClickHouse cannot take as a block would hold up every segment behind it.
 const ROWS_MAX: u64 = 500_000;
+
+pub(crate) use feedback::id_of;
 
 /// A post as it came.
 #[derive(Debug)]
@@ -99,6 +103,9 @@ struct Shared {
     masker: Masker,
     limits: Limits,
     log: Log,
+    /// The log of halves, see [`crate::kserve`].
+    journal: Log,
+    kserve: KserveConfig,
     metrics: Arc<Metrics>,
     permits: Arc<Semaphore>,
     budget: Budget,
@@ -155,12 +162,13 @@ impl Drop for Begun {
 }
 
 impl Pipeline {
-    pub fn new(masker: Masker, limits: Limits, log: Log, metrics: Arc<Metrics>) -> Self {
+    pub fn new(masker: Masker, limits: Limits, log: Log, halves: (Log, KserveConfig), metrics: Arc<Metrics>) -> Self {
+        let (journal, kserve) = halves;
         let permits = Arc::new(Semaphore::new(limits.max_posts));
         let budget = Budget::new(limits.max_posts_bytes);
         let epoch = u64::try_from(host::clock::now_ms()).unwrap_or_default();
         let singles = Arc::new(Singles { epoch, counts: Mutex::default() });
-        Self { shared: Arc::new(Shared { masker, limits, log, metrics, permits, budget, singles }) }
+        Self { shared: Arc::new(Shared { masker, limits, log, journal, kserve, metrics, permits, budget, singles }) }
     }
 
     /// For a post whose body is about to be read.
@@ -175,24 +183,30 @@ impl Pipeline {
     /// Takes observations: a batch, a single one, or several as lines.
     pub async fn observations(&self, post: Post) -> Result<Ack, Refusal> {
         let arrived = post.arrived;
-        let outcome = self.admitted(post, Shared::observations).await;
+        let outcome = self.admitted(&self.shared.log, post, Shared::observations).await;
         self.count(arrived, &outcome);
         outcome
     }
 
     /// Takes labels.
     pub async fn labels(&self, post: Post) -> Result<Ack, Refusal> {
-        self.admitted(post, Shared::labels).await
+        self.admitted(&self.shared.log, post, Shared::labels).await
     }
 
     /// Takes feedback.
     pub async fn outcomes(&self, post: Post) -> Result<Ack, Refusal> {
-        self.admitted(post, Shared::outcomes).await
+        self.admitted(&self.shared.log, post, Shared::outcomes).await
     }
 
     /// Takes events.
     pub async fn events(&self, post: Post) -> Result<Ack, Refusal> {
-        self.admitted(post, Shared::events).await
+        self.admitted(&self.shared.log, post, Shared::events).await
+    }
+
+    /// Takes a logged request or response.
+    pub async fn half(&self, head: Head, post: Post) -> Result<Ack, Refusal> {
+        let make = move |shared: &Shared, post: &mut Post, now_ms: i64| shared.half(&head, post, now_ms);
+        self.admitted(&self.shared.journal, post, make).await
     }
 
     /// Counts a post of observations, also one that did not get as far as decoding.
@@ -212,8 +226,9 @@ impl Pipeline {
     /// The five steps.
     async fn admitted(
         &self,
+        log: &Log,
         post: Post,
-        make: fn(&Shared, &mut Post, i64) -> Result<Made, Refusal>,
+        make: impl FnOnce(&Shared, &mut Post, i64) -> Result<Made, Refusal> + Send + 'static,
     ) -> Result<Ack, Refusal> {
         let mut post = post;
         let Ok(permit) = self.shared.permits.clone().try_acquire_owned() else {
@@ -226,15 +241,14 @@ impl Pipeline {
             let made = make(&shared, &mut post, host::clock::now_ms());
             (made, post.held, permit)
         });
-        let (Made { entry, hits, source, begun }, held, permit) = match work.await {
+        let (Made { entry, stored, hits, source, begun }, held, permit) = match work.await {
             Ok((made, held, permit)) => (made?, held, permit),
             Err(error) => {
                 tracing::error!(%error, "a post could not be worked on");
                 return Err(Refusal::Invalid("the post could not be worked on; it was not stored".to_owned()));
             }
         };
-        let stored = entry.counts.total();
-        let appended = self.shared.log.append(entry).await?;
+        let appended = log.append(entry).await?;
         drop((held, permit));
         if let Some(mut begun) = begun {
             begun.stored = appended == Appended::Stored;
@@ -253,6 +267,8 @@ impl Pipeline {
 /// An entry for the log, and what the second pass found in it.
 struct Made {
     entry: Entry,
+    /// What the sender is told: so much is durable.
+    stored: u64,
     hits: Hits,
     source: &'static str,
     begun: Option<Begun>,
@@ -330,7 +346,7 @@ fn guard(singles: &[(Observation, bool)]) -> Single {
         [(only, true)] => Single::Id(only.id),
         several if several.iter().all(|(_, named)| *named) => {
             let hash = several.iter().fold(Sha256::new(), |hash, (one, _)| hash.chain_update(one.id));
-            Single::Id(feedback::id_of(hash))
+            Single::Id(id_of(hash))
         }
         _ => Single::Unguarded,
     }
@@ -353,6 +369,7 @@ fn made(record: &Record<MaskedSample>, hits: Hits, source: &'static str) -> Resu
         Unreadable::TooLarge(_) => Refusal::TooLarge(error.to_string()),
         Unreadable::Damaged(_) => Refusal::Invalid(error.to_string()),
     })?;
-    let entry = Entry { guard: record.guard(), payload, counts: record.counts(), rows, plain };
-    Ok(Made { entry, hits, source, begun: None })
+    let entry = Entry { guard: record.guard(), payload, counts: record.counts(), rows, plain, urgent: false };
+    let stored = entry.counts.total();
+    Ok(Made { entry, stored, hits, source, begun: None })
 }

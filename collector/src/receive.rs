@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 use bytes::{Bytes, BytesMut};
-use contract::wire::{Ack, EVENTS_PATH, LABELS_PATH, OBSERVATIONS_PATH, OUTCOMES_PATH};
+use contract::wire::{Ack, CLOUD_EVENTS_PATH, EVENTS_PATH, LABELS_PATH, OBSERVATIONS_PATH, OUTCOMES_PATH};
 use host::auth::Scope;
 use host::gate::Need;
 use http_body::Frame;
@@ -18,6 +18,7 @@ use http_body_util::{BodyExt as _, LengthLimitError};
 
 use crate::budget::Held;
 use crate::decode::Form;
+use crate::kserve::half::Head;
 use crate::pipeline::{Pipeline, Post, Refusal};
 
 /// The routes that take posts.
@@ -27,6 +28,7 @@ pub(crate) fn routes(pipeline: Pipeline) -> Router {
         .route(LABELS_PATH, post(labels))
         .route(OUTCOMES_PATH, post(outcomes))
         .route(EVENTS_PATH, post(events))
+        .route(CLOUD_EVENTS_PATH, post(cloud_event))
         .with_state(pipeline)
 }
 
@@ -73,10 +75,27 @@ async fn events(State(pipeline): State<Pipeline>, request: Request) -> Response 
     })
 }
 
+async fn cloud_event(State(pipeline): State<Pipeline>, request: Request) -> Response {
+    let head = Head::read(request.headers());
+    let body = async |head| {
+        // the media type is that of the model's request, which the body's own first byte tells better
+        let post = read_as(&pipeline, request, Instant::now(), Form::Json).await?;
+        pipeline.half(head, post).await
+    };
+    answer(match head {
+        Ok(head) => body(head).await,
+        Err(refusal) => Err(refusal),
+    })
+}
+
 /// Reads the body and what the headers say of it.
 async fn read(pipeline: &Pipeline, request: Request, arrived: Instant) -> Result<Post, Refusal> {
+    let form = form(request.headers())?;
+    read_as(pipeline, request, arrived, form).await
+}
+
+async fn read_as(pipeline: &Pipeline, request: Request, arrived: Instant, form: Form) -> Result<Post, Refusal> {
     let (parts, body) = request.into_parts();
-    let form = form(&parts.headers)?;
     let compressed = compressed(&parts.headers)?;
     let mut held = pipeline.held();
     let body = bytes(body, &mut held).await?;

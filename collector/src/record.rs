@@ -8,6 +8,7 @@ use masking::MaskedSample;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::kserve::half::Half;
 use crate::log::{Counts, Guard};
 
 /// One frame. `O` is [`MaskedSample`] when it is written and [`Observation`] when it is read.
@@ -46,6 +47,13 @@ pub(crate) enum Record<O> {
         events: Vec<(Uuid, Event)>,
         /// Follows from what was posted; `None` in quarantine.
         key: Option<Uuid>,
+    },
+    /// In the log of halves: a logged request or response.
+    Half(Half<O>),
+    /// In the log of halves: these went into the collector's log, joined or alone.
+    Settled {
+        /// The halves' ids.
+        halves: Vec<Uuid>,
     },
     /// First in a quarantined segment: its rows go into this table only, the others have them.
     Only {
@@ -92,9 +100,13 @@ impl<O> Record<O> {
             Self::Labels { key: Some(key), .. }
             | Self::Outcomes { key: Some(key), .. }
             | Self::Events { key: Some(key), .. } => Guard::Id(*key),
-            Self::Batch(_) | Self::Labels { .. } | Self::Outcomes { .. } | Self::Events { .. } | Self::Only { .. } => {
-                Guard::None
-            }
+            Self::Half(half) => Guard::Id(half.id()),
+            Self::Batch(_)
+            | Self::Labels { .. }
+            | Self::Outcomes { .. }
+            | Self::Events { .. }
+            | Self::Settled { .. }
+            | Self::Only { .. } => Guard::None,
         }
     }
 
@@ -105,7 +117,8 @@ impl<O> Record<O> {
             Self::Labels { received_at_ms, .. }
             | Self::Outcomes { received_at_ms, .. }
             | Self::Events { received_at_ms, .. } => *received_at_ms,
-            Self::Only { .. } => 0,
+            Self::Half(half) => half.received_at_ms,
+            Self::Settled { .. } | Self::Only { .. } => 0,
         }
     }
 
@@ -117,7 +130,7 @@ impl<O> Record<O> {
             Self::Labels { labels, .. } => Counts { labels: labels.len() as u64, ..none },
             Self::Outcomes { outcomes, .. } => Counts { outcomes: outcomes.len() as u64, ..none },
             Self::Events { events, .. } => Counts { events: events.len() as u64, ..none },
-            Self::Only { .. } => none,
+            Self::Half(_) | Self::Settled { .. } | Self::Only { .. } => none,
         }
     }
 }
@@ -133,9 +146,9 @@ impl Record<MaskedSample> {
                 };
                 batch.observations.iter().map(of).sum()
             }
-            Self::Labels { .. } | Self::Outcomes { .. } | Self::Events { .. } | Self::Only { .. } => {
-                self.counts().total()
-            }
+            Self::Labels { .. } | Self::Outcomes { .. } | Self::Events { .. } => self.counts().total(),
+            Self::Half(_) => 1,
+            Self::Settled { .. } | Self::Only { .. } => 0,
         }
     }
 }

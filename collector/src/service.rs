@@ -15,8 +15,10 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use crate::config::{Config, KserveConfig, LogConfig};
 use crate::insert::Inserter;
+use crate::kserve::join::Table;
+use crate::kserve::joiner::Joiner;
 use crate::log::disk::{Disk, Machine};
 use crate::log::{self, Log, OpenError, Opened, Sealed};
 use crate::metrics::Metrics;
@@ -56,8 +58,16 @@ pub struct Service {
     thread: JoinHandle<()>,
     inserter: Inserter<Store>,
     sealed: UnboundedReceiver<Sealed>,
+    halves: Halves,
     give_up: CancellationToken,
     drain: Duration,
+}
+
+/// The log of halves and what carries them from there.
+struct Halves {
+    joiner: Joiner,
+    sealed: UnboundedReceiver<Sealed>,
+    thread: JoinHandle<()>,
 }
 
 /// Opens the log and binds the address.
@@ -66,7 +76,7 @@ pub struct Service {
 /// [`StartError`], with what to do.
 pub async fn build(config: Config, deps: Deps) -> Result<Service, StartError> {
     let Deps { store, masker, registry } = deps;
-    let Config { listen, edge, log: log_config, insert, limits, drain } = config;
+    let Config { listen, edge, log: log_config, insert, limits, kserve, drain } = config;
     let metrics = Arc::new(Metrics::new(&registry));
     let listener = host::serve::bind(listen).await?;
     let address = listener.local_addr()?;
@@ -85,7 +95,8 @@ pub async fn build(config: Config, deps: Deps) -> Result<Service, StartError> {
         give_up: give_up.clone(),
         _lock: Some(lock),
     };
-    let pipeline = Pipeline::new(masker, limits, log.clone(), metrics);
+    let halves = halves(&log_config, &kserve, &inserter, log.clone())?;
+    let pipeline = Pipeline::new(masker, limits, log.clone(), (halves.joiner.journal.clone(), kserve), metrics);
     let edge_limits = edge::Limits {
         max_body_bytes: pipeline.limits().max_body_bytes,
         request_timeout: pipeline.limits().request_timeout,
@@ -94,7 +105,28 @@ pub async fn build(config: Config, deps: Deps) -> Result<Service, StartError> {
     let router = edge::limit(receive::routes(pipeline), edge_limits).merge(edge::operations(&registry, &readiness));
     let gate = Gate::new(edge, &registry);
     let router = gate.guard(router, receive::need);
-    Ok(Service { listener, address, router, readiness, gate, log, thread, inserter, sealed, give_up, drain })
+    Ok(Service { listener, address, router, readiness, gate, log, thread, inserter, sealed, halves, give_up, drain })
+}
+
+/// Opens the log of halves. Its size and state are not those of the log that operators watch: its metrics go nowhere.
+fn halves(config: &LogConfig, kserve: &KserveConfig, beside: &Inserter<Store>, log: Log) -> Result<Halves, OpenError> {
+    let config = config.of_halves(kserve);
+    let unseen = Arc::new(Metrics::new(&Registry::new()));
+    let Opened { log: journal, sealed, shared, thread, lock } = log::open(&config, &beside.disk, unseen)?;
+    let window_ms = i64::try_from(kserve.window.as_millis()).unwrap_or(i64::MAX);
+    let joiner = Joiner {
+        table: Table::new(window_ms, kserve.max_waiting, kserve.max_waiting_bytes),
+        log,
+        journal,
+        shared,
+        dir: config.dir,
+        disk: beside.disk.clone(),
+        masker: beside.masker.clone(),
+        metrics: beside.metrics.clone(),
+        stop: CancellationToken::new(),
+        _lock: lock,
+    };
+    Ok(Halves { joiner, sealed, thread })
 }
 
 impl Service {
@@ -109,7 +141,10 @@ impl Service {
     /// # Errors
     /// Where the listener fails.
     pub async fn run(self, shutdown: CancellationToken) -> io::Result<()> {
-        let Self { listener, router, readiness, gate, log, thread, inserter, sealed, give_up, drain, .. } = self;
+        let Self { listener, router, readiness, gate, log, thread, inserter, sealed, halves, give_up, drain, .. } =
+            self;
+        let (journal, stop) = (halves.joiner.journal.clone(), halves.joiner.stop.clone());
+        let mut joining = AbortOnDrop(tokio::spawn(halves.joiner.run(halves.sealed)));
         let mut inserting = AbortOnDrop(tokio::spawn(inserter.run(sealed)));
         readiness.set(true);
         let unready = (readiness.clone(), shutdown.clone());
@@ -119,10 +154,14 @@ impl Service {
         }));
         let served = host::serve::serve(listener, router, &gate, shutdown, drain).await;
         drop(unready);
+        // halves that wait stay in their log; what is joined goes into the other before that is closed
+        stop.cancel();
+        let _ = (&mut joining.0).await;
         // from here on nothing is acknowledged, so nothing is missed
         let closed = tokio::task::spawn_blocking(move || {
+            journal.close();
             log.close();
-            thread.join().is_ok()
+            halves.thread.join().is_ok() & thread.join().is_ok()
         });
         if !closed.await.unwrap_or(false) {
             tracing::error!("the log's thread ended badly; what it had acknowledged is on disk");

@@ -112,6 +112,6 @@ fn those(record: &Record<MaskedSample>, ids: &HashSet<Uuid>) -> Option<Record<Ma
             let (received_at_ms, source) = (*received_at_ms, source.clone());
             (!events.is_empty()).then_some(Record::Events { received_at_ms, source, events, key: None })
         }
-        Record::Only { .. } => None,
+        Record::Half(_) | Record::Settled { .. } | Record::Only { .. } => None,
     }
 }

@@ -10,6 +10,7 @@ use masking::{MaskedSample, Masker};
 use store::write::{EncodedSegment, Heartbeat, SegmentBuilder};
 use uuid::Uuid;
 
+use crate::kserve::joiner;
 use crate::log::{self, Disk, frame::Met};
 use crate::record::{self, Batch, Record};
 
@@ -85,6 +86,8 @@ fn masked(record: Record<contract::wire::Observation>, masker: &Masker) -> Recor
         Record::Events { received_at_ms, source, events, key } => {
             Record::Events { received_at_ms, source, events, key }
         }
+        Record::Half(half) => Record::Half(joiner::masked(half, masker).0),
+        Record::Settled { halves } => Record::Settled { halves },
         Record::Only { table } => Record::Only { table },
     }
 }
@@ -108,7 +111,8 @@ fn encode(builder: &mut SegmentBuilder, record: &Record<MaskedSample>) {
         Record::Events { received_at_ms, source, events, .. } => {
             events.iter().for_each(|(id, event)| builder.event(*id, event, source, *received_at_ms));
         }
-        Record::Only { .. } => {}
+        // halves are in a log of their own, which is not inserted
+        Record::Half(_) | Record::Settled { .. } | Record::Only { .. } => {}
     }
 }
 

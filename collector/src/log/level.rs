@@ -90,6 +90,11 @@ impl Shared {
         self.lock().bytes.saturating_add(bytes) <= self.max_bytes
     }
 
+    /// Whether three quarters of the bound are used.
+    pub fn is_mostly_full(&self) -> bool {
+        self.lock().bytes >= self.max_bytes / 4 * 3
+    }
+
     /// So much was written.
     pub fn appended(&self, bytes: u64, observations: u64) {
         self.update(|state| {

@@ -86,13 +86,23 @@ fn path_of(dir: &Path, id: Uuid) -> PathBuf {
     dir.join(format!("{id}.{SEGMENT_SUFFIX}"))
 }
 
+/// The id in a segment's path; `None` of any other file.
+fn id_of(path: &Path) -> Option<Uuid> {
+    let id = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| Uuid::parse_str(stem).ok());
+    id.filter(|_| path.extension().is_some_and(|e| e == SEGMENT_SUFFIX))
+}
+
+/// Whether a file is a segment by its name.
+pub(crate) fn is_segment(path: &Path) -> bool {
+    id_of(path).is_some()
+}
+
 /// Finds the segments that an earlier process left, oldest first: cuts torn tails off, counts damaged frames, and notes
 /// what is in them. A file that is no segment of ours is left alone.
 pub(super) fn recover(disk: &dyn Disk, dir: &Path, marks: &mut Marks, metrics: &Metrics) -> io::Result<Vec<Sealed>> {
     let mut found = Vec::new();
     for path in disk.list(dir)? {
-        let id = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| Uuid::parse_str(stem).ok());
-        if let Some(id) = id.filter(|_| path.extension().is_some_and(|e| e == SEGMENT_SUFFIX)) {
+        if let Some(id) = id_of(&path) {
             found.push((id, path));
         }
     }

@@ -138,7 +138,8 @@ impl Writer {
             }
             (Seen::TooOld | Seen::New, _) => {
                 let room = (round.frames.len() + frame::HEADER_BYTES + entry.payload.len()) as u64;
-                if !self.shared.fits(room) {
+                let spared = if entry.urgent { 0 } else { self.config.spare_bytes };
+                if !self.shared.fits(room.saturating_add(spared)) {
                     self.shared.refused();
                     return refuse(reply, AppendError::Full);
                 }

@@ -128,7 +128,7 @@ fn words(hash: &mut Sha256, words: &[&str]) {
 }
 
 /// The first half of a hash, as an id.
-pub(super) fn id_of(hash: Sha256) -> Uuid {
+pub(crate) fn id_of(hash: Sha256) -> Uuid {
     let mut bytes = [0; 16];
     bytes.iter_mut().zip(hash.finalize()).for_each(|(to, from)| *to = from);
     uuid::Builder::from_custom_bytes(bytes).into_uuid()

@@ -6,4 +6,5 @@ mod database;
 mod feedback;
 mod house;
 mod kills;
+mod kserve;
 mod quarantine;

@@ -125,6 +125,9 @@ fn log() -> Row {
                 .series(seconds(&c::ACK_SECONDS, &[]), "acknowledgement"),
             Panel::lines("Insert time, p95", "Of a segment into one table.", "s")
                 .series(seconds(&c::INSERT_SECONDS, &["table"]), "{{table}}"),
+            Panel::lines("Joined pairs", "Requests and responses of KServe's loggers a second, by what became of them, and halves that wait.", "none")
+                .series(rate(&c::PAIRS, &["outcome"]), "{{outcome}}")
+                .series(gauge("sum", &c::HALVES, &[]), "waiting"),
             Panel::lines("Trouble", "Quarantined observations, batches that never came, repaired frames, a second. All lines should be absent.", "cps")
                 .series(rate(&c::QUARANTINED, &["reason"]), "quarantined {{reason}}")
                 .series(rate(&c::SEQUENCE_GAPS, &["source"]), "gap from {{source}}")

@@ -41,6 +41,19 @@ pub const EVENTS_STORED: Metric = Metric::counter(
     "Deployments, incidents and changes of versions logged and fsynced.",
     &[],
 );
+/// Requests and responses that were logged apart.
+pub const PAIRS: Metric = Metric::counter(
+    "driftline_collector_pairs_total",
+    "Logged requests and responses by what became of them: joined, no_response, no_request, squeezed (alone, for lack of \
+     room), lost.",
+    &["outcome"],
+);
+/// Halves that wait for their other half.
+pub const HALVES: Metric = Metric::gauge(
+    "driftline_collector_waiting_halves",
+    "Logged requests and responses that wait for their other half.",
+    &[],
+);
 /// Log size.
 pub const LOG_BYTES: Metric = Metric::gauge("driftline_collector_log_bytes", "Bytes in the log's segments.", &[]);
 /// Log state.
@@ -107,6 +120,8 @@ pub const ALL: &[Metric] = &[
     LABELS_STORED,
     OUTCOMES_STORED,
     EVENTS_STORED,
+    PAIRS,
+    HALVES,
     LOG_BYTES,
     LOG_STATE,
     INSERTS,

@@ -1,0 +1,283 @@
+//! Features of logged bodies, under the names that the proxy gives (`inference-proxy/src/features.rs`, the same choices:
+//! narrow rows give a feature a column, wide ones four statistics, long vectors eight projections).
+//!
+//! What needs the model is not known here: its columns' names, its tokenizer, its schema; nor is the language told, nor
+//! what is suspicious in a text. Where both compute something that could differ, their tests share one oracle.
+
+use contract::feature as names;
+use contract::wire::{Feature, FeatureValue, Prediction};
+
+use super::body::{Body, Data, Tensor};
+use super::config::Model;
+
+/// A row with more columns than this is summarised.
+const MAX_COLUMNS: usize = 256;
+/// Longer categories are cut: a category is a word, and a longer one would be content.
+const MAX_CATEGORY_CHARS: usize = 64;
+/// A row with at least as many numbers is a vector in a space, and is projected.
+const EMBEDDING_WIDTH: usize = 16;
+/// Directions from which a vector is looked at.
+const PROJECTIONS: u64 = 8;
+/// The name of an output of words that are the classes that won.
+const LABEL: &str = "label";
+/// The same of a v1 answer.
+const PREDICTIONS: &str = "predictions";
+
+/// Features of a request.
+pub(super) fn asked(body: &Body, model: &Model) -> Vec<Feature> {
+    let mut out = Sink::default();
+    match body.tensors.as_slice() {
+        [only] if matches!(only.data, Data::Words(_)) && model.text.unwrap_or(only.columns() <= 2) => {
+            of_text(only, &mut out);
+        }
+        tensors => tensors.iter().for_each(|tensor| of_input(tensor, &mut out)),
+    }
+    out.0
+}
+
+/// Features of an answer, and its classifications where the configuration says which output holds them.
+pub(super) fn given(body: &Body, model: &Model) -> (Vec<Feature>, Vec<Prediction>) {
+    let mut out = Sink::default();
+    let predictions = model.scores.as_ref().and_then(|scores| {
+        let tensor = body.tensors.iter().find(|tensor| tensor.name == scores.output)?;
+        of_classes(tensor, scores.logits, &model.labels, &mut out)
+    });
+    if predictions.is_none() {
+        body.tensors.iter().for_each(|tensor| of_output(tensor, &mut out));
+    }
+    (out.0, predictions.unwrap_or_default())
+}
+
+#[derive(Default)]
+struct Sink(Vec<Feature>);
+
+impl Sink {
+    fn put(&mut self, name: impl Into<String>, item: usize, value: FeatureValue) {
+        self.0.push(Feature { name: name.into(), item: u32::try_from(item).unwrap_or(u32::MAX), value });
+    }
+
+    fn number(&mut self, name: impl Into<String>, item: usize, value: f64) {
+        self.put(name, item, FeatureValue::Number(value));
+    }
+
+    fn category(&mut self, name: impl Into<String>, item: usize, value: &str) {
+        self.put(name, item, FeatureValue::Category(value.chars().take(MAX_CATEGORY_CHARS).collect()));
+    }
+}
+
+fn of_input(tensor: &Tensor, out: &mut Sink) {
+    let width = tensor.columns();
+    let name = |column: usize| match width {
+        1 => format!("{}{}", names::INPUT_PREFIX, tensor.name),
+        _ => format!("{}{}_{column}", names::INPUT_PREFIX, tensor.name),
+    };
+    let is_wide = tensor.shape.len() > 2 || width > MAX_COLUMNS;
+    match &tensor.data {
+        Data::Nothing => out.put(name(0), tensor.first, FeatureValue::Missing),
+        Data::Numbers(numbers) if is_wide => {
+            for (item, row) in rows(tensor, numbers) {
+                statistics(&tensor.name, item, row, out);
+            }
+        }
+        Data::Words(_) if is_wide => {}
+        Data::Numbers(numbers) => {
+            for (item, row) in rows(tensor, numbers) {
+                row.iter().enumerate().for_each(|(column, x)| out.number(name(column), item, *x));
+            }
+        }
+        Data::Words(words) => {
+            for (item, row) in rows(tensor, words) {
+                row.iter().enumerate().for_each(|(column, word)| out.category(name(column), item, word));
+            }
+        }
+    }
+}
+
+/// Each row with the item that it is.
+fn rows<'a, T>(tensor: &Tensor, data: &'a [T]) -> impl Iterator<Item = (usize, &'a [T])> {
+    (tensor.first..).zip(data.chunks(tensor.columns().max(1)))
+}
+
+/// Mean, standard deviation (population), least and largest value. Squares are of the distance to the first number,
+/// which keeps their difference exact where the mean is far from 0 (Chan, Golub, LeVeque 1983).
+fn statistics(tensor: &str, item: usize, row: &[f64], out: &mut Sink) {
+    let Some(first) = row.first() else { return };
+    let (mut n, mut sum, mut squares) = (0.0, 0.0, 0.0);
+    let (mut least, mut largest) = (f64::INFINITY, f64::NEG_INFINITY);
+    for x in row {
+        let distance = x - first;
+        n += 1.0;
+        sum += distance;
+        squares += distance * distance;
+        least = least.min(*x);
+        largest = largest.max(*x);
+    }
+    let mean = sum / n;
+    // of equal numbers rounding may leave a little less than 0; `max` would turn a NaN into 0
+    let variance = squares / n - mean * mean;
+    let deviation = if variance < 0.0 { 0.0 } else { variance.sqrt() };
+    for (what, x) in [("mean", first + mean), ("std", deviation), ("min", least), ("max", largest)] {
+        out.number(format!("{}{tensor}.{what}", names::INPUT_PREFIX), item, x);
+    }
+}
+
+/// What the characters tell of each text, of a pair of both.
+fn of_text(tensor: &Tensor, out: &mut Sink) {
+    let Data::Words(words) = &tensor.data else { return };
+    for (item, texts) in rows(tensor, words) {
+        let (mut chars, mut digits, mut beyond_ascii) = (0_u32, 0_u32, 0_u32);
+        for c in texts.iter().flat_map(|text| text.chars()) {
+            chars += 1;
+            digits += u32::from(c.is_ascii_digit());
+            beyond_ascii += u32::from(!c.is_ascii());
+        }
+        let share = |n: u32| f64::from(n) / f64::from(chars.max(1));
+        out.number(names::TEXT_CHARS, item, chars.into());
+        out.number(names::TEXT_DIGIT_RATE, item, share(digits));
+        out.number(names::TEXT_NON_ASCII_RATE, item, share(beyond_ascii));
+    }
+}
+
+/// A regression's number, a vector's length and where it points, or the word that won.
+fn of_output(tensor: &Tensor, out: &mut Sink) {
+    let (width, base) = (tensor.columns(), format!("{}{}", names::OUTPUT_PREFIX, tensor.name));
+    match &tensor.data {
+        Data::Nothing => {}
+        Data::Words(words) => {
+            if width == 1 && [LABEL, PREDICTIONS].contains(&tensor.name.as_str()) {
+                rows(tensor, words).for_each(|(item, row)| out.category(names::OUTPUT_LABEL, item, &row[0]));
+            }
+        }
+        Data::Numbers(numbers) => {
+            for (item, row) in rows(tensor, numbers) {
+                if width == 1 {
+                    row.iter().for_each(|x| out.number(base.as_str(), item, *x));
+                    continue;
+                }
+                let norm = row.iter().map(|x| x * x).sum::<f64>().sqrt();
+                out.number(format!("{base}.norm"), item, norm);
+                if tensor.shape.len() == 2 && width >= EMBEDDING_WIDTH {
+                    for direction in 0..PROJECTIONS {
+                        let projection = project(row, direction) / norm.max(f64::MIN_POSITIVE);
+                        out.number(format!("{base}.p{direction}"), item, projection);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The sum of the numbers, each with a sign drawn by `SplitMix64` (Steele, Lea, Flood 2014) seeded with the direction + 1:
+/// number `i` is negative where bit `i mod 64` of draw `i div 64` is set. Random signs keep distances (Achlioptas 2003).
+fn project(numbers: &[f64], direction: u64) -> f64 {
+    let mut state = direction + 1;
+    let blocks = numbers.chunks(64).map(|block| {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (block, z ^ (z >> 31))
+    });
+    blocks
+        .flat_map(|(block, signs)| {
+            block.iter().enumerate().map(move |(i, x)| if signs >> i & 1 == 1 { -x } else { *x })
+        })
+        .sum()
+}
+
+/// The classification of every item; `None` where the output is none of these labels.
+fn of_classes(tensor: &Tensor, logits: bool, labels: &[String], out: &mut Sink) -> Option<Vec<Prediction>> {
+    let Data::Numbers(numbers) = &tensor.data else { return None };
+    let classes = tensor.columns();
+    if classes != labels.len() || classes == 0 || numbers.iter().any(|x| !x.is_finite()) {
+        return None;
+    }
+    let mut all = Vec::new();
+    for (item, row) in rows(tensor, numbers) {
+        let scores = if logits { softmax(row) } else { row.to_vec() };
+        let mut ranked: Vec<(&str, f64)> = labels.iter().map(String::as_str).zip(scores).collect();
+        ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let (label, confidence) = *ranked.first()?;
+        let margin = confidence - ranked.get(1).map_or(0.0, |second| second.1);
+        let entropy = ranked.iter().map(|(_, p)| if *p > 0.0 { -p * p.ln() } else { 0.0 }).sum::<f64>().max(0.0);
+        out.category(names::OUTPUT_LABEL, item, label);
+        out.number(names::OUTPUT_CONFIDENCE, item, confidence);
+        out.number(names::OUTPUT_MARGIN, item, margin);
+        out.number(names::OUTPUT_ENTROPY, item, entropy);
+        // the last of all classes says nothing that the others do not
+        for ((label, _), name) in
+            ranked.iter().take(classes - 1).skip(1).zip([names::OUTPUT_LABEL_2, names::OUTPUT_LABEL_3])
+        {
+            out.category(name, item, label);
+        }
+        all.push(Prediction { label: label.to_owned(), confidence, margin, entropy });
+    }
+    Some(all)
+}
+
+fn softmax(row: &[f64]) -> Vec<f64> {
+    let largest = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let powers: Vec<f64> = row.iter().map(|x| (x - largest).exp()).collect();
+    let sum: f64 = powers.iter().sum();
+    powers.into_iter().map(|power| power / sum).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::body;
+    use super::super::config::Scores;
+    use super::*;
+
+    #[track_caller]
+    fn check(found: &[Feature], name: &str, item: u32, expected: f64) {
+        let value = found.iter().find(|f| f.name == name && f.item == item).map(|f| &f.value);
+        match value {
+            Some(FeatureValue::Number(x)) => assert!((x - expected).abs() < 1e-9, "{name} is {x}, not {expected}"),
+            other => panic!("{name} is {other:?} in {found:?}"),
+        }
+    }
+
+    #[test]
+    fn columns_texts_and_wide_rows() {
+        let of = |text: &str| asked(&body::read(text.as_bytes(), body::ASKED).unwrap(), &Model::default());
+        check(&of(r#"{"instances":[[6.8,2.8],[6.0,3.4]]}"#), "input.instances_1", 1, 3.4);
+        check(&of(r#"{"instances":[{"age":41,"job":"cook"}]}"#), "input.age", 0, 41.0);
+        check(&of(r#"{"instances":["é12x"]}"#), names::TEXT_DIGIT_RATE, 0, 0.5);
+        let wide =
+            format!(r#"{{"inputs":[{{"name":"i","datatype":"FP32","shape":[1,300],"data":{:?}}}]}}"#, [2.0; 300]);
+        let wide = of(&wide);
+        check(&wide, "input.i.mean", 0, 2.0);
+        assert_eq!(wide.len(), 4);
+        assert_eq!(of(r#"{"instances":[{"age":null}]}"#)[0].value, FeatureValue::Missing);
+    }
+
+    /// The oracle is that of the proxy's test of the same name.
+    #[test]
+    fn projections_are_the_same_for_ever() {
+        let ramp: Vec<f64> = (0..100).map(f64::from).collect();
+        let tensor = Tensor { name: "e".into(), shape: vec![1, 100], data: Data::Numbers(ramp), first: 0 };
+        let mut out = Sink::default();
+        of_output(&tensor, &mut out);
+        check(&out.0, "output.e.p0", 0, 0.603_820_131_605_778_5);
+        check(&out.0, "output.e.p7", 0, 0.268_752_312_911_242_46);
+        assert_eq!(out.0.len(), 9);
+    }
+
+    /// Python: `m = [math.exp(x) for x in (1, 3, 2)]; p = [x / sum(m) for x in m]; max(p), -sum(x * math.log(x) for x in p)`
+    #[test]
+    fn classes_are_read_where_the_configuration_says_so() {
+        let answer = br#"{"outputs":[{"name":"s","datatype":"FP32","shape":[1,3],"data":[1,3,2]}]}"#;
+        let answer = body::read(answer, body::GIVEN).unwrap();
+        let labels: Vec<String> = ["a", "b", "c"].map(str::to_owned).to_vec();
+        let scores = Some(Scores { output: "s".into(), logits: true });
+        let (found, predictions) = given(&answer, &Model { labels, scores, text: None });
+        assert_eq!(predictions[0].label, "b");
+        check(&found, names::OUTPUT_CONFIDENCE, 0, 0.665_240_955_774_821_9);
+        check(&found, names::OUTPUT_ENTROPY, 0, 0.832_395_581_839_938_9);
+        let second = found.iter().find(|f| f.name == names::OUTPUT_LABEL_2).map(|f| f.value.clone());
+        assert_eq!(second, Some(FeatureValue::Category("c".into())));
+        let (found, predictions) = given(&answer, &Model::default());
+        assert!(predictions.is_empty());
+        check(&found, "output.s.norm", 0, 14_f64.sqrt());
+    }
+}
