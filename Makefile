@@ -8,7 +8,7 @@ PYTHON := .deps/venv/bin/python
 # A step announces itself, so that a long run shows where it is.
 say = @printf '\n== %s\n' "$(1)"
 
-.PHONY: help deps build models demo test fuzz smoke bench-proxy bench-collector gpu-check chaos simulate clean
+.PHONY: help deps page build models demo test fuzz smoke bench-proxy bench-collector gpu-check chaos simulate clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -16,7 +16,10 @@ help: ## this list
 deps: ## what the demo and the tests need, into .deps/ (idempotent; pinned and verified)
 	@deploy/setup/deps.sh
 
-build: ## the release binary, target/release/driftline
+page: ## the web page, into dashboards/page/dist/ (needs Node; quick when nothing changed)
+	@deploy/setup/page.sh
+
+build: page ## the release binary, target/release/driftline
 	$(call say,building)
 	@cargo build --release --locked
 
@@ -51,7 +54,8 @@ chaos: build ## kill -9 at random moments, and full disks
 simulate: ## how often verdicts are wrong and how late they are right, on streams of which the truth is known
 	@cargo run --release --locked -p bench --bin simulate -- --write docs/STATISTICS.md $(BENCH_FLAGS)
 
-test: deps ## format, lints, all tests (end-to-end ones with real processes)
+test: deps page ## format, lints, all tests (end-to-end ones with real processes)
+	@deploy/setup/deps.sh browser
 	$(call say,format)
 	@cargo fmt --all --check
 	$(call say,lints)

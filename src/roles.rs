@@ -63,10 +63,16 @@ fn masker(raw: &masking::RawConfig) -> anyhow::Result<Masker> {
 /// The page and the runbooks, which the analyzer serves without knowing what they are.
 fn assets() -> Vec<Asset> {
     let page = dashboards::page::assets().iter();
-    let page = page.map(|file| Asset { path: file.path, content_type: file.content_type, bytes: file.bytes });
+    let page = page.map(|file| Asset {
+        path: file.path,
+        content_type: file.content_type,
+        bytes: file.bytes,
+        policy: Some(file.policy),
+    });
     let runbooks = alerts::runbooks::ALL.iter();
     let content_type = alerts::runbooks::CONTENT_TYPE;
-    let runbooks = runbooks.map(|book| Asset { path: book.path, content_type, bytes: book.text.as_bytes() });
+    let runbooks =
+        runbooks.map(|book| Asset { path: book.path, content_type, bytes: book.text.as_bytes(), policy: None });
     page.chain(runbooks).collect()
 }
 

@@ -1,7 +1,7 @@
-//! The web page: hand-written files without a build step, carried in the program.
+//! The web page: one file, made by `make page` from `page/src/`, carried in the program.
 //!
-//! The page asks the analyzer's API (`contract::api`) and draws what it answers; whoever serves it need not know what
-//! it is. It holds no inline script or style, so it works under `Content-Security-Policy: default-src 'self'`.
+//! The page asks the analyzer's API (`contract::api`) and draws what it answers; whoever serves it need not know what it is. Script
+//! and style stand in it, so it paints from one request, and its policy allows exactly those two, by their hashes.
 
 /// One file of the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,110 +12,116 @@ pub struct Asset {
     pub content_type: &'static str,
     /// The file.
     pub bytes: &'static [u8],
+    /// Its `Content-Security-Policy`.
+    pub policy: &'static str,
 }
+
+/// What `make page` makes.
+struct Bundle {
+    html: &'static [u8],
+    policy: &'static str,
+}
+
+/// `None` where the program was built without Node, or the bundle was older than its sources: see `build.rs`.
+const BUNDLE: Option<Bundle> = include!(concat!(env!("OUT_DIR"), "/bundle.rs"));
 
 const HTML: &str = "text/html; charset=utf-8";
-const CSS: &str = "text/css; charset=utf-8";
-const SCRIPT: &str = "text/javascript; charset=utf-8";
-const SVG: &str = "image/svg+xml";
 
-macro_rules! asset {
-    ($path:literal, $file:literal, $type:expr) => {
-        Asset { path: $path, content_type: $type, bytes: include_bytes!(concat!("../page/", $file)) }
-    };
-}
-
-const ASSETS: &[Asset] = &[
-    asset!("/index.html", "index.html", HTML),
-    asset!("/style.css", "style.css", CSS),
-    asset!("/favicon.svg", "favicon.svg", SVG),
-    asset!("/app.js", "app.js", SCRIPT),
-    asset!("/charts.js", "charts.js", SCRIPT),
-    asset!("/detail.js", "detail.js", SCRIPT),
-    asset!("/dom.js", "dom.js", SCRIPT),
-    asset!("/format.js", "format.js", SCRIPT),
-    asset!("/overview.js", "overview.js", SCRIPT),
-    asset!("/state.js", "state.js", SCRIPT),
-    asset!("/system.js", "system.js", SCRIPT),
-];
+const PAGE: Asset = match BUNDLE {
+    Some(Bundle { html, policy }) => Asset { path: "/index.html", content_type: HTML, bytes: html, policy },
+    None => Asset {
+        path: "/index.html",
+        content_type: HTML,
+        bytes: include_bytes!("../page/absent.html"),
+        policy: "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    },
+};
 
 /// All files of the page.
 #[must_use]
 pub fn assets() -> &'static [Asset] {
-    ASSETS
+    &[PAGE]
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::{fs, io::Write as _, path::Path};
 
     use super::*;
 
-    fn text(path: &str) -> &'static str {
-        let asset = ASSETS.iter().find(|a| a.path == path).unwrap_or_else(|| panic!("no {path}"));
-        std::str::from_utf8(asset.bytes).unwrap()
+    /// What a browser may load before the page is of use, compressed.
+    const COMPRESSED_BYTES_MAX: usize = 150_000;
+
+    fn html() -> &'static str {
+        let Some(bundle) = BUNDLE else { panic!("the page is not built in: run `make page`, which needs Node") };
+        std::str::from_utf8(bundle.html).unwrap()
     }
 
-    fn scripts() -> impl Iterator<Item = (&'static str, &'static str)> {
-        ASSETS.iter().filter(|a| a.content_type == SCRIPT).map(|a| (a.path, text(a.path)))
-    }
-
-    #[test]
-    fn every_file_of_the_folder_is_carried() {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("page");
-        let there: BTreeSet<String> =
-            std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect();
-        let carried: BTreeSet<String> = ASSETS.iter().map(|a| a.path[1..].to_owned()).collect();
-        assert_eq!(there, carried);
-    }
-
-    #[test]
-    fn the_page_works_under_a_strict_policy() {
-        let html = text("/index.html");
-        for inline in ["<style", "style=", "onclick", "onload", "javascript:", "http://", "https://"] {
-            assert!(!html.contains(inline), "index.html holds {inline}");
-        }
-        assert!(!html.replace("<script type=\"module\" src=\"/app.js\"></script>", "").contains("<script"));
-        for (path, script) in scripts() {
-            for (line, code) in script.lines().enumerate() {
-                assert!(!code.contains("\"style\"") && !code.contains("style:"), "{path}:{} sets a style", line + 1);
+    /// Path and text of every source.
+    fn sources() -> Vec<(String, String)> {
+        fn walk(folder: &Path, found: &mut Vec<(String, String)>) {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    walk(&path, found);
+                } else {
+                    found.push((path.display().to_string(), fs::read_to_string(&path).unwrap()));
+                }
             }
         }
+        let mut found = Vec::new();
+        walk(&Path::new(env!("CARGO_MANIFEST_DIR")).join("page/src"), &mut found);
+        assert!(found.len() > 15, "only {} sources", found.len());
+        found
+    }
+
+    #[test]
+    fn the_page_is_one_small_file_under_a_strict_policy() {
+        let page = html();
+        assert_eq!((page.matches("<script").count(), page.matches("<style").count()), (1, 1));
+        assert!(!page.contains(" src=\"") && !page.contains("rel=\"stylesheet\""), "the page loads something else");
+        let mut compressed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        compressed.write_all(page.as_bytes()).unwrap();
+        let size = compressed.finish().unwrap().len();
+        assert!(size < COMPRESSED_BYTES_MAX, "{size} bytes compressed");
+        for way in ["unsafe", "*", "http:", "https:"] {
+            assert!(!PAGE.policy.contains(way), "the policy allows {way}");
+        }
+        assert!(PAGE.policy.starts_with("default-src 'none'") && PAGE.policy.contains("frame-ancestors 'none'"));
     }
 
     /// Labels, features and classes come from outside: none may ever be read as markup.
     #[test]
     fn nothing_becomes_markup() {
-        for (path, script) in scripts() {
+        for (path, text) in sources() {
             for way in
                 ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "DOMParser", "eval(", "new Function"]
             {
-                assert!(!script.contains(way), "{path} uses {way}");
+                assert!(!text.to_lowercase().contains(&way.to_lowercase()), "{path} uses {way}");
             }
-        }
-    }
-
-    #[test]
-    fn every_import_and_reference_is_carried() {
-        let paths: BTreeSet<&str> = ASSETS.iter().map(|a| a.path).collect();
-        for (path, script) in scripts() {
-            for import in script.lines().filter_map(|l| l.split(" from \"./").nth(1)) {
-                let file = format!("/{}", import.trim_end_matches("\";"));
-                assert!(paths.contains(file.as_str()), "{path} imports {file}");
-            }
-        }
-        for reference in text("/index.html").split(['"']).filter(|w| w.starts_with('/') && w.contains('.')) {
-            assert!(paths.contains(reference), "index.html refers to {reference}");
         }
     }
 
     #[test]
     fn every_state_has_a_shape_and_a_word() {
-        let script = text("/state.js");
+        let sources = sources();
+        let script = &sources.iter().find(|(path, _)| path.ends_with("state.tsx")).unwrap().1;
         let states = contract::api::DriftState::ALL.map(contract::api::DriftState::as_str);
         let verdicts = contract::api::ShadowVerdict::ALL.map(contract::api::ShadowVerdict::as_str);
         for word in states.into_iter().chain(verdicts) {
             assert_eq!(script.matches(&format!("\n  {word}: ")).count(), 2, "{word}");
         }
+    }
+
+    #[test]
+    fn the_lockfile_names_no_registry_and_pins_every_package() {
+        let lock = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("page/package-lock.json")).unwrap();
+        let lock: serde_json::Value = serde_json::from_str(&lock).unwrap();
+        let packages = lock["packages"].as_object().unwrap();
+        for (name, package) in packages.iter().filter(|(name, _)| !name.is_empty()) {
+            assert!(package["resolved"].is_null(), "{name} names where it comes from");
+            assert!(package["integrity"].is_string(), "{name} has no checksum");
+        }
+        assert!(packages.len() > 5);
     }
 }

@@ -6,6 +6,7 @@ mod errors;
 mod grpc;
 mod harness;
 mod loss;
+mod page;
 mod privacy;
 mod switch;
 mod tidy;

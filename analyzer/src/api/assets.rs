@@ -5,7 +5,7 @@ use std::{collections::HashMap, convert::Infallible, sync::Arc};
 use axum::{
     body::Body,
     extract::Request,
-    http::{HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use sha2::{Digest, Sha256};
@@ -20,6 +20,8 @@ pub struct Asset {
     pub content_type: &'static str,
     /// Its contents.
     pub bytes: &'static [u8],
+    /// Its own `Content-Security-Policy`; without one the API's holds.
+    pub policy: Option<&'static str>,
 }
 
 struct Tagged {
@@ -59,6 +61,9 @@ fn answer(files: &HashMap<String, Tagged>, request: &Request) -> Response {
     if known(request, etag) {
         return (StatusCode::NOT_MODIFIED, headers).into_response();
     }
+    let mut headers = HeaderMap::from_iter(headers);
+    let policy = asset.policy.map(HeaderValue::from_static);
+    headers.extend(policy.map(|policy| (header::CONTENT_SECURITY_POLICY, policy)));
     let body = if request.method() == Method::HEAD { Body::empty() } else { Body::from(asset.bytes) };
     (headers, [(header::CONTENT_TYPE, asset.content_type)], body).into_response()
 }
@@ -73,7 +78,12 @@ fn known(request: &Request, etag: &HeaderValue) -> bool {
 mod tests {
     use super::*;
 
-    const PAGE: Asset = Asset { path: "/index.html", content_type: "text/html; charset=utf-8", bytes: b"<p>hello</p>" };
+    const PAGE: Asset = Asset {
+        path: "/index.html",
+        content_type: "text/html; charset=utf-8",
+        bytes: b"<p>hello</p>",
+        policy: Some("default-src 'none'"),
+    };
 
     async fn ask(method: Method, path: &str, etag: Option<&str>) -> Response {
         let mut request = Request::builder().method(method).uri(path);
@@ -88,6 +98,7 @@ mod tests {
         let first = ask(Method::GET, "/", None).await;
         assert_eq!(first.status(), StatusCode::OK);
         assert_eq!(first.headers()[header::CONTENT_TYPE], PAGE.content_type);
+        assert_eq!(first.headers()[header::CONTENT_SECURITY_POLICY], "default-src 'none'");
         let etag = first.headers()[header::ETAG].to_str().unwrap().to_owned();
         assert_eq!(ask(Method::GET, "/index.html", Some(&etag)).await.status(), StatusCode::NOT_MODIFIED);
         assert_eq!(ask(Method::GET, "/", Some("\"other\"")).await.status(), StatusCode::OK);

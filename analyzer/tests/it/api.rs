@@ -45,7 +45,7 @@ impl Running {
             ))
             .await;
         let now = Arc::new(AtomicI64::new(T0 + 6 * WINDOW_MS + 2_000));
-        let page = Asset { path: "/index.html", content_type: "text/html", bytes: b"<!doctype html>" };
+        let page = Asset { path: "/index.html", content_type: "text/html", bytes: b"<!doctype html>", policy: None };
         let deps =
             Deps { store: house.store.clone(), registry: Registry::new(), slo: Some(objectives()), assets: vec![page] };
         let service = build_with_clock(Config::try_from(raw()).unwrap(), deps, clock(&now)).await.unwrap();

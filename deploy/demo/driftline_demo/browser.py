@@ -1,56 +1,35 @@
-"""What the page shows, after its scripts have run: the document of a headless Chromium."""
+"""What the page shows, after its scripts have run: a headless Chromium goes through its views as a person would."""
 
 from __future__ import annotations
 
+import json
 import subprocess
-import tempfile
-from html.parser import HTMLParser
+from dataclasses import dataclass
 
-SECONDS = 60.0
-# The page asks the API once when it is loaded; so much of the browser's own time is enough to draw the answer.
-VIRTUAL_MILLISECONDS = 3_000
+from driftline_demo import paths
 
-
-def document(url: str) -> str:
-    """The page's document as HTML."""
-    with tempfile.TemporaryDirectory(prefix="driftline-browser-") as profile:
-        command = [
-            "chromium",
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-background-networking",
-            f"--user-data-dir={profile}",
-            f"--virtual-time-budget={VIRTUAL_MILLISECONDS}",
-            "--dump-dom",
-            url,
-        ]
-        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=SECONDS).stdout
+SECONDS = 180.0
+LOOK = paths.ROOT / "dashboards" / "page" / "tests" / "look.mjs"
 
 
-class States(HTMLParser):
-    """Reads the verdicts off the page: by model and feature, the states that it shows."""
+@dataclass(frozen=True)
+class Shown:
+    """The verdicts that the page shows, by model and feature, and the documents of its views as HTML."""
 
-    def __init__(self, html: str, words: set[str]) -> None:
-        super().__init__()
-        self._words = words
-        self._model = ""
-        self._feature = ""
-        self.shown: dict[tuple[str, str], set[str]] = {}
-        self.feed(html)
+    states: dict[tuple[str, str], set[str]]
+    documents: list[str]
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """A model's card, a feature's row or cell, or what stands in a cell."""
-        given = {name: value or "" for name, value in attrs}
-        key, classes = given.get("data-key", ""), set(given.get("class", "").split())
-        if tag == "article":
-            self._model = given.get("id", "").removeprefix("model-")
-        if tag == "tr" and key.startswith("row-"):
-            self._note(key.removeprefix("row-"), classes)
-        elif tag == "li":
-            self._feature = key.removeprefix("cell-") if key.startswith("cell-") else ""
-        elif tag == "a" and "cell" in classes and self._feature:
-            self._note(self._feature, classes)
+    @staticmethod
+    def parse(told: str) -> Shown:
+        """Reads what look.mjs tells."""
+        told_of = json.loads(told)
+        states: dict[tuple[str, str], set[str]] = {}
+        for model, feature, state in told_of["states"]:
+            states.setdefault((model, feature), set()).add(state)
+        return Shown(states, told_of["documents"])
 
-    def _note(self, feature: str, classes: set[str]) -> None:
-        self.shown.setdefault((self._model, feature), set()).update(classes & self._words)
+
+def look(url: str) -> Shown:
+    """Goes through the page at a URL."""
+    done = subprocess.run(["node", str(LOOK), url], check=True, capture_output=True, text=True, timeout=SECONDS)
+    return Shown.parse(done.stdout)

@@ -49,12 +49,11 @@ class Exposition(unittest.TestCase):
 class ThePage(unittest.TestCase):
     """Reading verdicts off the page."""
 
-    def test_rows_and_cells_are_read_under_their_model(self) -> None:
-        html = """<article id="model-digits"><tr class="drifted" data-key="row-input.px_0_1"><td>x</td></tr>
-            <ul><li data-key="cell-input.px_0_0"><a class="cell level1 stable" href="#">.</a></li></ul></article>
-            <article id="model-router"><ul><li data-key="event-1"><a class="cell drifted">.</a></li></ul></article>"""
-        shown = browser.States(html, {"stable", "drifted"}).shown
-        self.assertEqual(shown, {("digits", "input.px_0_1"): {"drifted"}, ("digits", "input.px_0_0"): {"stable"}})
+    def test_states_are_read_under_their_model(self) -> None:
+        told = '{"states": [["digits", "x", "drifted"], ["router", "x", "stable"]], "documents": ["<p>"]}'
+        shown = browser.Shown.parse(told)
+        self.assertEqual(shown.states, {("digits", "x"): {"drifted"}, ("router", "x"): {"stable"}})
+        self.assertEqual(shown.documents, ["<p>"])
 
 
 class Identifiers(unittest.TestCase):

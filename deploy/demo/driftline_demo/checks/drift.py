@@ -60,10 +60,10 @@ def _agreement(at: Whereabouts) -> Row:
     states: dict[tuple[str, str], str] = {}
     for _ in range(20):
         before = fetch(f"{at.analyzer}/api/v1/overview").json()
-        html, metrics = browser.document(f"{at.analyzer}/"), Page(fetch(f"{at.analyzer}/metrics").text())
+        shown, metrics = browser.look(at.analyzer), Page(fetch(f"{at.analyzer}/metrics").text())
         states = _states(fetch(f"{at.analyzer}/api/v1/overview").json())
         if _states(before) == states:
-            differences = _differences(states, metrics, html)
+            differences = _differences(states, metrics, shown)
             if not differences:
                 break
         time.sleep(1.0)
@@ -75,13 +75,12 @@ def _states(overview: dict[str, Any]) -> dict[tuple[str, str], str]:
     return {(m["model"], f["feature"]): f["state"] for m in overview["models"] for f in m["features"]}
 
 
-def _differences(of_api: dict[tuple[str, str], str], metrics: Page, html: str) -> list[str]:
+def _differences(of_api: dict[tuple[str, str], str], metrics: Page, shown: browser.Shown) -> list[str]:
     series = metrics.series("driftline_drift_state")
     of_metrics = {(s.labels["model"], s.labels["feature"]): {s.labels["state"]} for s in series if s.value == 1}
-    of_page = browser.States(html, {s.labels["state"] for s in series}).shown
     return [
         f"{model} {feature}: the API says {of_api.get((model, feature))}, {where} says {told.get((model, feature))}"
-        for where, told in (("/metrics", of_metrics), ("the page", of_page))
+        for where, told in (("/metrics", of_metrics), ("the page", shown.states))
         for model, feature in sorted(of_api.keys() | told.keys())
         if {of_api.get((model, feature))} != told.get((model, feature))
     ]

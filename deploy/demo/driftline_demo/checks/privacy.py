@@ -117,7 +117,9 @@ def _places(folder: Path, driftline: Driftline, database: Database, keeper: Segm
 
 
 def _shown(analyzer: str) -> Iterator[bytes]:
-    yield browser.document(f"{analyzer}/").encode()
+    for document in browser.look(analyzer).documents:
+        yield document.encode()
+    yield fetch(f"{analyzer}/api/v1/samples?limit=200").body
     overview = fetch(f"{analyzer}/api/v1/overview")
     yield overview.body
     yield fetch(f"{analyzer}/api/v1/baselines").body

@@ -1,0 +1,212 @@
+// The page: what is live, where the reader is, and the frame around the views.
+
+import { render, type JSX } from "preact";
+import { useEffect, useRef, useState } from "preact/hooks";
+import type { Glance } from "./api";
+import { clock, plural, span } from "./format";
+import { start, useLive, type Live } from "./live";
+import { burning } from "./parts";
+import { change, parse, RANGES, rangeOf, to, useRoute, type Place, type Route } from "./route";
+import { Badge, Shape, type Word } from "./state";
+import { nextTheme, useTheme } from "./theme";
+import { Confidence } from "./views/confidence";
+import { Events } from "./views/events";
+import { Feature } from "./views/feature";
+import { Model } from "./views/model";
+import { Overview } from "./views/overview";
+import { PipelineView } from "./views/pipeline";
+import { Samples } from "./views/samples";
+import { Shadows } from "./views/shadows";
+import { Slo, Slos } from "./views/slos";
+import "./style.css";
+
+const VIEWS: [Place["view"] & ("overview" | "slos" | "samples" | "events" | "pipeline"), string, string][] = [
+  ["overview", "Models", "m"],
+  ["slos", "Objectives", "o"],
+  ["samples", "Samples", "s"],
+  ["events", "Events", "e"],
+  ["pipeline", "Pipeline", "p"],
+];
+/** Views that show a range of time. */
+const RANGED = new Set<Place["view"]>(["model", "confidence", "feature", "events"]);
+
+/** The worst that is the case, in words. */
+function overall(glance: Glance | null): [Word, string] {
+  if (!glance) return ["insufficient", "Waiting for the analyzer"];
+  const of = (state: Word) => glance.models.filter((model) => model.state === state).map((model) => model.model);
+  const named = (models: string[]) => (models.length > 3 ? plural(models.length, "model") : models.join(", "));
+  const losing = glance.slos.filter(burning).length;
+  const loud = [of("drifted").length ? `${named(of("drifted"))} drifted` : "", losing ? `${plural(losing, "objective")} losing budget too fast` : ""].filter(Boolean);
+  if (loud.length) return ["drifted", loud.join(" · ")];
+  if (of("watch").length) return ["watch", `Watching ${named(of("watch"))}`];
+  if (!glance.models.length) return ["insufficient", "No models yet"];
+  if (of("insufficient").length) return ["insufficient", `Gathering data for ${named(of("insufficient"))}`];
+  return ["stable", glance.models.length === 1 ? "All quiet" : `All ${glance.models.length} models quiet`];
+}
+
+function title(place: Place): string {
+  switch (place.view) {
+    case "slo": return place.slo;
+    case "feature": return `${place.feature} of ${place.model}`;
+    case "model": return place.model;
+    case "confidence": return `Confidence of ${place.model}`;
+    case "shadows": return `Shadows of ${place.model}`;
+    default: return VIEWS.find(([view]) => view === place.view)?.[1] ?? "";
+  }
+}
+
+function View({ route, live }: { route: Route; live: Live }): JSX.Element {
+  const { place, asked } = route;
+  const { glance } = live;
+  switch (place.view) {
+    case "overview": return <Overview glance={glance} />;
+    case "slos": return <Slos glance={glance} />;
+    case "slo": return <Slo key={place.slo} slo={place.slo} />;
+    case "samples": return <Samples glance={glance} asked={asked} />;
+    case "events": return <Events glance={glance} asked={asked} />;
+    case "pipeline": return <PipelineView glance={glance} />;
+    case "model": return <Model key={place.model} model={place.model} asked={asked} />;
+    case "confidence": return <Confidence key={place.model} model={place.model} asked={asked} />;
+    case "shadows": return <Shadows key={place.model} model={place.model} shadow={place.shadow} />;
+    case "feature": return <Feature key={`${place.model}/${place.feature}`} model={place.model} feature={place.feature} asked={asked} />;
+  }
+}
+
+function Ranges({ asked }: { asked: URLSearchParams }) {
+  const range = rangeOf(asked, Date.now());
+  return (
+    <div class="ranges" role="group" aria-label="Range of time">
+      {!range.live && <button type="button" class="fixed" onClick={() => change({ from: "", to: "", range: "" })} title="Back to now">{`${clock(range.from_ms)} – ${clock(range.to_ms)}`} ×</button>}
+      {RANGES.map(([name]) => <button type="button" key={name} aria-pressed={range.live && name === range.name} onClick={() => change({ range: name, from: "", to: "" })}>{name}</button>)}
+    </div>
+  );
+}
+
+function Fresh({ live }: { live: Live }) {
+  const [, tick] = useState(0);
+  useEffect(() => {
+    const timer = setInterval(() => tick((n) => n + 1), 1000);
+    return () => clearInterval(timer);
+  }, []);
+  if (!live.glance) return <p class="fresh"><span class="dot" />connecting</p>;
+  const old = performance.now() - live.heard;
+  const stale = live.problem !== null || old > 15_000;
+  return <p class={`fresh ${stale ? "stale" : ""}`} title="When the analyzer was last heard"><span class="dot" />{stale ? `${span(old)} old` : "live"}<span class="at"> {clock(live.glance.at_ms)}</span></p>;
+}
+
+const KEYS: [string, string][] = [
+  ["m o s e p", "models, objectives, samples, events, pipeline"],
+  ["[ ]", "a shorter, a longer range of time"],
+  ["/", "look for a feature or a sample"],
+  ["t", "dark, light, or as the system has it"],
+  ["Esc", "one step up"],
+  ["?", "this list"],
+];
+
+function Help({ open, close }: { open: boolean; close: () => void }) {
+  const dialog = useRef<HTMLDialogElement>(null);
+  useEffect(() => {
+    if (open && !dialog.current?.open) dialog.current?.showModal();
+    if (!open) dialog.current?.close();
+  }, [open]);
+  return (
+    <dialog ref={dialog} onClose={close} aria-labelledby="keys-title">
+      <h2 id="keys-title">Keys</h2>
+      <dl class="keys-list">{KEYS.map(([key, what]) => <div key={key}><dt>{key.split(" ").map((one) => <kbd key={one}>{one}</kbd>)}</dt><dd>{what}</dd></div>)}</dl>
+      <p class="quiet small">Mark a stretch of a chart to look closer; the address changes with it and can be sent to somebody.</p>
+      <button type="button" onClick={close}>Close</button>
+    </dialog>
+  );
+}
+
+/** The place above this one. */
+function up(place: Place): Place {
+  if (place.view === "slo") return { view: "slos" };
+  if (place.view === "feature" || place.view === "confidence" || place.view === "shadows") return { view: "model", model: place.model };
+  return { view: "overview" };
+}
+
+function press(event: KeyboardEvent, help: (open: boolean) => void): void {
+  if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+  const target = event.target as HTMLElement;
+  if (target.closest("input, select, textarea")) {
+    if (event.key === "Escape") target.blur();
+    return;
+  }
+  const view = VIEWS.find(([, , key]) => key === event.key);
+  const { place, asked } = parse(location.hash);
+  if (view) location.hash = to({ view: view[0] });
+  else if (event.key === "t") nextTheme();
+  else if (event.key === "?") help(true);
+  else if (event.key === "Escape") location.hash = to(up(place));
+  else if (event.key === "[" || event.key === "]") {
+    const at = RANGES.findIndex(([name]) => name === rangeOf(asked, Date.now()).name);
+    const next = RANGES[Math.max(0, Math.min(RANGES.length - 1, (at < 0 ? 1 : at) + (event.key === "]" ? 1 : -1)))]!;
+    change({ range: next[0], from: "", to: "" });
+  } else if (event.key === "/") {
+    document.querySelector<HTMLInputElement>("input[type=search]")?.focus();
+    event.preventDefault();
+  }
+}
+
+function App() {
+  const live = useLive();
+  const route = useRoute();
+  const { choice } = useTheme();
+  const [help, setHelp] = useState(false);
+  const main = useRef<HTMLElement>(null);
+  const here = `${route.place.view}/${title(route.place)}`;
+  const before = useRef(here);
+  const [state, sentence] = overall(live.glance);
+  useEffect(() => {
+    const pressed = (event: KeyboardEvent) => press(event, setHelp);
+    addEventListener("keydown", pressed);
+    return () => removeEventListener("keydown", pressed);
+  }, []);
+  useEffect(() => {
+    document.title = `${state === "drifted" ? "◆ " : ""}${title(route.place)} – Driftline`;
+  }, [here, state]);
+  useEffect(() => {
+    if (before.current === here) return;
+    before.current = here;
+    scrollTo(0, 0);
+    main.current?.focus({ preventScroll: true });
+  }, [here]);
+  const shown = (view: Place["view"]) => route.place.view === view || (view === "slos" && route.place.view === "slo") || (view === "overview" && "model" in route.place);
+  return (
+    <>
+      <a class="skip" href="#content" onClick={(event) => { event.preventDefault(); main.current?.focus(); }}>Skip to the content</a>
+      <header class="top">
+        <div class="bar">
+          <a class="wordmark" href={to({ view: "overview" })} aria-label="Driftline, all models">
+            <svg viewBox="0 0 28 20" aria-hidden="true"><path d="M1 14c4 0 4-8 9-8s4 8 9 8 4-4 8-4" /><path class="mark" d="M1 18.5h26" /></svg>
+            <span>driftline</span>
+          </a>
+          <nav class="views" aria-label="Views">{VIEWS.map(([view, name]) => <a key={view} href={to({ view })} aria-current={shown(view) ? "page" : undefined}>{name}</a>)}</nav>
+          <div class="tools">
+            <Fresh live={live} />
+            <button type="button" class="icon" onClick={nextTheme} aria-label={`Colours: ${choice}`} title={`Colours: ${choice}`}>{choice === "dark" ? "☾" : choice === "light" ? "☀" : "◐"}</button>
+            <button type="button" class="icon" onClick={() => setHelp(true)} aria-label="Keys">?</button>
+          </div>
+        </div>
+      </header>
+      <section class="strip" aria-label="Now">
+        <div class="bar">
+          <p class="overall" role="status"><Badge state={state}>{sentence}</Badge></p>
+          {RANGED.has(route.place.view) && <Ranges asked={route.asked} />}
+        </div>
+      {live.problem !== null && (
+        <div class="banner" role="alert"><p class="bar"><Shape state="watch" /><span>The analyzer does not answer: {live.problem}. It is asked again every few seconds; {live.glance ? "what you see is what it said last." : "nothing was heard of it yet."}</span></p></div>
+      )}
+      </section>
+      <main id="content" ref={main} tabIndex={-1}><View route={route} live={live} /></main>
+      <footer><p class="bar quiet small">Read-only. Everything here is in the <a href="/api/v1/overview">API</a> and in <a href="/metrics">metrics</a>, too.</p></footer>
+      <Help open={help} close={() => setHelp(false)} />
+    </>
+  );
+}
+
+start();
+const page = document.getElementById("page")!;
+page.replaceChildren();
+render(<App />, page);
