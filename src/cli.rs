@@ -160,6 +160,18 @@ pub struct RenderArgs {
     /// Where Alertmanager posts pages, tickets and notices
     #[arg(long, default_value = "http://127.0.0.1:9095/")]
     pub webhook: String,
+    /// Where Alertmanager posts what is about a model itself, its pages beside `--webhook`
+    #[arg(long)]
+    pub model_webhook: Option<String>,
+    /// Record series under another program's names too, so that its dashboards work
+    #[arg(long)]
+    pub compat: Option<Compat>,
+}
+
+/// Whose names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Compat {
+    Sloth,
 }
 
 #[derive(Debug, Args)]

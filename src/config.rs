@@ -36,6 +36,8 @@ pub struct RawConfig {
     pub analyzer: analyzer::config::RawConfig,
     /// What is masked, in the proxy and again in the collector.
     pub masking: masking::RawConfig,
+    /// What Alertmanager is told of rollouts.
+    pub silences: alerts::rollout::RawConfig,
 }
 
 impl RawConfig {
@@ -51,6 +53,7 @@ impl RawConfig {
             store: section(&mut table, "store", faults).unwrap_or_default(),
             analyzer: section(&mut table, "analyzer", faults).unwrap_or_default(),
             masking: section(&mut table, "masking", faults).unwrap_or_default(),
+            silences: section(&mut table, "silences", faults).unwrap_or_default(),
         };
         for unknown in table.keys() {
             faults.push(unknown, "is no key of a Driftline configuration");

@@ -12,6 +12,7 @@ mod config;
 mod exit;
 mod paths;
 mod roles;
+mod silences;
 mod up;
 
 fn main() -> ExitCode {

@@ -46,10 +46,25 @@ pub async fn collect(loaded: Loaded, shutdown: CancellationToken) -> anyhow::Res
 pub async fn analyze(loaded: Loaded, shutdown: CancellationToken) -> anyhow::Result<()> {
     let store = loaded.store()?;
     let config = analyzer::config::Config::try_from(loaded.raw.analyzer).map_err(usage)?;
+    let silences = loaded.raw.silences.check().map_err(usage)?;
+    let reader = store.read();
     let deps = analyzer::service::Deps { store, registry: Registry::new(), slo: loaded.slo, assets: assets() };
     let service = analyzer::service::build(config, deps).await?;
     report("analyze", [("http", service.local_addr())])?;
-    Ok(service.run(shutdown).await?)
+    let stop = shutdown.child_token();
+    let silenced = match silences {
+        Some((url, settle)) => {
+            let silencer = alerts::rollout::Silencer::new(&url, settle).context("no HTTP client for Alertmanager")?;
+            Some(tokio::spawn(crate::silences::keep(silencer, reader, stop.clone())))
+        }
+        None => None,
+    };
+    let ended = service.run(shutdown).await;
+    stop.cancel();
+    if let Some(silenced) = silenced {
+        silenced.await.context("the silences of rollouts")?;
+    }
+    Ok(ended?)
 }
 
 fn usage(faults: impl std::fmt::Display) -> Usage {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use contract::slo::Labels;
 use serde::Serialize;
 
 use crate::Options;
@@ -72,6 +73,10 @@ pub struct Alert {
     pub severity: Severity,
     /// Whose business.
     pub domain: Domain,
+    /// Who is woken, where it is not the file's owner.
+    pub owner: Option<String>,
+    /// Labels that it has beside severity, domain and owner.
+    pub more: Labels,
     /// Whether its series carry a `model` label.
     pub of_a_model: bool,
     /// PromQL.
@@ -191,6 +196,8 @@ impl Alert {
             name,
             severity,
             domain,
+            owner: None,
+            more: Labels::new(),
             of_a_model: false,
             expr,
             hold: Span::ZERO,
@@ -213,6 +220,12 @@ impl Alert {
         Self { hold, keep, ..self }
     }
 
+    /// Is for this owner, if one is given, and carries these labels.
+    #[must_use]
+    pub fn of(self, owner: Option<&str>, more: Labels) -> Self {
+        Self { owner: owner.map(str::to_owned), more, ..self }
+    }
+
     /// Tells people this.
     #[must_use]
     pub fn says(self, summary: String, description: String) -> Self {
@@ -228,8 +241,10 @@ impl Alert {
     /// Labels that the rule adds to its series'.
     #[must_use]
     pub fn labels(&self, owner: &str) -> BTreeMap<String, String> {
+        let owner = self.owner.as_deref().unwrap_or(owner);
         let pairs = [("severity", self.severity.as_str()), ("domain", self.domain.as_str()), ("owner", owner)];
-        pairs.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
+        let own = pairs.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned()));
+        self.more.iter().map(|(k, v)| (k.clone(), v.clone())).chain(own).collect()
     }
 
     /// Texts and links for whoever is woken.

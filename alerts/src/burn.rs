@@ -5,11 +5,11 @@
 //! counted. What alerts read is the held series, which repeats its last value while there is none: no data neither
 //! raises an alert nor ends one, and earns no budget. That the counters are gone altogether is an alert of its own.
 
-use contract::metrics::proxy::{SLI_BAD_EVENTS, SLI_EVENTS};
 use contract::slo::{BURN_WINDOWS, Slo, SloFile};
 
 use crate::promql::{Scale, Span, number, select};
 use crate::rules::Rule;
+use crate::source::{Which, count, labels};
 
 /// Events that count, in a window.
 pub const EVENTS: &str = "driftline:slo_events:increase";
@@ -29,15 +29,11 @@ pub const BAD_EVENTS_MIN: u32 = 3;
 /// How far back a held series looks for its last value: as long as Prometheus itself may be away.
 const HOLD_SECONDS: u64 = 86_400;
 
-/// Matchers of one SLO.
-pub fn matchers(slo: &Slo) -> [(&str, &str); 2] {
-    [("slo", &slo.name), ("model", &slo.model)]
-}
-
 /// A recorded series of one SLO and window.
 pub fn series(name: &str, slo: &Slo, window: &str) -> String {
-    let [a, b] = matchers(slo);
-    select(name, &[a, b, ("window", window)])
+    let mut matchers = labels(slo);
+    matchers.push(("window", window));
+    select(name, &matchers)
 }
 
 /// `fresh`, or while there is none the last value of the series that is being recorded.
@@ -70,14 +66,13 @@ pub fn rules(file: &SloFile, slo: &Slo) -> Vec<Rule> {
 
 fn window_rules(slo: &Slo, window: &'static str, seconds: u64, scale: Scale) -> [Rule; 4] {
     let span = scale.window(seconds);
-    let count = |metric: &str| format!("sum by (slo, model) (increase({}[{span}]))", select(metric, &matchers(slo)));
     let of = |name| series(name, slo, window);
     let burn = format!("{} / {}", of(BAD_RATIO), number(slo.budget()));
     [
-        Rule::record(EVENTS, count(SLI_EVENTS.name), Some(window)),
-        Rule::record(BAD_EVENTS, count(SLI_BAD_EVENTS.name), Some(window)),
-        Rule::record(BAD_RATIO, format!("{} / ({} > 0)", of(BAD_EVENTS), of(EVENTS)), Some(window)),
-        Rule::record(BURN, held(&burn, &of(BURN), scale), Some(window)),
+        Rule::record(EVENTS, count(slo, Which::All, span), slo, Some(window)),
+        Rule::record(BAD_EVENTS, count(slo, Which::Bad, span), slo, Some(window)),
+        Rule::record(BAD_RATIO, format!("{} / ({} > 0)", of(BAD_EVENTS), of(EVENTS)), slo, Some(window)),
+        Rule::record(BURN, held(&burn, &of(BURN), scale), slo, Some(window)),
     ]
 }
 
@@ -100,5 +95,5 @@ fn floor_rule(slo: &Slo, window: &'static str, scale: Scale) -> Rule {
         bad = series(BAD_EVENTS, slo, window),
         least = BAD_EVENTS_MIN,
     );
-    Rule::record(BURN_FLOOR, held(&floor, &series(BURN_FLOOR, slo, window), scale), Some(window))
+    Rule::record(BURN_FLOOR, held(&floor, &series(BURN_FLOOR, slo, window), scale), slo, Some(window))
 }

@@ -1,6 +1,6 @@
 //! What wakes people: Prometheus rules, Alertmanager routes, runbooks.
 //!
-//! Pure: an SLO file and a few addresses go in, files come out ([`render`]). Read `burn.rs` first, the rules that
+//! An SLO file and a few addresses go in, files come out ([`render`]); only `rollout.rs` talks, to Alertmanager. Read `burn.rs` first, the rules that
 //! judge an error budget; `service/` is the table of everything else that alerts. Each alert carries the proof that
 //! it fires and that it keeps quiet ([`alert::Scenario`]); `rule_tests.rs` turns those into tests for `promtool`, so
 //! whoever edits a rendered rule can run the same tests against it.
@@ -10,8 +10,12 @@
 pub mod alert;
 mod budget;
 mod burn;
+mod compat;
+mod foreign;
+mod made_up;
 mod prometheus;
 pub mod promql;
+pub mod rollout;
 mod routing;
 mod rule_tests;
 mod rules;
@@ -19,10 +23,9 @@ pub mod runbooks;
 pub mod service;
 mod slo_alerts;
 pub mod slo_file;
+mod source;
 
 use contract::slo::SloFile;
-
-use promql::Scale;
 
 pub use alert::{Alert, Domain, Severity};
 
@@ -43,6 +46,8 @@ pub struct Options {
     pub runbook_base: String,
     /// Start of every `dashboard_url`: where the web page is; the model's name is appended as `/#/model`.
     pub dashboard_base: String,
+    /// Whether series are recorded under Sloth's names too.
+    pub compat_sloth: bool,
 }
 
 /// Webhook URLs by severity. Point them at whatever pages your people: every paging service takes Alertmanager's.
@@ -54,6 +59,8 @@ pub struct Webhooks {
     pub ticket: String,
     /// Nobody has to act.
     pub info: String,
+    /// Whatever is about a model itself, where its owners listen elsewhere; its pages go to `page` as well.
+    pub model: Option<String>,
 }
 
 /// A file to write.
@@ -70,14 +77,18 @@ pub struct RenderedFile {
 pub fn slo_rules_path(slo: &contract::slo::Slo) -> String {
     format!("prometheus/rules/slo-{}.yml", slo.name)
 }
-/// Where all other rules go.
-pub const SERVICE_RULES: &str = "prometheus/rules/service.yml";
+
+/// Where the rules about what is left of one error budget go.
+#[must_use]
+pub fn budget_rules_path(slo: &contract::slo::Slo) -> String {
+    format!("prometheus/rules/slo-{}-budget.yml", slo.name)
+}
 
 /// Every alert of this file, in the order of the rendered files.
 #[must_use]
 pub fn alerts(file: &SloFile) -> Vec<Alert> {
     let of_slos = file.slos.iter().flat_map(|slo| slo_alerts::of(file, slo));
-    of_slos.chain(service::all(Scale::of(file))).collect()
+    of_slos.chain(service::all(file)).collect()
 }
 
 /// Prometheus' configuration, rules and rule tests, and Alertmanager's configuration.
@@ -87,14 +98,10 @@ pub fn alerts(file: &SloFile) -> Vec<Alert> {
 pub fn render(file: &SloFile, options: &Options) -> Vec<RenderedFile> {
     let mut files = vec![
         RenderedFile { path: "prometheus/prometheus.yml".into(), contents: prometheus::config(file, options) },
-        RenderedFile { path: SERVICE_RULES.into(), contents: rules::service(file, options) },
         RenderedFile { path: "alertmanager/alertmanager.yml".into(), contents: routing::config(file, options) },
     ];
-    files.extend(
-        file.slos
-            .iter()
-            .map(|slo| RenderedFile { path: slo_rules_path(slo), contents: rules::slo(file, slo, options) }),
-    );
+    files.extend(rules::service(file, options));
+    files.extend(file.slos.iter().flat_map(|slo| rules::slo(file, slo, options)));
     files.extend(rule_tests::all(file, options));
     files
 }

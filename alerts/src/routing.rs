@@ -1,11 +1,13 @@
-//! Alertmanager: one receiver a severity, one notification a model and alert, and what silences what.
+//! Alertmanager: who hears of what, one notification a model, alert and reason, what silences what, and when nobody
+//! wants to hear.
+//!
+//! A receiver a severity. Where the model's owners have a receiver of their own, what is theirs goes there, and a page
+//! about a model goes to both: whoever is on call must know of it, and whoever trains the model must act.
 
-use std::collections::BTreeMap;
-
-use contract::slo::SloFile;
+use contract::slo::{Maintenance, SloFile, TimeRange};
 use serde::Serialize;
 
-use crate::alert::Severity;
+use crate::alert::{Domain, Severity};
 use crate::prometheus::{ANALYZER_JOB, COLLECTOR_JOB, PROXY_JOB};
 use crate::promql::{Scale, Span, quote};
 use crate::{Options, service, slo_alerts, yaml};
@@ -21,12 +23,14 @@ const GROUP_SECONDS: u64 = 300;
 struct Config {
     route: Route,
     inhibit_rules: Vec<Inhibit>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    time_intervals: Vec<TimeInterval>,
     receivers: Vec<Receiver>,
 }
 
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 struct Route {
-    receiver: &'static str,
+    receiver: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     matchers: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -34,6 +38,10 @@ struct Route {
     group_wait: String,
     group_interval: String,
     repeat_interval: String,
+    #[serde(rename = "continue", skip_serializing_if = "std::ops::Not::not")]
+    goes_on: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    mute_time_intervals: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     routes: Vec<Self>,
 }
@@ -47,8 +55,26 @@ struct Inhibit {
 }
 
 #[derive(Serialize)]
+struct TimeInterval {
+    name: String,
+    time_intervals: [Times; 1],
+}
+
+#[derive(Serialize)]
+struct Times {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    weekdays: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    times: Vec<TimeRange>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    days_of_month: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    location: Option<String>,
+}
+
+#[derive(Serialize)]
 struct Receiver {
-    name: &'static str,
+    name: String,
     webhook_configs: [Webhook; 1],
 }
 
@@ -60,39 +86,92 @@ struct Webhook {
 
 /// `alertmanager.yml`.
 pub fn config(file: &SloFile, options: &Options) -> String {
-    let scale = Scale::of(file);
-    let urls = BTreeMap::from([
-        (Severity::Page, &options.webhooks.page),
-        (Severity::Ticket, &options.webhooks.ticket),
-        (Severity::Info, &options.webhooks.info),
-    ]);
-    let receivers = urls.into_iter().map(|(severity, url)| Receiver {
-        name: severity.as_str(),
-        webhook_configs: [Webhook { url: url.clone(), send_resolved: true }],
-    });
-    let config = Config { route: routes(scale), inhibit_rules: inhibitions(), receivers: receivers.collect() };
+    let config = Config {
+        route: routes(file, options),
+        inhibit_rules: inhibitions(),
+        time_intervals: file.maintenance.iter().map(interval).collect(),
+        receivers: receivers(options),
+    };
     yaml("Who hears of what. Rendered by `driftline render`.", &config)
 }
 
+/// Name of the receiver of a severity, of the model's owners or of whoever runs the machines.
+fn receiver(severity: Severity, domain: Domain) -> String {
+    match domain {
+        Domain::Platform => severity.as_str().to_owned(),
+        Domain::Model => format!("{}-model", severity.as_str()),
+    }
+}
+
+fn receivers(options: &Options) -> Vec<Receiver> {
+    let hooks = &options.webhooks;
+    let of = |name: String, url: &str| Receiver {
+        name,
+        webhook_configs: [Webhook { url: url.to_owned(), send_resolved: true }],
+    };
+    let platform = Severity::ALL.map(|severity| {
+        let url = match severity {
+            Severity::Page => &hooks.page,
+            Severity::Ticket => &hooks.ticket,
+            Severity::Info => &hooks.info,
+        };
+        of(receiver(severity, Domain::Platform), url)
+    });
+    let model = hooks.model.iter().flat_map(|url| Severity::ALL.map(|s| of(receiver(s, Domain::Model), url)));
+    platform.into_iter().chain(model).collect()
+}
+
+fn interval(time: &Maintenance) -> TimeInterval {
+    let times = Times {
+        weekdays: time.weekdays.clone(),
+        times: time.times.clone(),
+        days_of_month: time.days_of_month.clone(),
+        location: time.location.clone(),
+    };
+    TimeInterval { name: time.name.clone(), time_intervals: [times] }
+}
+
 /// The tree: what matches no severity is a ticket, so that nothing falls through.
-fn routes(scale: Scale) -> Route {
+fn routes(file: &SloFile, options: &Options) -> Route {
+    let scale = Scale::of(file);
     let wait = |seconds: u64| scale.interval(seconds);
     // A reminder is for people, whose time is not scaled; but a demonstration should show one.
     let repeat = |seconds: u64| scale.interval(seconds).max(Span::seconds(60));
+    let muted = |severity: Severity| {
+        let mutes = |m: &&Maintenance| severity != Severity::Page || m.pages;
+        file.maintenance.iter().filter(mutes).map(|m| m.name.clone()).collect()
+    };
     let route = |severity: Severity, wait_seconds, repeat_seconds| Route {
-        receiver: severity.as_str(),
+        receiver: receiver(severity, Domain::Platform),
         matchers: vec![format!("severity={}", quote(severity.as_str()))],
         group_by: vec![],
         group_wait: wait(wait_seconds).to_string(),
         group_interval: wait(GROUP_SECONDS).to_string(),
         repeat_interval: repeat(repeat_seconds).to_string(),
+        goes_on: false,
+        mute_time_intervals: muted(severity),
         routes: vec![],
     };
+    let to_owners = |of: &Route, severity: Severity| {
+        let mut route = of.clone();
+        route.receiver = receiver(severity, Domain::Model);
+        route.matchers.push(format!("domain={}", quote(Domain::Model.as_str())));
+        route.goes_on = severity == Severity::Page;
+        route
+    };
+    let mut all = Vec::new();
+    for (severity, wait, repeat) in PACE {
+        let of_severity = route(severity, wait, repeat);
+        all.extend(options.webhooks.model.as_ref().map(|_| to_owners(&of_severity, severity)));
+        all.push(of_severity);
+    }
     let [_, (ticket, wait_seconds, repeat_seconds), _] = PACE;
     Route {
         matchers: vec![],
-        group_by: vec!["model", "alertname"],
-        routes: PACE.into_iter().map(|(severity, wait, repeat)| route(severity, wait, repeat)).collect(),
+        // Alertmanager mutes no root
+        mute_time_intervals: vec![],
+        group_by: vec!["model", "alertname", "reason"],
+        routes: all,
         ..route(ticket, wait_seconds, repeat_seconds)
     }
 }
@@ -105,20 +184,27 @@ fn any_of(alerts: &[&str]) -> String {
     format!("alertname=~{}", quote(&alerts.join("|")))
 }
 
-/// A cause silences what follows from it.
+/// A cause silences what follows from it, and a page the ticket about the same.
 fn inhibitions() -> Vec<Inhibit> {
-    let inhibit = |source: Vec<String>, target: String, equal: &[&'static str]| Inhibit {
-        source_matchers: source,
-        target_matchers: vec![target],
+    let inhibit_all = |source_matchers, target_matchers, equal: &[&'static str]| Inhibit {
+        source_matchers,
+        target_matchers,
         equal: equal.to_vec(),
     };
+    let inhibit = |source, target: String, equal| inhibit_all(source, vec![target], equal);
+    // the proxy counts the platform's objectives, the analyzer the model's
+    let missing = |domain: Domain| vec![named(slo_alerts::MISSING), format!("domain={}", quote(domain.as_str()))];
     let down = |job: &str| vec![named(service::DOWN), format!("job={}", quote(job))];
     let of_slo = &["slo", "model"];
+    let of_model = &["model"];
     vec![
         inhibit(vec![named(slo_alerts::PAGE)], named(slo_alerts::TICKET), of_slo),
         inhibit(vec![named(slo_alerts::MISSING)], any_of(&[slo_alerts::PAGE, slo_alerts::TICKET]), of_slo),
-        inhibit(down(PROXY_JOB), named(slo_alerts::MISSING), &[]),
+        inhibit(vec![named(service::SCHEMA)], named(service::DRIFT), of_model),
+        inhibit(vec![named(service::UNAVAILABLE)], named(service::ERRORS), of_model),
+        inhibit_all(down(PROXY_JOB), missing(Domain::Platform), &[]),
         inhibit(down(COLLECTOR_JOB), any_of(&[service::DRIFT, service::CONFIDENCE, service::STALE]), &[]),
         inhibit(down(ANALYZER_JOB), named(service::STALE), &["instance"]),
+        inhibit_all(down(ANALYZER_JOB), missing(Domain::Model), &[]),
     ]
 }

@@ -5,12 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use contract::slo::{Slo, SloFile};
+use contract::slo::{Period, Slo, SloFile};
 use serde::Serialize;
 
 use crate::alert::{Alert, Expected, Input, Scenario};
+use crate::made_up::{inputs, phase};
 use crate::promql::{Scale, Span, select};
-use crate::{Options, RenderedFile, budget, burn, service, slo_alerts, yaml};
+use crate::{Options, RenderedFile, budget, service, slo_alerts, source, yaml};
 
 #[derive(Serialize)]
 struct TestFile {
@@ -65,8 +66,8 @@ pub fn all(file: &SloFile, options: &Options) -> Vec<RenderedFile> {
         let alerts = slo_alerts::of(file, slo);
         [alert_tests(&format!("slo-{}", slo.name), file, options, &alerts), budget_tests(file, slo)]
     };
-    let others = service::all(Scale::of(file));
-    file.slos.iter().flat_map(of_slo).chain([alert_tests("service", file, options, &others)]).collect()
+    let others = service::files(file).into_iter().map(|(name, alerts)| alert_tests(name, file, options, &alerts));
+    file.slos.iter().flat_map(of_slo).chain(others).collect()
 }
 
 const COMMENT: &str = "Run with `promtool test rules`. Rendered by `driftline render` together with the rules.";
@@ -101,10 +102,17 @@ fn firing(alert: &Alert, expected: &Expected, owner: &str, options: &Options) ->
 /// Intervals of traffic, then as many of silence, in the budget's tests.
 const INTERVALS: u64 = 20;
 
+/// The same for a calendar month, in hours: traffic in the last hours of a month and in the first of the next.
+const MONTH_HOURS: u64 = 31 * 24;
+
 fn budget_tests(file: &SloFile, slo: &Slo) -> RenderedFile {
     let interval = Scale::of(file).window(budget::INTERVAL_SECONDS);
-    let rules = format!("slo-{}", slo.name);
-    test_file(&format!("{rules}-budget"), &rules, interval, vec![budget_test(slo, interval)])
+    let name = format!("slo-{}-budget", slo.name);
+    let test = match file.period {
+        Period::Rolling => budget_test(slo, interval),
+        Period::CalendarMonth => month_test(slo, interval),
+    };
+    test_file(&name, &name, interval, test.into_iter().collect())
 }
 
 fn test_file(name: &str, rules: &str, interval: Span, tests: Vec<Test>) -> RenderedFile {
@@ -114,27 +122,39 @@ fn test_file(name: &str, rules: &str, interval: Span, tests: Vec<Test>) -> Rende
 }
 
 /// Traffic that spends half of the budget, then none: what is left stays finite, and stays.
-fn budget_test(slo: &Slo, interval: Span) -> Test {
+fn budget_test(slo: &Slo, interval: Span) -> Option<Test> {
     let events = (2.0 / slo.budget()).ceil();
     // a sample twice an interval, so that a count has two samples to subtract
-    let values =
-        |each: f64| format!("0+{each}x{n} {last}x{n}", n = INTERVALS * 2, last = each * (INTERVALS * 2) as f64);
-    let [a, b] = burn::matchers(slo);
-    let labels = [a, b, ("instance", "proxy-1")];
-    let input = |name, each| Input::new(name, &labels, values(each));
-    let remaining = 1.0 - 1.0 / events / slo.budget();
-    Test {
-        name: format!("{}: half the budget, then an empty night", slo.name),
-        interval: interval.half().to_string(),
-        input_series: vec![
-            input(contract::metrics::proxy::SLI_EVENTS.name, events),
-            input(contract::metrics::proxy::SLI_BAD_EVENTS.name, 1.0),
-        ],
-        alert_rule_test: vec![],
-        promql_expr_test: vec![ExprTest {
-            expr: format!("round({} * 1e9)", select(budget::REMAINING, &[a, b])),
-            eval_time: interval.times(INTERVALS * 2).to_string(),
-            exp_samples: vec![Sample { labels: select("", &[a, b]), value: (remaining * 1e9).round() }],
-        }],
+    let inputs = inputs(slo, &[phase(INTERVALS * 2, events, 1.0), phase(INTERVALS * 2, 0.0, 0.0)]);
+    let name = format!("{}: half the budget, then an empty night", slo.name);
+    let asked = vec![left(slo, 1.0 - 1.0 / events / slo.budget(), interval.times(INTERVALS * 2))];
+    (!inputs.is_empty()).then(|| of_budget(name, interval.half(), inputs, asked))
+}
+
+/// A month that spends the whole budget, and a next one that begins anew.
+fn month_test(slo: &Slo, interval: Span) -> Option<Test> {
+    let each = (1.0 / slo.budget()).ceil();
+    let hour = Span::seconds(3_600);
+    let steps = |hours: u64| hour.times(hours).steps_of(interval) * 2;
+    let (night, first) = (steps(MONTH_HOURS - 6), steps(6));
+    let phases = [phase(night, 0.0, 0.0), phase(first, each, 1.0), phase(first, each, 0.0)];
+    let spent = 1.0 - 1.0 / each / slo.budget();
+    let asked = vec![left(slo, spent, hour.times(MONTH_HOURS - 1)), left(slo, 1.0, hour.times(MONTH_HOURS + 2))];
+    let inputs = inputs(slo, &phases);
+    let name = format!("{}: on the first the budget is whole again", slo.name);
+    (!inputs.is_empty()).then(|| of_budget(name, interval.half(), inputs, asked))
+}
+
+/// What is left at a time, to a part in 1e9.
+fn left(slo: &Slo, value: f64, at: Span) -> ExprTest {
+    let labels = source::labels(slo);
+    ExprTest {
+        expr: format!("round({} * 1e9)", select(budget::REMAINING, &labels)),
+        eval_time: at.to_string(),
+        exp_samples: vec![Sample { labels: select("", &labels), value: (value * 1e9).round() + 0.0 }],
     }
+}
+
+fn of_budget(name: String, interval: Span, input_series: Vec<Input>, promql_expr_test: Vec<ExprTest>) -> Test {
+    Test { name, interval: interval.to_string(), input_series, alert_rule_test: vec![], promql_expr_test }
 }

@@ -5,12 +5,14 @@
 
 use std::collections::BTreeMap;
 
-use contract::slo::{Slo, SloFile};
+use contract::slo::{Period, Slo, SloFile};
 use serde::Serialize;
 
 use crate::alert::Alert;
 use crate::promql::{Scale, Span, number};
-use crate::{Options, budget, burn, service, slo_alerts, yaml};
+use crate::{
+    Options, RenderedFile, budget, budget_rules_path, burn, compat, service, slo_alerts, slo_rules_path, source, yaml,
+};
 
 /// Seconds between evaluations, before scaling.
 pub const EVALUATION_SECONDS: u64 = 30;
@@ -60,10 +62,10 @@ pub enum Rule {
 }
 
 impl Rule {
-    /// A recording rule with a `window` label.
-    pub fn record(record: &'static str, expr: String, window: Option<&str>) -> Self {
-        let labels = window.map(|w| ("window".to_owned(), w.to_owned())).into_iter().collect();
-        Self::Record { record, expr, labels }
+    /// A series of an objective, of a window where one is given.
+    pub fn record(record: &'static str, expr: String, slo: &Slo, window: Option<&str>) -> Self {
+        let labels = source::labels(slo).into_iter().chain(window.map(|w| ("window", w)));
+        Self::Record { record, expr, labels: labels.map(|(k, v)| (k.to_owned(), v.to_owned())).collect() }
     }
 
     fn alert(alert: &Alert, owner: &str, options: &Options) -> Self {
@@ -82,31 +84,53 @@ fn group(name: String, interval: Span, rules: Vec<Rule>) -> Group {
     Group { name, interval: interval.to_string(), rules }
 }
 
-/// Recording rules and alerts of one SLO.
-pub fn slo(file: &SloFile, slo: &Slo, options: &Options) -> String {
+/// Recording rules and alerts of one SLO: a file for burn rates and what alerts on them, one for what is left of the
+/// budget, which is counted at an interval of its own.
+pub fn slo(file: &SloFile, slo: &Slo, options: &Options) -> [RenderedFile; 2] {
     let scale = Scale::of(file);
     let mut rules = burn::rules(file, slo);
     rules.extend(slo_alerts::of(file, slo).iter().map(|alert| Rule::alert(alert, &file.owner, options)));
-    let period = budget::rules(file, slo);
-    let groups = vec![
-        group(format!("slo-{}", slo.name), scale.interval(EVALUATION_SECONDS), rules),
-        group(format!("slo-{}-period", slo.name), scale.window(budget::INTERVAL_SECONDS), period),
-    ];
+    let mut period = budget::rules(file, slo);
+    if options.compat_sloth {
+        period.extend(compat::sloth(file, slo));
+    }
     let scaled =
         if file.time_scale > 1 { format!(", all windows divided by {}", file.time_scale) } else { String::new() };
     let comment = format!(
-        "The error budget of {} ({} % over {} days{scaled}). Rendered by `driftline render`: edit the SLO file instead.",
+        "The error budget of {} ({} % over {}{scaled}). Rendered by `driftline render`: edit the SLO file instead.",
         slo.name,
         number(slo.objective),
-        file.period_days,
+        period_in_words(file),
     );
-    yaml(&comment, &RuleFile { groups })
+    let write = |path: String, name: String, interval, rules| RenderedFile {
+        path,
+        contents: yaml(&comment, &RuleFile { groups: vec![group(name, interval, rules)] }),
+    };
+    let name = format!("slo-{}", slo.name);
+    [
+        write(slo_rules_path(slo), name.clone(), scale.interval(EVALUATION_SECONDS), rules),
+        write(budget_rules_path(slo), format!("{name}-period"), scale.window(budget::INTERVAL_SECONDS), period),
+    ]
 }
 
-/// All other alerts.
-pub fn service(file: &SloFile, options: &Options) -> String {
+/// `30 days`, or `a calendar month`.
+pub fn period_in_words(file: &SloFile) -> String {
+    match file.period {
+        Period::Rolling => format!("{} days", file.period_days),
+        Period::CalendarMonth => "a calendar month".to_owned(),
+    }
+}
+
+/// All other alerts, a file a group.
+pub fn service(file: &SloFile, options: &Options) -> Vec<RenderedFile> {
     let scale = Scale::of(file);
-    let rules = service::all(scale).iter().map(|alert| Rule::alert(alert, &file.owner, options)).collect();
-    let groups = vec![group("driftline".into(), scale.interval(EVALUATION_SECONDS), rules)];
-    yaml("What alerts beside error budgets. Rendered by `driftline render`.", &RuleFile { groups })
+    let write = |(name, alerts): (&str, Vec<Alert>)| {
+        let rules = alerts.iter().map(|alert| Rule::alert(alert, &file.owner, options)).collect();
+        let groups = vec![group(format!("driftline-{name}"), scale.interval(EVALUATION_SECONDS), rules)];
+        RenderedFile {
+            path: format!("prometheus/rules/{name}.yml"),
+            contents: yaml("What alerts beside error budgets. Rendered by `driftline render`.", &RuleFile { groups }),
+        }
+    };
+    service::files(file).into_iter().map(write).collect()
 }

@@ -3,12 +3,13 @@
 //! A burn alerts when it is fast on the long window (it matters), on the short one (it is still going on), and when
 //! the long window holds enough evidence ([`burn::BURN_FLOOR`]). The pairs of one severity are one alert.
 
-use contract::metrics::proxy::{SLI_BAD_EVENTS, SLI_EVENTS};
-use contract::slo::{BURN_WINDOWS, BurnWindow, Slo, SloFile};
+use contract::slo::{BURN_WINDOWS, BurnWindow, Counter, Labels, Slo, SloFile};
 
-use crate::alert::{Alert, Domain, Expected, Input, Scenario, Severity, VALUE, label};
-use crate::burn;
-use crate::promql::{Scale, Span, number, select};
+use crate::alert::{Alert, Domain, Expected, Scenario, Severity, VALUE, label};
+use crate::made_up::{gone, inputs, phase};
+use crate::promql::{Scale, Span, number};
+use crate::rules::period_in_words;
+use crate::{burn, source};
 
 /// Fast burn.
 pub const PAGE: &str = "DriftlineSloBurnPage";
@@ -16,6 +17,9 @@ pub const PAGE: &str = "DriftlineSloBurnPage";
 pub const TICKET: &str = "DriftlineSloBurnTicket";
 /// The counters are gone.
 pub const MISSING: &str = "DriftlineSloSeriesMissing";
+
+/// Seconds without any event-counting series after which the objective is blind, before scaling.
+const MISSING_SECONDS: u64 = 300;
 
 /// Alerts of one SLO. Windows that can never alert, because even nothing but failures burns slower than their factor,
 /// are left out.
@@ -25,40 +29,62 @@ pub fn of(file: &SloFile, slo: &Slo) -> Vec<Alert> {
     let fast: Vec<_> = BURN_WINDOWS.iter().filter(loud(Severity::Page)).collect();
     let slow: Vec<_> = BURN_WINDOWS.iter().filter(loud(Severity::Ticket)).collect();
     let mut alerts = Vec::new();
-    if slo.page && !fast.is_empty() {
+    let pages = slo.pages() && !fast.is_empty();
+    if pages {
         alerts.push(burning(PAGE, Severity::Page, file, slo, &fast));
-        alerts.push(burning(TICKET, Severity::Ticket, file, slo, &slow));
-    } else {
-        let both: Vec<_> = fast.into_iter().chain(slow).collect();
-        alerts.push(burning(TICKET, Severity::Ticket, file, slo, &both));
     }
-    alerts.push(missing(slo, scale));
+    let slow: Vec<_> = if pages { slow } else { fast.into_iter().chain(slow).collect() };
+    if slo.ticket && !slow.is_empty() {
+        alerts.push(burning(TICKET, Severity::Ticket, file, slo, &slow));
+    }
+    alerts.push(missing(file, slo, scale));
     alerts
 }
 
 /// Whether nothing but failures would burn faster than the window's factor.
 pub fn reachable(file: &SloFile, slo: &Slo, window: &BurnWindow) -> bool {
-    window.factor(file.period_days) * slo.budget() < 1.0
+    slo.factor(window, file.period_days) * slo.budget() < 1.0
+}
+
+/// Labels of its alerts: the file's, its own, and those of the severity.
+fn labels(file: &SloFile, slo: &Slo, severity: Severity) -> Labels {
+    let of_severity = if severity == Severity::Page { &slo.page_labels } else { &slo.ticket_labels };
+    let all = file.labels.iter().chain(&slo.labels).chain(of_severity);
+    all.map(|(k, v)| (k.clone(), v.clone())).collect()
+}
+
+/// Whose business it is: what a model does is its owners', that it answers is the platform's.
+fn domain(slo: &Slo) -> Domain {
+    if slo.sli.counter() == Counter::Analyzer { Domain::Model } else { Domain::Platform }
+}
+
+/// `name of model`, or the name where it is about none.
+fn subject(slo: &Slo) -> String {
+    if slo.model.is_empty() { label("slo") } else { format!("{} of {}", label("slo"), label("model")) }
+}
+
+fn alert(name: &'static str, severity: Severity, file: &SloFile, slo: &Slo, expr: String) -> Alert {
+    let alert = Alert::new(name, severity, domain(slo), expr);
+    let alert = if slo.model.is_empty() { alert } else { alert.of_a_model() };
+    alert.of(slo.owner.as_deref(), labels(file, slo, severity))
 }
 
 fn burning(name: &'static str, severity: Severity, file: &SloFile, slo: &Slo, windows: &[&BurnWindow]) -> Alert {
     let scale = Scale::of(file);
     let pairs: Vec<String> = windows.iter().map(|w| pair(file, slo, w)).collect();
     let keep_seconds = if severity == Severity::Page { 300 } else { 1_800 };
-    let factor = |w: &&BurnWindow| format!("{}x over {}", number(w.factor(file.period_days)), w.long_name);
+    let factor = |w: &&BurnWindow| format!("{}x over {}", number(slo.factor(w, file.period_days)), w.long_name);
     let factors: Vec<String> = windows.iter().map(factor).collect();
     let promise = if slo.description.is_empty() { String::new() } else { format!(" {}", literal(&slo.description)) };
-    let days = file.period_days;
-    let (window, name_of_slo, model, objective) =
-        (label("window"), label("slo"), label("model"), number(slo.objective));
-    let summary = format!("{name_of_slo} burns its error budget {VALUE} times too fast");
+    let (window, objective, period) = (label("window"), number(slo.objective), period_in_words(file));
+    let summary = format!("{} burns its error budget {VALUE} times too fast", label("slo"));
     let description = format!(
-        "Over the last {window} the objective {name_of_slo} of {model} ({objective} % of events good in {days} days) lost \
+        "Over the last {window} the objective {} ({objective} % of events good in {period}) lost \
          budget at {VALUE} times the rate that spends it exactly; it alerts at {}.{promise}",
+        subject(slo),
         factors.join(", "),
     );
-    Alert::new(name, severity, Domain::Platform, pairs.join("\nor on (slo, model)\n"))
-        .of_a_model()
+    alert(name, severity, file, slo, pairs.join("\nor on (slo, model)\n"))
         .timed(Span::ZERO, scale.interval(keep_seconds))
         .says(summary, description)
         .proved_by(scenarios(name, slo, windows))
@@ -70,7 +96,7 @@ fn literal(text: &str) -> String {
 }
 
 fn pair(file: &SloFile, slo: &Slo, window: &BurnWindow) -> String {
-    let factor = number(window.factor(file.period_days));
+    let factor = number(slo.factor(window, file.period_days));
     let of = |name, window| burn::series(name, slo, window);
     format!(
         "(\n  {long} > {factor}\n  and on (slo, model) {short} > {factor}\n  and on (slo, model) {floor} > {factor}\n)",
@@ -80,69 +106,84 @@ fn pair(file: &SloFile, slo: &Slo, window: &BurnWindow) -> String {
     )
 }
 
-fn missing(slo: &Slo, scale: Scale) -> Alert {
-    let events = select(SLI_EVENTS.name, &burn::matchers(slo));
+fn missing(file: &SloFile, slo: &Slo, scale: Scale) -> Alert {
     // It silences the burn alerts of its SLO, so it must be as loud as they would be.
-    let severity = if slo.page { Severity::Page } else { Severity::Ticket };
+    let severity = if slo.pages() { Severity::Page } else { Severity::Ticket };
+    let who = match slo.sli.counter() {
+        Counter::Proxy => "No scraped process exports the counters of the objective",
+        Counter::Analyzer => "No scraped analyzer exports the counters of the objective",
+        Counter::Queries => "The query for all events finds no series for the objective",
+    };
     let description = format!(
-        "No scraped process exports the counters of the objective {} of {}. This is not low traffic: an idle proxy still \
-         exports them. The objective is blind, and its burn alerts keep the state they had.",
-        label("slo"),
-        label("model"),
+        "{who} {}. This is not low traffic: an idle process still exports them. The objective is blind, and its burn alerts \
+         keep the state they had.",
+        // by name: a template sees the labels of the expression, and what is absent has none
+        if slo.model.is_empty() { slo.name.clone() } else { format!("{} of {}", slo.name, slo.model) }
     );
-    Alert::new(MISSING, severity, Domain::Platform, format!("absent({events})"))
-        .of_a_model()
-        .timed(scale.interval(300), scale.interval(60))
-        .says(format!("Nobody counts events for {}", label("slo")), description)
-        .proved_by(missing_scenarios(slo))
+    let mut alert = alert(MISSING, severity, file, slo, source::absent(slo, scale.window(MISSING_SECONDS)))
+        .timed(scale.interval(MISSING_SECONDS), scale.interval(60))
+        .says(format!("Nobody counts events for {}", slo.name), description)
+        .proved_by(missing_scenarios(slo));
+    // What is absent has no labels of its own.
+    alert.more.extend(source::labels(slo).into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())));
+    alert
 }
 
-/// Counters of one SLO on one instance.
-fn counters(slo: &Slo, events: &str, bad: &str) -> Vec<Input> {
-    let labels = [("slo", slo.name.as_str()), ("model", slo.model.as_str()), ("instance", "proxy-1")];
-    vec![Input::new(SLI_EVENTS.name, &labels, events), Input::new(SLI_BAD_EVENTS.name, &labels, bad)]
-}
-
-fn expected(slo: &Slo, window: &str, value: f64) -> Expected {
-    Expected::new(&[("slo", &slo.name), ("model", &slo.model), ("window", window)], value)
+fn expected(slo: &Slo, window: Option<&str>, value: f64) -> Expected {
+    let mut labels = source::labels(slo);
+    labels.extend(window.map(|w| ("window", w)));
+    Expected::new(&labels, value)
 }
 
 /// Steps in which nothing is counted after an hour of failures, before the test looks: the 1 h window is empty then.
 const SILENT_STEPS: u64 = 75;
 
 fn scenarios(name: &str, slo: &Slo, windows: &[&BurnWindow]) -> Vec<Scenario> {
-    let all_bad = 1.0 / slo.budget();
-    let first = windows.first().map_or("", |w| w.long_name);
-    let fires = || expected(slo, first, all_bad);
+    let of = |phases: &[_]| inputs(slo, phases);
+    let hour = phase(60, 60.0, 60.0);
+    if of(&[hour]).is_empty() {
+        return vec![];
+    }
+    let first = windows.first().map(|w| w.long_name);
+    let fires = || expected(slo, first, 1.0 / slo.budget());
     // one in a budget's inverse is exactly what the objective allows; half of that must stay quiet
     let allowed = (2.0 / slo.budget()).ceil();
-    let healthy = counters(slo, &format!("0+{allowed}x90"), "0+1x90");
-    let hour_of_failures_then = |rest: &str| {
-        let values = format!("0+60x60 {rest}");
-        counters(slo, &values, &values)
-    };
-    let silence = hour_of_failures_then(&format!("3600x{SILENT_STEPS}"));
-    let gone = hour_of_failures_then(&format!("stale _x{SILENT_STEPS}"));
-    let two_of_sixty = counters(slo, "0+1x60", "0x55 1x1 2x2");
+    let two_of_sixty = [phase(55, 1.0, 0.0), phase(2, 1.0, 1.0), phase(3, 1.0, 0.0)];
     let mut all = vec![
-        Scenario::fires("nothing but failures", hour_of_failures_then(""), 60, fires()),
-        Scenario::quiet("failures inside the budget", healthy, 90),
-        Scenario::quiet("two failures of sixty requests are no trend", two_of_sixty, 60),
-        Scenario::fires("a gap in the traffic ends no alert", silence, 60 + SILENT_STEPS, fires()),
-        Scenario::fires("a vanished counter ends no alert", gone, 60 + SILENT_STEPS, fires()),
+        Scenario::fires("nothing but failures", of(&[hour]), 60, fires()),
+        Scenario::quiet("failures inside the budget", of(&[phase(90, allowed, 1.0)]), 90),
+        Scenario::quiet("two failures of sixty requests are no trend", of(&two_of_sixty), 60),
+        Scenario::fires(
+            "a gap in the traffic ends no alert",
+            of(&[hour, phase(SILENT_STEPS, 0.0, 0.0)]),
+            60 + SILENT_STEPS,
+            fires(),
+        ),
+        Scenario::fires(
+            "a vanished counter ends no alert",
+            of(&[hour, gone(SILENT_STEPS)]),
+            60 + SILENT_STEPS,
+            fires(),
+        ),
     ];
     if name == PAGE {
-        let recovered = counters(slo, "0+60x60 3660+60x60", "0+60x60 3600x60");
+        let recovered = of(&[hour, phase(61, 60.0, 0.0)]);
         all.push(Scenario::quiet("over once the short windows are clean", recovered, 110));
     }
     all
 }
 
 fn missing_scenarios(slo: &Slo) -> Vec<Scenario> {
-    let gone = || Expected::new(&[("slo", &slo.name), ("model", &slo.model)], 1.0);
+    let of = |phases: &[_]| inputs(slo, phases);
+    let never = || Scenario::fires("they were never there", vec![], 15, expected(slo, None, 1.0));
+    if of(&[phase(1, 1.0, 0.0)]).is_empty() {
+        // made up: a name that no query can find
+        return vec![never()];
+    }
+    let vanished = of(&[phase(10, 1.0, 0.0), gone(30)]);
     vec![
-        Scenario::fires("the counters vanish", counters(slo, "0+1x10 stale", "0x10 stale"), 30, gone()),
-        Scenario::fires("they were never there", vec![], 10, gone()),
-        Scenario::quiet("an idle proxy", counters(slo, "0x30", "0x30"), 30),
+        Scenario::fires("the counters vanish", vanished, 35, expected(slo, None, 1.0)),
+        never(),
+        Scenario::quiet("an idle process", of(&[phase(30, 0.0, 0.0)]), 30),
     ]
 }

@@ -1,27 +1,41 @@
 //! From YAML to a checked SLO file that lists all of its faults, not only the first.
 //!
 //! The text is read into a plain tree first: a mistyped key in the third objective must not hide a mistyped number in
-//! the first. The types themselves are the contract's.
-
-use std::collections::BTreeSet;
+//! the first. The types themselves are the contract's. Files of OpenSLO and of Sloth are turned into ours first
+//! (`foreign/`) and then checked like any other.
 
 use contract::faults::Faults;
-use contract::slo::{BURN_WINDOWS, Sli, Slo, SloFile};
+use contract::slo::{BURN_WINDOWS, Slo, SloFile};
 use serde_json::{Map, Value};
 
+use crate::foreign;
 use crate::promql::number;
+
+mod check;
 
 /// Most objectives in a file: each is some forty series and evaluated every thirty seconds.
 pub const SLOS_MAX: usize = 500;
-/// Most characters of a name.
-const NAME_MAX: usize = 64;
-/// Largest factor that time may be divided by: the shortest window must hold a few scrapes of a second each.
-const TIME_SCALE_MAX: u32 = 60;
-/// Highest objective: one bad event in a million.
-const OBJECTIVE_MAX: f64 = 99.9999;
 
-const FILE_KEYS: &[&str] = &["service", "owner", "period_days", "time_scale", "slos"];
-const SLO_KEYS: &[&str] = &["name", "description", "model", "objective", "sli", "page", "count_refusals"];
+const FILE_KEYS: &[&str] =
+    &["service", "owner", "labels", "period", "period_days", "time_scale", "page_on_drift", "maintenance", "slos"];
+const SLO_KEYS: &[&str] = &[
+    "name",
+    "description",
+    "model",
+    "objective",
+    "sli",
+    "owner",
+    "labels",
+    "page",
+    "page_at",
+    "page_labels",
+    "ticket",
+    "ticket_labels",
+    "count_refusals",
+];
+/// Labels that alerts have from elsewhere, and that nobody else may set.
+pub const RESERVED_LABELS: &[&str] =
+    &["alertname", "severity", "domain", "owner", "slo", "model", "window", "job", "instance"];
 
 /// Reads and checks.
 ///
@@ -29,14 +43,18 @@ const SLO_KEYS: &[&str] = &["name", "description", "model", "objective", "sli", 
 /// Every fault, each with where it is and what to do.
 pub fn parse(text: &str) -> Result<SloFile, Faults> {
     let mut faults = Faults::default();
-    let tree: Value = match serde_saphyr::from_str(text) {
-        Ok(tree) => tree,
+    let documents: Vec<Value> = match serde_saphyr::from_multiple(text) {
+        Ok(documents) => documents,
         Err(error) => {
             faults.push("", format!("this is not YAML: {}", error.to_string().lines().next().unwrap_or_default()));
             return Err(faults);
         }
     };
-    let Value::Object(top) = tree else {
+    if let Some(file) = foreign::read(&documents, &mut faults) {
+        check_all(&file, &mut faults);
+        return faults.result(file);
+    }
+    let Some(Value::Object(top)) = documents.into_iter().next() else {
         faults.push("", "an SLO file is a map with the keys `service`, `owner` and `slos`");
         return Err(faults);
     };
@@ -44,7 +62,7 @@ pub fn parse(text: &str) -> Result<SloFile, Faults> {
     let file = head(top, &mut faults).map(|file| SloFile { slos, ..file });
     match file {
         Some(file) => {
-            check(&file, &mut faults);
+            check::file(&file, &mut faults);
             faults.result(file)
         }
         None => Err(faults),
@@ -92,7 +110,7 @@ fn objective(key: &str, item: &Value, faults: &mut Faults) -> Option<Slo> {
     map.retain(|key, _| SLO_KEYS.contains(&key.as_str()));
     let slo: Slo =
         serde_json::from_value(Value::Object(map)).map_err(|error| faults.push(key, error.to_string())).ok()?;
-    check_slo(key, &slo, faults);
+    check::slo(key, &slo, faults);
     Some(slo)
 }
 
@@ -103,78 +121,12 @@ fn unknown_keys(map: &Map<String, Value>, known: &[&str], at: &str, faults: &mut
     }
 }
 
-fn check(file: &SloFile, faults: &mut Faults) {
-    for (key, name) in [("service", &file.service), ("owner", &file.owner)] {
-        faults.check(
-            is_label(name),
-            key,
-            format!("`{name}` must be 1 to {NAME_MAX} characters without braces or line breaks"),
-        );
+/// Checks a file that was put together and not read key by key.
+fn check_all(file: &SloFile, faults: &mut Faults) {
+    for (i, slo) in file.slos.iter().enumerate() {
+        check::slo(&format!("slos[{i}]"), slo, faults);
     }
-    faults.check(
-        (7..=30).contains(&file.period_days),
-        "period_days",
-        format!("{} is no period: error budgets roll over 7 to 30 days", file.period_days),
-    );
-    faults.check(
-        (1..=TIME_SCALE_MAX).contains(&file.time_scale),
-        "time_scale",
-        format!("{} must be 1 (real time) to {TIME_SCALE_MAX}, which makes five minutes five seconds", file.time_scale),
-    );
-    let mut seen = BTreeSet::new();
-    for slo in &file.slos {
-        faults.check(
-            seen.insert(&slo.name),
-            "slos",
-            format!("the name `{}` is given twice; alerts and series are told apart by it", slo.name),
-        );
-    }
-}
-
-fn check_slo(key: &str, slo: &Slo, faults: &mut Faults) {
-    let name = &slo.name;
-    faults.check(
-        is_name(name),
-        format!("{key}.name"),
-        format!("`{name}` must be 1 to {NAME_MAX} lower-case letters, digits and dashes, beginning with a letter"),
-    );
-    faults.check(
-        is_model(&slo.model),
-        format!("{key}.model"),
-        format!("`{}` must be a model's name: 1 to 128 letters, digits, dots, dashes and underscores", slo.model),
-    );
-    faults.check(
-        slo.objective > 0.0 && slo.objective < 100.0,
-        format!("{key}.objective"),
-        format!("{} is no promise: give the percentage of good events, above 0 and below 100", slo.objective),
-    );
-    faults.check(
-        slo.objective >= 100.0 || slo.objective <= OBJECTIVE_MAX,
-        format!("{key}.objective"),
-        format!("{} leaves less than one bad event in a million; at most {OBJECTIVE_MAX}", slo.objective),
-    );
-    if let Sli::Latency { threshold_ms } = slo.sli {
-        faults.check(
-            threshold_ms > 0.0 && threshold_ms.is_finite(),
-            format!("{key}.sli.threshold_ms"),
-            format!("{threshold_ms} is no latency; give milliseconds above 0"),
-        );
-    }
-}
-
-fn is_name(name: &str) -> bool {
-    name.len() <= NAME_MAX
-        && name.starts_with(|c: char| c.is_ascii_lowercase())
-        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
-}
-
-fn is_model(name: &str) -> bool {
-    (1..=128).contains(&name.len()) && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
-}
-
-/// Whether text can be a label and stand in a template.
-fn is_label(text: &str) -> bool {
-    (1..=NAME_MAX).contains(&text.len()) && !text.contains(['{', '}']) && !text.chars().any(char::is_control)
+    check::file(file, faults);
 }
 
 /// What is worth knowing about a file that has no faults, one sentence each.
@@ -188,7 +140,7 @@ pub fn notes(file: &SloFile) -> Vec<String> {
                 slo.name,
                 w.long_name,
                 number(slo.objective),
-                number(w.factor(file.period_days)),
+                number(slo.factor(w, file.period_days)),
             )
         })
     });
@@ -205,6 +157,10 @@ pub fn notes(file: &SloFile) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use contract::slo::Sli;
+
     use super::*;
 
     const GOOD: &str = "
@@ -282,11 +238,46 @@ slos:
 
     #[test]
     fn the_known_keys_are_the_contracts() {
-        let file = serde_json::to_value(parse(GOOD).unwrap()).unwrap();
+        let all = r#"
+service: demo
+owner: platform
+labels: { a: b }
+period: rolling
+period_days: 28
+time_scale: 1
+page_on_drift: [m]
+maintenance: [{ name: nights, times: [{ start_time: "00:00", end_time: "06:00" }] }]
+slos:
+  - { name: s, description: d, model: m, objective: 90, sli: { kind: availability }, owner: o, labels: { a: c }, page: true,
+      page_at: 8, page_labels: { a: d }, ticket: true, ticket_labels: { a: e }, count_refusals: false }
+"#;
+        let file = serde_json::to_value(parse(all).unwrap_or_else(|f| panic!("{f}"))).unwrap();
         let keys = |v: &Value| v.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
         let set = |keys: &[&str]| keys.iter().map(|k| (*k).to_owned()).collect::<BTreeSet<_>>();
         assert_eq!(keys(&file), set(FILE_KEYS));
         assert_eq!(keys(&file["slos"][0]), set(SLO_KEYS));
+    }
+
+    #[test]
+    fn what_the_new_keys_must_not_say_is_said() {
+        let with = |line: &str| GOOD.replace("owner: platform", &format!("owner: platform\n{line}"));
+        refuses(&with("period: calendar_month\ntime_scale: 60"), "a calendar month has no other length");
+        refuses(&with("labels: { severity: loud }"), "labels: `severity` is set by Driftline");
+        refuses(&with("labels: { 'a-b': c }"), "`a-b` is no label's name");
+        refuses(&with("labels: { a: '{{ $value }}' }"), "`a` must be one line");
+        refuses(&with("page_on_drift: ['m\"']"), "page_on_drift");
+        let maintenance = |text: &str| with(&format!("maintenance: [{{ name: nights, {text} }}]"));
+        refuses(&maintenance("weekdays: [caturday]"), "`caturday` is no day");
+        refuses(&maintenance("times: [{ start_time: '22:00', end_time: '06:00' }]"), "is no span of a day");
+        refuses(&maintenance("pages: true"), "this would be always");
+        let slo =
+            |text: &str| format!("service: s\nowner: o\nslos:\n  - {{ name: a, model: m, objective: 99, {text} }}\n");
+        refuses(&slo("sli: { kind: shadow_agreement }, page: true"), "never pages");
+        refuses(&slo("sli: { kind: confidence_floor, floor: 2 }"), "2 is no confidence");
+        refuses(&slo("sli: { kind: drift_free }, page_at: 10"), "does not page");
+        refuses(&slo("sli: { kind: availability }, page_at: 100"), "at least 1 and below 100");
+        refuses(&slo("sli: { kind: events, total: 'a[5m]', bad: 'b[5m]' }"), "has no window");
+        refuses(&slo("sli: { kind: events, total: 'a[{{.window}}]' }"), "one of `bad` and `good`");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 pub mod changes;
 mod detect;
 pub mod figures;
+mod known;
 pub mod model;
 pub mod paced;
 pub mod span;
@@ -36,6 +37,8 @@ use paced::Paced;
 
 /// How far back models and sources are looked for, in milliseconds.
 const LOOK_BACK_MS: i64 = 86_400_000;
+/// Labelled answers are counted no more often.
+const LABELS_REST_MS: i64 = 60_000;
 /// Events shown.
 const EVENTS_SHOWN: u64 = 50;
 
@@ -62,6 +65,8 @@ pub struct Cycle {
     config: Arc<Config>,
     slo: Option<SloFile>,
     slos: Paced<Vec<SloStatus>>,
+    known: known::Known,
+    labelled: Paced<()>,
     clock: Clock,
     metrics: Metrics,
     shared: Shared,
@@ -79,6 +84,8 @@ impl Cycle {
             config,
             slo,
             slos: Paced::default(),
+            known: known::Known::default(),
+            labelled: Paced::default(),
             clock,
             metrics,
             shared: Shared::new(None),
@@ -192,11 +199,15 @@ impl Cycle {
             (Some(file), None) => {
                 let began = Instant::now();
                 let counted = figures.slos(file).await?;
+                self.known.count(&self.reader, file, self.watermark_ms, &self.metrics).await?;
                 // Burn rates are worth counting again only when the shortest window has moved a little.
                 self.slos.put(counted, now_ms, burn::recount_millis(file), began.elapsed()).clone()
             }
         };
         let rows = self.reader.row_counts().await?;
+        if rows.labels > 0 {
+            self.look_at_labels(seen, now_ms).await?;
+        }
         let events = self.reader.events(EVENTS_SHOWN).await?;
         let overview = Overview {
             at_ms: now_ms,
@@ -212,6 +223,17 @@ impl Cycle {
             },
         };
         Ok(Snapshot { overview, distributions, low_shares })
+    }
+
+    /// Labels come for weeks, so they are looked at now and then only.
+    async fn look_at_labels(&mut self, seen: &[ModelSeen], now_ms: i64) -> Result<(), BaselineError> {
+        if self.labelled.fresh(now_ms).is_none() {
+            let began = Instant::now();
+            let models: Vec<String> = seen.iter().map(|model| model.model.clone()).collect();
+            self.metrics.quality(&known::quality(&self.reader, &models, now_ms).await?);
+            self.labelled.put((), now_ms, LABELS_REST_MS, began.elapsed());
+        }
+        Ok(())
     }
 }
 

@@ -8,9 +8,11 @@ use std::{
 use contract::{
     api::{DriftState, FeatureVerdict, Overview, ShadowStatus, ShadowVerdict},
     metrics::{Metric, analyzer as names},
+    slo::Slo,
 };
 use host::metrics::Registry;
 use prometheus::{GaugeVec, HistogramVec, IntCounterVec};
+use store::read::{EventCounts, LabelledCounts};
 
 /// The analyzer's metrics.
 pub struct Metrics {
@@ -18,6 +20,9 @@ pub struct Metrics {
     windows: IntCounterVec,
     skipped: IntCounterVec,
     unjudged: GaugeVec,
+    sli_events: IntCounterVec,
+    sli_bad_events: IntCounterVec,
+    quality: [(&'static str, Family); 3],
     cycle_seconds: HistogramVec,
     failures: IntCounterVec,
     last_cycle: GaugeVec,
@@ -107,6 +112,10 @@ impl Metrics {
             windows: registry.counter(&names::WINDOWS),
             skipped: registry.counter(&names::WINDOWS_SKIPPED),
             unjudged: registry.gauge(&names::UNJUDGED),
+            sli_events: registry.counter(&names::SLI_EVENTS),
+            sli_bad_events: registry.counter(&names::SLI_BAD_EVENTS),
+            quality: [&names::QUALITY_LABELLED, &names::QUALITY_CORRECT, &names::QUALITY_CONFIDENCE]
+                .map(|metric| (metric.name, family(metric))),
             cycle_seconds: registry.histogram(&names::CYCLE_SECONDS),
             failures: registry.counter(&names::CYCLE_FAILURES),
             last_cycle: registry.gauge(&names::LAST_CYCLE),
@@ -134,6 +143,27 @@ impl Metrics {
         let lag = overview.watermark_ms.map(|watermark| (overview.at_ms - watermark) as f64 / 1e3);
         values.put(&names::WATERMARK_LAG, [], lag);
         for (name, family) in &mut self.families {
+            family.replace(values.0.remove(name).unwrap_or_default());
+        }
+    }
+
+    /// Counts events of an objective; zeros make the series, so that a first bad event is a step that `increase()` sees.
+    pub fn sli(&self, slo: &Slo, counts: EventCounts) {
+        let labels = [slo.name.as_str(), slo.model.as_str()];
+        self.sli_events.with_label_values(&labels).inc_by(counts.total);
+        self.sli_bad_events.with_label_values(&labels).inc_by(counts.bad);
+    }
+
+    /// Shows labelled answers by model and window.
+    pub fn quality(&mut self, known: &[(String, &'static str, LabelledCounts)]) {
+        let mut values = Values::default();
+        for (model, window, counts) in known.iter().filter(|(_, _, counts)| counts.labelled > 0) {
+            let labels = [model.as_str(), window];
+            values.put(&names::QUALITY_LABELLED, labels, counts.labelled as f64);
+            values.put(&names::QUALITY_CORRECT, labels, counts.correct as f64);
+            values.put(&names::QUALITY_CONFIDENCE, labels, Some(counts.confidence).filter(|c| c.is_finite()));
+        }
+        for (name, family) in &mut self.quality {
             family.replace(values.0.remove(name).unwrap_or_default());
         }
     }

@@ -58,15 +58,7 @@ mod tests {
     /// The table of this file, as an SLO counts it: `None` is left out.
     #[test]
     fn what_counts_as_bad() {
-        let slo = |count_refusals| Slo {
-            name: "up".into(),
-            description: String::new(),
-            model: "m".into(),
-            objective: 99.0,
-            sli: Sli::Availability,
-            page: true,
-            count_refusals,
-        };
+        let slo = |count_refusals| Slo { count_refusals, ..Slo::new("up", "m", 99.0, Sli::Availability) };
         let bad = |status: u16, is_flawed: bool, count_refusals: bool| {
             let told = of_status(StatusCode::from_u16(status).unwrap());
             let outcome = if is_flawed { flawed(told) } else { told };

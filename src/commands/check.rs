@@ -33,6 +33,7 @@ pub fn all(loaded: &Loaded) -> anyhow::Result<()> {
         store::Config::new(raw.store).err(),
         analyzer::config::Config::try_from(raw.analyzer).err(),
         masking::Masker::new(&raw.masking).err(),
+        raw.silences.check().err(),
     ];
     checked.into_iter().flatten().for_each(|found| faults.extend(found));
     faults.result(()).map_err(|faults| Usage(faults.to_string()).into())

@@ -63,12 +63,14 @@ fn options(args: &RenderArgs, loaded: &Loaded) -> alerts::Options {
         collector: vec![or(&args.collector, &raw.collector.listen)],
         runbook_base: args.runbooks.clone().unwrap_or_else(|| format!("{page}/runbooks")),
         dashboard_base: page,
+        compat_sloth: args.compat == Some(crate::cli::Compat::Sloth),
         analyzer: vec![analyzer],
         alertmanager: vec![args.alertmanager.clone()],
         webhooks: alerts::Webhooks {
             page: args.webhook.clone(),
             ticket: args.webhook.clone(),
             info: args.webhook.clone(),
+            model: args.model_webhook.clone(),
         },
     }
 }

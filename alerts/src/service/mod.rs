@@ -1,29 +1,41 @@
-//! Everything that alerts beside error budgets: the severity table.
-//!
-//! | what | loud | whose |
-//! |---|---|---|
-//! | an instance is away | page | platform |
-//! | loss on the observation path, backlog, failing inserts, a stale analyzer, refusals by the queue | ticket | platform |
-//! | callers that are refused for their credentials, on and on | ticket | platform |
-//! | drift, collapsed confidence, refused models, failed conversion checks | ticket | model |
-//! | a shadow's verdict is in | info | model |
-//!
-//! Nothing about a model's quality pages: it is not repaired at night. A shadow never pages.
+//! Everything that alerts beside error budgets: `table.rs` says how loud and whose business, the others what and when.
 
 mod model;
 mod observing;
+mod quality;
+mod resources;
 mod serving;
+mod table;
+mod trouble;
+
+use contract::slo::SloFile;
 
 use crate::alert::Alert;
 use crate::promql::Scale;
 
-pub use model::{CONFIDENCE, DRIFT};
+pub use model::{CONFIDENCE, DRIFT, SHADOW_READY};
 pub use observing::STALE;
+pub use quality::SCHEMA;
 pub use serving::DOWN;
+pub use table::TABLE;
+pub use trouble::{ERRORS, UNAVAILABLE};
 
-/// All of them, the loudest part first.
+/// Files of rules, each a name and its alerts: a subject is a file, so that its tests run no other subject's rules.
 #[must_use]
-pub fn all(scale: Scale) -> Vec<Alert> {
-    let parts = [serving::all(scale), model::all(scale), observing::all(scale)];
-    parts.into_iter().flatten().collect()
+pub fn files(file: &SloFile) -> [(&'static str, Vec<Alert>); 6] {
+    let scale = Scale::of(file);
+    [
+        ("serving", serving::all(scale)),
+        ("trouble", trouble::all(scale)),
+        ("models", model::all(scale, &file.page_on_drift)),
+        ("quality", quality::all(scale)),
+        ("resources", resources::all(scale)),
+        ("observing", observing::all(scale)),
+    ]
+}
+
+/// All of them.
+#[must_use]
+pub fn all(file: &SloFile) -> Vec<Alert> {
+    files(file).into_iter().flat_map(|(_, alerts)| alerts).collect()
 }

@@ -4,19 +4,40 @@ use contract::api::{DriftState, ShadowVerdict};
 use contract::metrics::analyzer::{DRIFT_KS_LOWER, DRIFT_STATE, LOW_CONFIDENCE, SHADOW_VERDICT};
 use contract::metrics::proxy::{CHECK_FAILED, CHECK_PASSED, CONVERSION_CHECKS, LOAD_FAILURES};
 
-use crate::alert::{Alert, Domain, Expected, Input, RATIO, Scenario, Severity, label};
-use crate::promql::{Scale, grown, select};
+use super::table::listed;
+use crate::alert::{Alert, Expected, Input, RATIO, Scenario, Severity, label};
+use crate::promql::{Scale, grown, quote, select};
 
 /// Features drifted.
 pub const DRIFT: &str = "DriftlineFeatureDrift";
 /// The model is unsure of most answers.
 pub const CONFIDENCE: &str = "DriftlineConfidenceCollapse";
 
+/// A shadow is judged.
+pub const SHADOW_READY: &str = "DriftlineShadowVerdictReady";
+
 /// Share of low-confidence answers at which most of what is served is a guess.
 const LOW_SHARE: f64 = 0.5;
 
-pub fn all(scale: Scale) -> Vec<Alert> {
-    vec![drift(scale), confidence(scale), load_failed(scale), conversion_failed(scale), shadow_ready(scale)]
+/// `paged` are the models whose drift wakes somebody.
+pub fn all(scale: Scale, paged: &[String]) -> Vec<Alert> {
+    let mut all = vec![drift(scale, paged, false)];
+    if !paged.is_empty() {
+        all.push(drift(scale, paged, true));
+    }
+    all.extend([confidence(scale), load_failed(scale), conversion_failed(scale), shadow_ready(scale)]);
+    all
+}
+
+/// Drifted features of the models whose drift pages, or of the others.
+fn drifted_features(paged: &[String], pages: bool) -> String {
+    let drifted = DriftState::Drifted.as_str();
+    let names = quote(&paged.iter().map(|name| name.replace('.', "\\.")).collect::<Vec<_>>().join("|"));
+    match (paged.is_empty(), pages) {
+        (true, _) => select(DRIFT_STATE.name, &[("state", drifted)]),
+        (_, true) => format!("{}{{state=\"{drifted}\", model=~{names}}}", DRIFT_STATE.name),
+        (_, false) => format!("{}{{state=\"{drifted}\", model!~{names}}}", DRIFT_STATE.name),
+    }
 }
 
 /// A template that lists the five drifted features whose distribution moved most.
@@ -30,11 +51,12 @@ fn worst_features() -> String {
     )
 }
 
-fn drift(scale: Scale) -> Alert {
+fn drift(scale: Scale, paged: &[String], pages: bool) -> Alert {
     let drifted = DriftState::Drifted.as_str();
-    let expr = format!("sum by (model, version) ({}) > 0", select(DRIFT_STATE.name, &[("state", drifted)]));
+    let expr = format!("sum by (model, version) ({}) > 0", drifted_features(paged, pages));
     let worst = worst_features();
-    let labels = [("model", "m"), ("version", "1"), ("feature", "text.chars")];
+    let name = if pages { paged[0].as_str() } else { "some-model" };
+    let labels = [("model", name), ("version", "1"), ("feature", "text.chars")];
     let states = |values: &str| {
         let [model, version, feature] = labels;
         vec![
@@ -42,9 +64,13 @@ fn drift(scale: Scale) -> Alert {
             Input::new(DRIFT_KS_LOWER.name, &labels, "0.25x30"),
         ]
     };
-    let moved = Expected::new(&[("model", "m"), ("version", "1")], 1.0).with(&worst, " text.chars (0.250)");
+    let moved = Expected::new(&[("model", name), ("version", "1")], 1.0).with(&worst, " text.chars (0.250)");
     let (model, version) = (label("model"), label("version"));
-    Alert::new(DRIFT, Severity::Ticket, Domain::Model, expr)
+    let mut alert = listed(DRIFT, expr);
+    if pages {
+        alert.severity = Severity::Page;
+    }
+    alert
         .of_a_model()
         .timed(crate::promql::Span::ZERO, scale.interval(600))
         .says(
@@ -65,7 +91,7 @@ fn confidence(scale: Scale) -> Alert {
     let series = |values: &str| vec![Input::new(LOW_CONFIDENCE.name, &[("model", "m"), ("version", "1")], values)];
     let (model, version) = (label("model"), label("version"));
     let expr = format!("max by (model, version) ({}) > {LOW_SHARE}", LOW_CONFIDENCE.name);
-    Alert::new(CONFIDENCE, Severity::Ticket, Domain::Model, expr)
+    listed(CONFIDENCE, expr)
         .of_a_model()
         .timed(scale.interval(300), scale.interval(600))
         .says(
@@ -89,7 +115,7 @@ fn load_failed(scale: Scale) -> Alert {
     let expr = format!("{} > 0", grown(&LOAD_FAILURES, &[], &["model", "version", "reason"], window, memory));
     let labels = [("model", "m"), ("version", "2"), ("reason", "pairing")];
     let series = |values: &str| vec![Input::new(LOAD_FAILURES.name, &labels, values)];
-    Alert::new("DriftlineModelLoadFailed", Severity::Ticket, Domain::Model, expr)
+    listed("DriftlineModelLoadFailed", expr)
         .of_a_model()
         .timed(crate::promql::Span::ZERO, scale.interval(300))
         .says(
@@ -116,7 +142,7 @@ fn conversion_failed(scale: Scale) -> Alert {
     let series = |outcome: &str, values: &str| {
         vec![Input::new(CONVERSION_CHECKS.name, &[labels[0], labels[1], ("outcome", outcome)], values)]
     };
-    Alert::new("DriftlineConversionCheckFailed", Severity::Ticket, Domain::Model, expr)
+    listed("DriftlineConversionCheckFailed", expr)
         .of_a_model()
         .timed(crate::promql::Span::ZERO, scale.interval(300))
         .says(
@@ -142,7 +168,7 @@ fn shadow_ready(scale: Scale) -> Alert {
         vec![Input::new(SHADOW_VERDICT.name, &labels, "0x5 1x30")]
     };
     let rejected = Expected::new(&[("model", "m"), ("version", "2"), ("state", ShadowVerdict::Reject.as_str())], 1.0);
-    Alert::new("DriftlineShadowVerdictReady", Severity::Info, Domain::Model, expr)
+    listed(SHADOW_READY, expr)
         .of_a_model()
         .timed(scale.interval(300), scale.interval(600))
         .says(

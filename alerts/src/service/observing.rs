@@ -8,7 +8,8 @@ use contract::metrics::collector::{
 use contract::metrics::process::START;
 use contract::metrics::proxy::MIRROR_DROPPED;
 
-use crate::alert::{Alert, Domain, Expected, Input, Scenario, Severity, VALUE, label};
+use super::table::listed;
+use crate::alert::{Alert, Expected, Input, Scenario, VALUE, label};
 use crate::prometheus::ANALYZER_JOB;
 use crate::promql::{Scale, Span, grown, select};
 
@@ -41,7 +42,7 @@ fn any_growth(
     let expr = format!("{} > 0", grown(metric, matchers, &labels, window, scale.window(3_600)));
     let all: Vec<(&str, &str)> = matchers.iter().filter(|(k, _)| !labels.contains(k)).chain(by).copied().collect();
     let series = |values: &str| vec![Input::new(metric.name, &all, values)];
-    Alert::new(name, Severity::Ticket, Domain::Platform, expr).timed(Span::ZERO, scale.interval(600)).proved_by(vec![
+    listed(name, expr).timed(Span::ZERO, scale.interval(600)).proved_by(vec![
         Scenario::fires("the first there ever was", series("_x5 3x20"), 8, Expected::new(by, 3.0)),
         Scenario::fires("more of it", series("3x100 3+10x20"), 120, Expected::new(by, 100.0)),
         Scenario::quiet("an old one", series("3x200"), 180),
@@ -98,13 +99,11 @@ fn quarantined(scale: Scale) -> Alert {
 fn log_state(name: &'static str, state: &str, hold_seconds: u64, scale: Scale) -> Alert {
     let expr = format!("max by (instance) ({}) == 1", select(LOG_STATE.name, &[("state", state)]));
     let series = |values: &str| vec![Input::new(LOG_STATE.name, &[("instance", "c:1"), ("state", state)], values)];
-    Alert::new(name, Severity::Ticket, Domain::Platform, expr)
-        .timed(scale.interval(hold_seconds), scale.interval(300))
-        .proved_by(vec![
-            Scenario::fires("it stays so", series("0x5 1x20"), 20, Expected::new(&[("instance", "c:1")], 1.0)),
-            Scenario::quiet("it never was so", series("0x30"), 20),
-            Scenario::quiet("it is over", series("0x5 1x7 0x20"), 30),
-        ])
+    listed(name, expr).timed(scale.interval(hold_seconds), scale.interval(300)).proved_by(vec![
+        Scenario::fires("it stays so", series("0x5 1x20"), 20, Expected::new(&[("instance", "c:1")], 1.0)),
+        Scenario::quiet("it never was so", series("0x30"), 20),
+        Scenario::quiet("it is over", series("0x5 1x7 0x20"), 30),
+    ])
 }
 
 fn backlog(scale: Scale) -> Alert {
@@ -130,11 +129,7 @@ fn inserts_failing(scale: Scale) -> Alert {
     let failed = format!("{}{{outcome=~\"failed|unknown\"}}", INSERTS.name);
     let series = |values: &str| vec![Input::new(INSERTS.name, &[("table", "features"), ("outcome", "failed")], values)];
     let expected = Expected::new(&[("table", "features")], 5.0);
-    Alert::new(
-        "DriftlineClickHouseInsertsFailing",
-        Severity::Ticket,
-        Domain::Platform,
-        format!("sum by (table) (increase({failed}[{window}])) > 0"),
+    listed("DriftlineClickHouseInsertsFailing", format!("sum by (table) (increase({failed}[{window}])) > 0"),
     )
     .timed(scale.interval(300), scale.interval(300))
     .says(
@@ -169,7 +164,7 @@ fn analyzer_stale(scale: Scale) -> Alert {
         vec![Input::new(START.name, &labels, format!("1x{steps}")), Input::new(LAST_CYCLE.name, &labels, last)]
     };
     let stuck = |since: f64| Expected::new(&[("instance", "z:1")], now - since);
-    Alert::new(STALE, Severity::Ticket, Domain::Platform, expr)
+    listed(STALE, expr)
         .timed(scale.interval(60), scale.interval(60))
         .says(
             format!("The analyzer on {} has not judged anything for {VALUE} s", label("instance")),

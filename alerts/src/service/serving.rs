@@ -4,7 +4,8 @@ use contract::metrics::edge::AUTH_FAILURES;
 use contract::metrics::proxy::REQUESTS;
 use contract::wire::Outcome;
 
-use crate::alert::{Alert, Domain, Expected, Input, RATIO, Scenario, Severity, label};
+use super::table::listed;
+use crate::alert::{Alert, Expected, Input, RATIO, Scenario, label};
 use crate::promql::{Scale, select};
 
 /// A scraped process does not answer.
@@ -27,11 +28,7 @@ fn instance_down(scale: Scale) -> Alert {
     let (job, instance) = (label("job"), label("instance"));
     let up = |values: &str| vec![Input::new(UP, &[("job", "driftline-proxy"), ("instance", "a:1")], values)];
     let down = Expected::new(&[("job", "driftline-proxy"), ("instance", "a:1")], 0.0);
-    Alert::new(
-        DOWN,
-        Severity::Page,
-        Domain::Platform,
-        format!("max by (job, instance) ({UP}{{job=~\"driftline-.+\"}}) == 0"),
+    listed(DOWN, format!("max by (job, instance) ({UP}{{job=~\"driftline-.+\"}}) == 0"),
     )
     .timed(scale.interval(120), scale.interval(120))
     .says(
@@ -60,7 +57,7 @@ fn queue_refuses(scale: Scale) -> Alert {
         };
         vec![series(Outcome::Ok, "0+90x30"), series(Outcome::Rejected, refused)]
     };
-    Alert::new("DriftlineQueueRejections", Severity::Ticket, Domain::Platform, expr)
+    listed("DriftlineQueueRejections", expr)
         .of_a_model()
         .timed(scale.interval(300), scale.interval(600))
         .says(
@@ -83,7 +80,7 @@ fn callers_refused(scale: Scale) -> Alert {
     let expr = format!("sum by (job, reason) (increase({}[{window}])) > {REFUSED_CREDENTIALS}", AUTH_FAILURES.name);
     let labels = [("job", "driftline-proxy"), ("reason", "unknown_key")];
     let failures = |values: &str| vec![Input::new(AUTH_FAILURES.name, &labels, values)];
-    Alert::new("DriftlineAuthFailures", Severity::Ticket, Domain::Platform, expr)
+    listed("DriftlineAuthFailures", expr)
         .timed(scale.interval(600), scale.interval(600))
         .says(
             format!("{} keeps refusing credentials: {}", label("job"), label("reason")),

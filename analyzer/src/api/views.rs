@@ -214,9 +214,10 @@ pub(super) async fn slo(State(api): State<Api>, Path(name): Path<String>) -> Res
         return Err(missing(&format!("no objective {name} is in the SLO file")));
     };
     let (now_ms, period_ms) = (snapshot.overview.at_ms, burn::period_millis(file));
-    let times: Vec<i64> = (0..=BUDGET_POINTS).map(|i| now_ms - period_ms + period_ms * i / BUDGET_POINTS).collect();
+    let start_ms = burn::period_start_ms(file, now_ms);
+    let times: Vec<i64> = (0..=BUDGET_POINTS).map(|i| start_ms + (now_ms - start_ms) * i / BUDGET_POINTS).collect();
     let _turn = turn(&api).await?;
-    let since = api.reader.slo_events(&slo.model, &slo.sli, &times).await?;
+    let since = api.reader.slo_events(slo, &times).await?;
     let since: Vec<burn::Events> = since.iter().map(|c| burn::Events { total: c.total, bad: c.bad }).collect();
     let projected = status.burn.iter().find(|one| one.window == PROJECTED_FROM);
     let rate = projected.and_then(|one| one.rate);

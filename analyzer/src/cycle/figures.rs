@@ -8,7 +8,7 @@ use contract::{
         TrafficPoint,
     },
     feature,
-    slo::SloFile,
+    slo::{Counter, SloFile},
     wire::Ledger,
 };
 use store::read::{ModelSeen, Reader, ShadowCounts, SourceSeen, TrafficCounts, Window};
@@ -207,10 +207,10 @@ impl Figures<'_> {
     pub async fn slos(&self, file: &SloFile) -> Result<Vec<SloStatus>, store::Error> {
         let windows = burn::windows(file);
         let mut since: Vec<i64> = windows.iter().map(|window| self.now_ms - window.millis).collect();
-        since.push(self.now_ms - burn::period_millis(file));
+        since.push(burn::period_start_ms(file, self.now_ms));
         let mut statuses = Vec::with_capacity(file.slos.len());
-        for slo in &file.slos {
-            let counts = self.reader.slo_events(&slo.model, &slo.sli, &since).await?;
+        for slo in file.slos.iter().filter(|slo| slo.sli.counter() != Counter::Queries) {
+            let counts = self.reader.slo_events(slo, &since).await?;
             let mut events: Vec<Events> = counts.iter().map(|c| Events { total: c.total, bad: c.bad }).collect();
             let period = events.pop().unwrap_or_default();
             statuses.push(SloStatus {
@@ -221,7 +221,7 @@ impl Figures<'_> {
                 events: period.total,
                 bad: period.bad,
                 budget_remaining: burn::budget_remaining(period, slo.budget()),
-                burn: windows.iter().zip(events).map(|(window, e)| burn::burn(window, e, slo.budget())).collect(),
+                burn: windows.iter().zip(events).map(|(window, e)| burn::burn(window, e, slo, file)).collect(),
             });
         }
         Ok(statuses)

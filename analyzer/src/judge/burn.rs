@@ -5,7 +5,7 @@
 
 use contract::{
     api::Burn,
-    slo::{BURN_WINDOWS, SloFile},
+    slo::{BURN_WINDOWS, Period, Slo, SloFile},
 };
 
 /// Events of one span.
@@ -57,10 +57,32 @@ pub fn recount_millis(file: &SloFile) -> i64 {
     windows(file).first().map_or(0, |window| window.millis / 30)
 }
 
-/// Length of the budget's period in milliseconds, after scaling.
+/// Length of the budget's period in milliseconds, after scaling; of a calendar month, thirty days.
 #[must_use]
 pub fn period_millis(file: &SloFile) -> i64 {
     i64::from(file.period_days) * 86_400_000 / i64::from(file.time_scale.max(1))
+}
+
+/// When the budget's period began: so many (scaled) days ago, or with the month in UTC.
+#[must_use]
+pub fn period_start_ms(file: &SloFile, now_ms: i64) -> i64 {
+    const DAY_MS: i64 = 86_400_000;
+    match file.period {
+        Period::Rolling => now_ms - period_millis(file),
+        Period::CalendarMonth => {
+            let day = now_ms.div_euclid(DAY_MS);
+            (day - (day_of_month(day) - 1)) * DAY_MS
+        }
+    }
+}
+
+/// Day of the month, from 1, of a day since the Unix epoch (Hinnant, "chrono-Compatible Low-Level Date Algorithms").
+const fn day_of_month(day: i64) -> i64 {
+    let day_of_era = (day + 719_468).rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    day_of_year - (153 * month + 2) / 5 + 1
 }
 
 /// Share of the budget that is left; negative when overspent, `None` without events.
@@ -78,10 +100,14 @@ pub fn exhausted_in(remaining: Option<f64>, rate: Option<f64>, period_ms: i64) -
     Some((remaining / rate * period_ms as f64) as i64)
 }
 
-/// Burn of one window.
+/// Burn of one window, beside the factor at which this objective alerts.
 #[must_use]
-pub fn burn(window: &Window, events: Events, budget: f64) -> Burn {
-    Burn { window: window.name.to_owned(), rate: rate(events, budget), factor: window.factor }
+pub fn burn(window: &Window, events: Events, slo: &Slo, file: &SloFile) -> Burn {
+    // the factor of the window's own long window, or of the one whose short window it is
+    let own = BURN_WINDOWS.iter().find(|w| w.long_name == window.name);
+    let of = own.or_else(|| BURN_WINDOWS.iter().find(|w| w.short_name == window.name));
+    let factor = of.map_or(window.factor, |w| slo.factor(w, file.period_days));
+    Burn { window: window.name.to_owned(), rate: rate(events, slo.budget()), factor }
 }
 
 fn rate(events: Events, budget: f64) -> Option<f64> {
@@ -90,10 +116,12 @@ fn rate(events: Events, budget: f64) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use contract::slo::Sli;
+
     use super::*;
 
     fn file(time_scale: u32) -> SloFile {
-        SloFile { service: "s".into(), owner: "o".into(), period_days: 30, time_scale, slos: vec![] }
+        SloFile { time_scale, ..SloFile::new("s", "o", vec![]) }
     }
 
     #[test]
@@ -126,6 +154,31 @@ mod tests {
     #[test]
     fn no_events_are_no_rate() {
         assert_eq!(budget_remaining(Events::default(), 0.01), None);
-        assert_eq!(burn(&windows(&file(1))[0], Events::default(), 0.01).rate, None);
+        let slo = Slo::new("s", "m", 99.0, Sli::Availability);
+        assert_eq!(burn(&windows(&file(1))[0], Events::default(), &slo, &file(1)).rate, None);
+    }
+
+    #[test]
+    fn an_objective_may_page_at_a_rate_of_its_own() {
+        let slo = Slo { page_at: Some(7.2), ..Slo::new("s", "m", 90.0, Sli::Availability) };
+        let factors: Vec<f64> =
+            windows(&file(1)).iter().map(|w| burn(w, Events::default(), &slo, &file(1)).factor).collect();
+        assert_eq!(factors, [7.2, 3.0, 7.2, 3.0, 3.0, 3.0, 1.0]);
+    }
+
+    /// `date -u -d @S +%d` for a day of each kind of month and year.
+    #[test]
+    fn a_calendar_months_budget_is_whole_on_the_first() {
+        let file = SloFile { period: Period::CalendarMonth, ..file(1) };
+        for (now, start) in [
+            (0, 0),                                 // 1 January 1970
+            (951_868_800_000, 951_868_800_000),     // 1 March 2000, after a leap day
+            (951_868_799_999, 949_363_200_000),     // the end of February 2000, which began on the 1st
+            (1_795_271_400_000, 1_793_491_200_000), // 21 November 2026, 14:30
+            (1_798_761_599_000, 1_796_083_200_000), // 31 December 2026, 23:59:59
+        ] {
+            assert_eq!(period_start_ms(&file, now), start, "{now}");
+        }
+        assert_eq!(period_start_ms(&super::tests::file(60), 43_200_000), 0, "thirty days sixty times faster");
     }
 }

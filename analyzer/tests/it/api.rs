@@ -88,16 +88,7 @@ impl Running {
 }
 
 fn objectives() -> SloFile {
-    let slo = Slo {
-        name: "m-available".into(),
-        description: String::new(),
-        model: "m".into(),
-        objective: 98.0,
-        sli: Sli::Availability,
-        page: true,
-        count_refusals: true,
-    };
-    SloFile { service: "demo".into(), owner: "platform".into(), period_days: 30, time_scale: 1, slos: vec![slo] }
+    SloFile::new("demo", "platform", vec![Slo::new("m-available", "m", 98.0, Sli::Availability)])
 }
 
 #[tokio::test]

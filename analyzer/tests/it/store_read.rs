@@ -5,7 +5,7 @@ use analyzer::{
     config::Freezing,
     judge::reference::Reference,
 };
-use contract::slo::Sli;
+use contract::slo::{Sli, Slo};
 use store::read::{EventRow, Reader, VerdictRow, Window, WindowSeen};
 
 use crate::house::House;
@@ -124,7 +124,7 @@ async fn windows_and_traffic() {
 
     let events = |sli| {
         let reader = reader.clone();
-        async move { reader.slo_events("m", &sli, &[T0 + 30_000, T0]).await.unwrap() }
+        async move { reader.slo_events(&Slo::new("s", "m", 99.0, sli), &[T0 + 30_000, T0]).await.unwrap() }
     };
     let available = events(Sli::Availability).await;
     assert_eq!(
@@ -136,6 +136,92 @@ async fn windows_and_traffic() {
     assert_eq!((slow[1].total, slow[1].bad), (4_500, 2_250 + 1_124));
     let rows = reader.row_counts().await.unwrap();
     assert_eq!((rows.observations, rows.payloads, rows.labels), (6_000, 0, 0));
+}
+
+/// Each kind of event that the analyzer counts, on rows of which the counts are plain.
+#[tokio::test]
+async fn events_of_objectives_that_are_known_later() {
+    let house = House::build().await;
+    let at = "fromUnixTimestamp64Milli(1900000000000 + number * 1000, 'UTC')";
+    let id = "toUUID(concat('01890000-0000-7000-8000-', leftPad(toString(number), 12, '0')))";
+    let segment = "generateUUIDv4()";
+    for statement in [
+        // 100 items: every tenth breaks the schema, every fourth is unsure, and one confidence is no number
+        format!(
+            "INSERT INTO features SELECT {id}, 0, {segment}, {at}, {at}, 'm', '1', 'quality.violations', number % 10 = 0, false FROM numbers(100)"
+        ),
+        format!(
+            "INSERT INTO features SELECT {id}, 0, {segment}, {at}, {at}, 'm', '1', 'output.confidence', if(number = 1, nan, if(number % 4 = 0, 0.4, 0.9)), false FROM numbers(100)"
+        ),
+        format!(
+            "INSERT INTO categories SELECT {id}, 0, {segment}, {at}, {at}, 'm', '1', 'output.label', 'a' FROM numbers(100)"
+        ),
+        // 40 labels, every fifth another one; of those the first is corrected later; one is of an answer nobody gave
+        format!(
+            "INSERT INTO labels SELECT {id}, 0, {segment}, {at}, {at}, if(number % 5 = 0, 'b', 'a') FROM numbers(40)"
+        ),
+        format!("INSERT INTO labels SELECT {id}, 0, {segment}, {at} + 60, {at} + 60, 'a' FROM numbers(1)"),
+        format!("INSERT INTO labels SELECT {id}, 0, {segment}, {at}, {at}, 'a' FROM numbers(500, 1)"),
+        // 50 pairs: 5 disagree, 3 more fail, 2 more are shed
+        format!(
+            "INSERT INTO comparisons SELECT {id}, 0, {segment}, {at}, {at}, 'm', '1', '2', number >= 5, \
+             if(number >= 5, 'ok', if(number >= 2, 'error', 'rejected')), '', if(number >= 5, 'a', ''), \
+             if(number >= 10, 'a', 'b'), 0.5, 0.5, 1, 1 FROM numbers(55)"
+        ),
+        // 20 windows of two features: in 3 of them one is drifted, 2 are not judged
+        format!(
+            "INSERT INTO verdicts SELECT 'm', '1', concat('f', toString(number % 2)), {at} - number % 2, \
+             {at} - number % 2, {at}, {at} - number % 2, if(number >= 36, 'insufficient', if(number IN (0, 2, 3, 11), 'drifted', 'stable')), \
+             1, 1, NULL, NULL, NULL, NULL, NULL, 'x', '' FROM numbers(40)"
+        ),
+    ] {
+        house.ask(&statement).await;
+    }
+    let reader = house.store.read();
+    for (sli, total, bad) in [
+        (Sli::SchemaValid, 100, 10),
+        (Sli::ConfidenceFloor { floor: 0.5 }, 100, 26),
+        (Sli::LabelAccuracy, 40, 7),
+        (Sli::ShadowAgreement, 53, 8),
+        (Sli::DriftFree, 18, 3),
+        (Sli::Events { total: "x".into(), bad: None, good: None }, 0, 0),
+    ] {
+        let slo = Slo::new("s", "m", 99.0, sli);
+        let since = reader.slo_events(&slo, &[T0, T0 + 1_000_000]).await.unwrap();
+        assert_eq!((since[0].total, since[0].bad), (total, bad), "{:?}", slo.sli);
+        assert_eq!((since[1].total, since[1].bad), (0, 0), "{:?}", slo.sli);
+        let (mut summed, cuts) = ((0, 0), [T0, T0 + 17_000, T0 + 30_500, T0 + 200_000]);
+        for span in cuts.windows(2).map(|cut| Window { start_ms: cut[0], end_ms: cut[1] }) {
+            let counts = reader.slo_events_in(&slo, span).await.unwrap();
+            summed = (summed.0 + counts.total, summed.1 + counts.bad);
+        }
+        assert_eq!(summed, (total, bad), "{:?}: spans must add up", slo.sli);
+        assert_eq!(reader.slo_events(&slo, &[]).await.unwrap(), []);
+    }
+    let known = reader.labelled("m", T0).await.unwrap();
+    assert_eq!((known.labelled, known.correct), (40, 33));
+    assert!((known.confidence - (10.0 * 0.4 + 29.0 * 0.9) / 39.0).abs() < 1e-9, "{known:?}");
+    assert_eq!(reader.labelled("absent", T0).await.unwrap().labelled, 0);
+}
+
+/// Without `count_refusals` a 429 is no event, as in the proxy.
+#[tokio::test]
+async fn an_objective_may_leave_refusals_out() {
+    let (house, reader) = filled().await;
+    let refused: u64 = house
+        .ask("SELECT count() FROM observations WHERE model = 'm' AND outcome = 'rejected'")
+        .await
+        .trim()
+        .parse()
+        .unwrap();
+    assert!(refused > 0);
+    let counts = |count_refusals| {
+        let slo = Slo { count_refusals, ..Slo::new("s", "m", 99.0, Sli::Availability) };
+        let reader = reader.clone();
+        async move { reader.slo_events(&slo, &[T0]).await.unwrap()[0] }
+    };
+    let (with, without) = (counts(true).await, counts(false).await);
+    assert_eq!((with.total - without.total, with.bad - without.bad), (refused, refused));
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ mod detectors;
 mod overview;
 pub mod page;
 mod shadows;
+mod slo;
 mod sources;
 mod traffic;
 mod verdicts;
@@ -19,8 +20,9 @@ pub use confidence::ConfidenceCounts;
 pub use detectors::{DetectorState, DetectorsAt};
 pub use overview::RowCounts;
 pub use shadows::{FlipCount, ShadowCounts};
+pub use slo::{EventCounts, LabelledCounts};
 pub use sources::{ModelSeen, SourceSeen};
-pub use traffic::{EventCounts, TrafficCounts};
+pub use traffic::TrafficCounts;
 pub use verdicts::{EventRow, VerdictRow};
 pub use windows::{BinCount, Window, WindowSeen};
 

@@ -104,6 +104,8 @@ fn objectives() -> Row {
     )
     .series(rate(&p::SLI_EVENTS, &["slo"]), "{{slo}} counted")
     .series(rate(&p::SLI_BAD_EVENTS, &["slo"]), "{{slo}} bad")
+    .series(rate(&a::SLI_EVENTS, &["slo"]), "{{slo}} counted later")
+    .series(rate(&a::SLI_BAD_EVENTS, &["slo"]), "{{slo}} bad, counted later")
     .sized(12, 8);
     let burns = BURN_WINDOWS.iter().map(|w| {
         let factor = w.factor(PERIOD_DAYS);
@@ -196,6 +198,7 @@ fn drift() -> Row {
 }
 
 fn confidence() -> Row {
+    let of = &["model", "window"];
     row(
         "Confidence",
         vec![
@@ -210,6 +213,32 @@ fn confidence() -> Row {
             )
             .series(gauge("max", &a::LOW_CONFIDENCE, &["model", "version"]), "{{model}} {{version}}")
             .a_share()
+            .sized(12, 8),
+            Panel::lines(
+                "Accuracy by labels",
+                "Share of the answers labelled within a day, and within thirty, that were right.",
+                "percentunit",
+            )
+            .series(
+                format!("{} / {}", gauge("max", &a::QUALITY_CORRECT, of), gauge("max", &a::QUALITY_LABELLED, of)),
+                "{{model}} over {{window}}",
+            )
+            .a_share()
+            .sized(12, 8),
+            Panel::lines(
+                "Confidence beside accuracy",
+                "Mean confidence of the labelled answers less their accuracy: above 0 the model is surer than right.",
+                "percentunit",
+            )
+            .series(
+                format!(
+                    "{} - {} / {}",
+                    gauge("max", &a::QUALITY_CONFIDENCE, of),
+                    gauge("max", &a::QUALITY_CORRECT, of),
+                    gauge("max", &a::QUALITY_LABELLED, of)
+                ),
+                "{{model}} over {{window}}",
+            )
             .sized(12, 8),
         ],
     )
@@ -274,6 +303,15 @@ fn rows() -> Row {
                 "short",
                 &sql::drifts(),
             ),
+            Panel::lines_of_rows(
+                "Labels",
+                "Ground truth that arrived, an hour: all, corrected ones, and those of answers that nobody has stored.",
+                "short",
+                &sql::labels(),
+            )
+            .sized(12, 8),
+            Panel::lines_of_rows("Feedback", "Mean of each named outcome, an hour.", "none", &sql::outcomes())
+                .sized(12, 8),
             Panel::rows(
                 "Traffic by outcome",
                 "Stored requests; latencies are the worst minute's.",

@@ -1,7 +1,7 @@
 //! SQL of the panels that show rows. It reads the views of `contract::views` and nothing else. An aggregate never has
 //! its column's name: ClickHouse would read the alias inside the aggregate.
 
-use contract::views::{CONFIDENCE, DRIFT, EVENTS, FAILURES, SHADOW, TRAFFIC};
+use contract::views::{CONFIDENCE, DRIFT, EVENTS, FAILURES, LABELS, OUTCOMES, SHADOW, TRAFFIC};
 
 /// Rows in the panels that list the newest.
 const NEWEST: u32 = 50;
@@ -59,5 +59,23 @@ pub fn agreement() -> String {
         "SELECT at AS time, concat(model, ' ', shadow, ' beside ', version) AS metric, sum(agreed) / nullIf(sum(pairs), 0) AS agreement \
          FROM {} WHERE {IN_VIEW} GROUP BY at, model, version, shadow ORDER BY at",
         SHADOW.name
+    )
+}
+
+/// Labels an hour; they belong to no model before they are joined.
+pub fn labels() -> String {
+    format!(
+        "SELECT at AS time, sum(labels) AS all_labels, sum(corrected) AS all_corrected, sum(unknown) AS all_unknown FROM {} \
+         WHERE $__timeFilter(at) GROUP BY at ORDER BY at",
+        LABELS.name
+    )
+}
+
+/// Feedback an hour, the mean by name.
+pub fn outcomes() -> String {
+    format!(
+        "SELECT at AS time, concat(model, ' ', version, ' ', name) AS metric, sum(mean * outcomes) / sum(outcomes) AS mean_outcome \
+         FROM {} WHERE {IN_VIEW} GROUP BY at, model, version, name ORDER BY at",
+        OUTCOMES.name
     )
 }

@@ -1,7 +1,7 @@
 //! Counters and histograms of the edge, and the events that service level objectives count.
 
 use contract::metrics::proxy as names;
-use contract::slo::{Event, Slo, SloFile};
+use contract::slo::{Counter, Event, Slo, SloFile};
 use contract::wire::Outcome;
 use host::metrics::Registry;
 use prometheus::{HistogramVec, IntCounter, IntCounterVec};
@@ -33,7 +33,8 @@ impl Meter {
     #[must_use]
     pub fn new(registry: &Registry, slos: Option<&SloFile>) -> Self {
         let (events, bad) = (registry.counter(&names::SLI_EVENTS), registry.counter(&names::SLI_BAD_EVENTS));
-        let objectives = slos.into_iter().flat_map(|file| &file.slos).map(|slo| {
+        let counted = slos.into_iter().flat_map(|file| &file.slos).filter(|slo| slo.sli.counter() == Counter::Proxy);
+        let objectives = counted.map(|slo| {
             let labels = [slo.name.as_str(), slo.model.as_str()];
             Objective {
                 slo: slo.clone(),
@@ -96,21 +97,17 @@ mod tests {
     use std::time::Duration;
 
     fn slo(name: &str, sli: Sli) -> Slo {
-        Slo {
-            name: name.into(),
-            description: String::new(),
-            model: "m".into(),
-            objective: 99.0,
-            sli,
-            page: true,
-            count_refusals: true,
-        }
+        Slo::new(name, "m", 99.0, sli)
     }
 
     #[test]
     fn objectives_are_born_at_zero_and_count_what_counts() {
-        let slos = vec![slo("up", Sli::Availability), slo("fast", Sli::Latency { threshold_ms: 100.0 })];
-        let file = SloFile { service: "s".into(), owner: "o".into(), period_days: 30, time_scale: 1, slos };
+        let slos = vec![
+            slo("up", Sli::Availability),
+            slo("fast", Sli::Latency { threshold_ms: 100.0 }),
+            slo("same-data", Sli::DriftFree),
+        ];
+        let file = SloFile::new("s", "o", slos);
         let registry = Registry::new();
         let meter = Meter::new(&registry, Some(&file));
         assert!(registry.render().contains("driftline_proxy_sli_bad_events_total{model=\"m\",slo=\"up\"} 0"));
@@ -134,6 +131,7 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }
+        assert!(!text.contains("same-data"), "the analyzer counts those");
         assert!(!text.contains("code=\"0\""), "a cancelled request was given no answer");
     }
 }

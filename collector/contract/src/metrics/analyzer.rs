@@ -86,6 +86,38 @@ pub const SLO_BUDGET: Metric = Metric::gauge(
 /// SLO: burn rate a window.
 pub const SLO_BURN: Metric =
     Metric::gauge("driftline_slo_burn_rate", "Error budget burn rate over a window.", &["slo", "window"]);
+/// Events of SLOs that the analyzer counts.
+pub const SLI_EVENTS: Metric = Metric::counter(
+    "driftline_analyzer_sli_events_total",
+    "Events that count for an SLO about what is known after a request: schema, confidence, drift, shadows, labels.",
+    &["slo", "model"],
+);
+/// Those that spent error budget.
+pub const SLI_BAD_EVENTS: Metric = Metric::counter(
+    "driftline_analyzer_sli_bad_events_total",
+    "Events that spent the error budget of an SLO that the analyzer counts.",
+    &["slo", "model"],
+);
+/// Labelled answers.
+pub const QUALITY_LABELLED: Metric = Metric::gauge(
+    "driftline_quality_labelled_answers",
+    "Answers that were labelled within a window; a label counts when it arrives.",
+    &["model", "window"],
+);
+/// Those that were right.
+pub const QUALITY_CORRECT: Metric = Metric::gauge(
+    "driftline_quality_correct_answers",
+    "Answers that were labelled within a window and were what the label says.",
+    &["model", "window"],
+);
+/// How sure the model was of them.
+pub const QUALITY_CONFIDENCE: Metric = Metric::gauge(
+    "driftline_quality_labelled_confidence_ratio",
+    "Mean confidence of the answers that were labelled within a window.",
+    &["model", "window"],
+);
+/// Windows of the quality metrics: name and length in seconds. The long one is what the short one is held against.
+pub const QUALITY_WINDOWS: [(&str, i64); 2] = [("1d", 86_400), ("30d", 30 * 86_400)];
 /// Shadow: pairs.
 pub const SHADOW_PAIRS: Metric = Metric::gauge(
     "driftline_shadow_pairs",
@@ -168,6 +200,11 @@ pub const ALL: &[Metric] = &[
     LOW_CONFIDENCE,
     SLO_BUDGET,
     SLO_BURN,
+    SLI_EVENTS,
+    SLI_BAD_EVENTS,
+    QUALITY_LABELLED,
+    QUALITY_CORRECT,
+    QUALITY_CONFIDENCE,
     SHADOW_PAIRS,
     SHADOW_AGREEMENT,
     SHADOW_AGREEMENT_LOWER,

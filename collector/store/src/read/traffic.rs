@@ -1,7 +1,6 @@
-//! Traffic and SLO events, counted from observations by the time the request arrived.
+//! Traffic, counted from observations by the time the request arrived.
 
 use clickhouse::Row;
-use contract::slo::Sli;
 use contract::wire::Outcome;
 use serde::{Deserialize, Serialize};
 
@@ -23,20 +22,11 @@ pub struct TrafficCounts {
     pub quantiles_us: Vec<f32>,
 }
 
-/// Counted and bad events since a time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct EventCounts {
-    /// Counted events.
-    pub total: u64,
-    /// Bad ones.
-    pub bad: u64,
-}
-
-fn counted() -> String {
+pub(super) fn counted() -> String {
     words(Outcome::ALL.iter().filter(|o| o.is_valid_event()).map(|o| o.as_str()))
 }
 
-fn bad() -> String {
+pub(super) fn bad() -> String {
     words(Outcome::ALL.iter().filter(|o| o.is_bad()).map(|o| o.as_str()))
 }
 
@@ -58,36 +48,5 @@ impl Reader {
             self.store.client().query(&sql).bind(span.start_ms).bind(span.start_ms).bind(length_ms).bind(length_ms);
         let query = query.bind(model).bind(span.start_ms).bind(span.end_ms);
         self.store.bounded("traffic", query.fetch_all()).await
-    }
-
-    /// Events of an SLI since each of several times, in their order.
-    ///
-    /// # Errors
-    /// [`Error`].
-    pub async fn slo_events(&self, model: &str, sli: &Sli, since_ms: &[i64]) -> Result<Vec<EventCounts>, Error> {
-        #[derive(Row, Deserialize)]
-        struct Counts {
-            totals: Vec<u64>,
-            bads: Vec<u64>,
-        }
-        let Some(oldest) = since_ms.iter().min() else { return Ok(Vec::new()) };
-        let spent = match sli {
-            Sli::Availability => format!("outcome IN {}", bad()),
-            Sli::Latency { threshold_ms } => {
-                format!("(outcome IN {} OR total_us / 1000 > {threshold_ms})", bad())
-            }
-        };
-        let since = |ms: &i64| format!("at >= fromUnixTimestamp64Milli(toInt64({ms}), 'UTC')");
-        let totals: Vec<String> = since_ms.iter().map(|ms| format!("countIf({})", since(ms))).collect();
-        let bads: Vec<String> = since_ms.iter().map(|ms| format!("countIf({} AND {spent})", since(ms))).collect();
-        let sql = format!(
-            "SELECT [{}] AS totals, [{}] AS bads FROM observations WHERE model = ? AND at >= {MS} AND outcome IN {}",
-            totals.join(", "),
-            bads.join(", "),
-            counted()
-        );
-        let query = self.store.client().query(&sql).bind(model).bind(*oldest);
-        let row: Counts = self.store.bounded("SLO events", query.fetch_one()).await?;
-        Ok(row.totals.into_iter().zip(row.bads).map(|(total, bad)| EventCounts { total, bad }).collect())
     }
 }
