@@ -92,6 +92,17 @@ async fn traffic(driftline: &Driftline, from: usize, requests: usize) {
     assert!((200..300).contains(&status), "{status} {body}");
 }
 
+/// The fixture's two versions agree on every text: some pairs are stored again with another label of the shadow's.
+async fn disagree(driftline: &Driftline) {
+    driftline
+        .sql(
+            "INSERT INTO comparisons SELECT id, item, segment, received_at, at, model, version, shadow, answered, outcome, reason, \
+               primary_label, 'other', primary_confidence, shadow_confidence, primary_infer_us, shadow_infer_us \
+             FROM comparisons WHERE answered ORDER BY at LIMIT 30",
+        )
+        .await;
+}
+
 /// A judged window of 10,000 features, the first 25 of them drifted, and an observation, so that the model counts as asked.
 async fn widen(driftline: &Driftline) {
     let overview = driftline.get_json(&format!("{}/api/v1/overview", driftline.analyzer)).await;
@@ -156,6 +167,7 @@ async fn the_page_in_a_browser() {
     );
     let (driftline, empty) = (filled().await, Driftline::up().await);
     fill(&driftline).await;
+    disagree(&driftline).await;
     widen(&driftline).await;
     driftline
         .wait_for("10,000 features", async || {

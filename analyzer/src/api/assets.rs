@@ -57,13 +57,14 @@ fn answer(files: &HashMap<String, Tagged>, request: &Request) -> Response {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET, HEAD")]).into_response();
     }
-    let headers = [(header::ETAG, etag.clone()), (header::CACHE_CONTROL, HeaderValue::from_static("no-cache"))];
+    let fixed = [(header::ETAG, etag.clone()), (header::CACHE_CONTROL, HeaderValue::from_static("no-cache"))];
+    let mut headers = HeaderMap::from_iter(fixed);
+    // With a 304 too: a browser takes its headers over those that it kept.
+    let policy = asset.policy.map(HeaderValue::from_static);
+    headers.extend(policy.map(|policy| (header::CONTENT_SECURITY_POLICY, policy)));
     if known(request, etag) {
         return (StatusCode::NOT_MODIFIED, headers).into_response();
     }
-    let mut headers = HeaderMap::from_iter(headers);
-    let policy = asset.policy.map(HeaderValue::from_static);
-    headers.extend(policy.map(|policy| (header::CONTENT_SECURITY_POLICY, policy)));
     let body = if request.method() == Method::HEAD { Body::empty() } else { Body::from(asset.bytes) };
     (headers, [(header::CONTENT_TYPE, asset.content_type)], body).into_response()
 }
@@ -100,7 +101,10 @@ mod tests {
         assert_eq!(first.headers()[header::CONTENT_TYPE], PAGE.content_type);
         assert_eq!(first.headers()[header::CONTENT_SECURITY_POLICY], "default-src 'none'");
         let etag = first.headers()[header::ETAG].to_str().unwrap().to_owned();
-        assert_eq!(ask(Method::GET, "/index.html", Some(&etag)).await.status(), StatusCode::NOT_MODIFIED);
+        let again = ask(Method::GET, "/index.html", Some(&etag)).await;
+        assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
+        // without it the policy of the API would be put in, and the page would not run when it is loaded again
+        assert_eq!(again.headers()[header::CONTENT_SECURITY_POLICY], "default-src 'none'");
         assert_eq!(ask(Method::GET, "/", Some("\"other\"")).await.status(), StatusCode::OK);
     }
 

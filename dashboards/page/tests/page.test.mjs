@@ -209,7 +209,7 @@ describe("with 10,000 features", () => {
     const { page, complaints, close } = await open(PAGE, `#/models/${WIDE}`);
     await settled(page);
     await page.locator("tr[data-feature]").first().waitFor();
-    assert.match(await page.locator(".panel", { hasText: "Features" }).locator(".aside").first().textContent(), /10.000/);
+    assert.match(await page.locator(".panel:has(table.features) > h2 .aside").textContent(), /10.000/);
     const elements = await page.evaluate(() => document.querySelectorAll("*").length);
     assert.ok(elements < 5_000, `${elements} elements`);
     await page.locator("input[type=search]").fill("col_9999");
@@ -234,7 +234,7 @@ describe("without data", () => {
     ["overview", "#/", "Nothing has been asked yet"],
     ["slos", "#/slos", "No objectives"],
     ["samples", "#/samples", "No sample matches"],
-    ["events", "#/events", "Nothing happened in this range"],
+    ["events", "#/events?kind=drift", "Nothing happened in this range"],
     ["pipeline", "#/pipeline", "On their way"],
     ["model", "#/models/absent", "Nothing of that name"],
     ["feature", "#/models/absent/features/absent", "Nothing of that name"],

@@ -87,8 +87,8 @@ function Numeric({ distribution, feature }: { distribution: Distribution; featur
           { name: "reference", values: density(reference), ink: "ink", shape: "steps", dash: true },
         ]} />
       </Panel>
-      <Panel title="Cumulative" aside={`largest difference ${distance(gap)} at ${where}`}>
-        <Chart says={`${feature}: both cumulative distributions; the largest difference is ${distance(gap)} at ${where}`} x={edges} readX={readX} low={0} high={1} height={230} read={(v) => v.toFixed(2)} marks={[{ ...mark, label: `${distance(gap)} apart` }]} series={[
+      <Panel title="Cumulative" aside={`furthest apart at ${where}`}>
+        <Chart says={`${feature}: both cumulative distributions; in the bins drawn they are furthest apart at ${where}, by ${distance(gap)}`} x={edges} readX={readX} low={0} high={1} height={230} read={(v) => v.toFixed(2)} marks={[{ ...mark, label: "furthest apart" }]} series={[
           { name: "last window", values: is, ink: "accent" },
           { name: "reference", values: was, ink: "ink", dash: true },
         ]} />
