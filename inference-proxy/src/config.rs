@@ -1,5 +1,8 @@
 //! The proxy's configuration: what was typed ([`RawConfig`], the only place with defaults), and what is meant.
 
+mod shadowing;
+mod source;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,6 +16,9 @@ use crate::cache::{self, RawCache};
 use crate::mirror;
 use crate::model::{ModelsConfig, RawModelsConfig};
 use crate::observe::sampling::Sampling;
+use crate::room;
+pub use shadowing::{RawShadowing, Shadowing};
+use source::{SOURCE_RULE, host_name, is_source};
 
 /// The `[proxy]` section as typed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,6 +33,9 @@ pub struct RawConfig {
     pub request_timeout: Duration,
     /// A larger request body gets 413.
     pub max_body_bytes: ByteSize,
+    /// Bytes of all request bodies that are open at one time; a request past it gets 429. A compressed one counts as
+    /// `max_body_bytes`.
+    pub max_open_body_bytes: ByteSize,
     /// Requests beyond this number at one time get 429.
     pub max_concurrent_requests: usize,
     /// How long open requests may go on after the signal to stop.
@@ -59,6 +68,7 @@ impl Default for RawConfig {
             grpc: None,
             request_timeout: Duration::from_secs(10),
             max_body_bytes: ByteSize::mib(16),
+            max_open_body_bytes: ByteSize::mib(1_024),
             max_concurrent_requests: 1_024,
             drain: Duration::from_secs(15),
             client_key: None,
@@ -71,25 +81,6 @@ impl Default for RawConfig {
             sampling: RawSampling::default(),
             mirror: RawMirror::default(),
         }
-    }
-}
-
-/// How shadows run, as typed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct RawShadowing {
-    /// A shadow that has not answered by then counts as timed out.
-    #[serde(with = "humantime_serde")]
-    pub timeout: Duration,
-    /// Requests that may wait for one shadow; one more is shed.
-    pub max_waiting: usize,
-    /// Share of `max_concurrent_requests` in use, 0 to 1, from which every shadow run is shed.
-    pub shed_above: f64,
-}
-
-impl Default for RawShadowing {
-    fn default() -> Self {
-        Self { timeout: Duration::from_secs(5), max_waiting: 256, shed_above: 0.5 }
     }
 }
 
@@ -232,20 +223,15 @@ pub struct Config {
 pub struct Limits {
     pub(crate) request_timeout: Duration,
     pub(crate) max_body_bytes: usize,
+    /// At least the largest body.
+    pub(crate) max_open_body_bytes: usize,
     pub(crate) max_concurrent_requests: usize,
-}
-
-/// How shadows run.
-#[derive(Clone, Copy, Debug)]
-pub struct Shadowing {
-    pub(crate) timeout: Duration,
-    pub(crate) max_waiting: usize,
-    /// From so many open requests on, shadows are shed.
-    pub(crate) shed_from: usize,
 }
 
 /// A semaphore of tokio holds no more permits than this.
 const MAX_CONCURRENT: usize = 1 << 20;
+/// Nor this, in units of [`room::UNIT`]: 256 GiB.
+const MAX_ROOM: usize = 1 << 28;
 /// A shorter key can be guessed.
 const MIN_KEY_BYTES: usize = 16;
 
@@ -259,6 +245,9 @@ impl RawConfig {
         let Self { max_concurrent_requests, request_timeout, .. } = self;
         faults.check(!request_timeout.is_zero(), "proxy.request_timeout", "must be longer than 0s");
         faults.check(self.max_body_bytes.bytes() > 0, "proxy.max_body_bytes", "must be at least 1");
+        let (body, open) = (self.max_body_bytes.bytes(), self.max_open_body_bytes.bytes());
+        let holds = open >= body && open / room::UNIT <= MAX_ROOM;
+        faults.check(holds, "proxy.max_open_body_bytes", "must be at least max_body_bytes, and at most 256 GiB");
         faults.check(
             (1..=MAX_CONCURRENT).contains(&max_concurrent_requests),
             "proxy.max_concurrent_requests",
@@ -276,7 +265,8 @@ impl RawConfig {
             grpc: self.grpc,
             limits: Limits {
                 request_timeout,
-                max_body_bytes: self.max_body_bytes.bytes(),
+                max_body_bytes: body,
+                max_open_body_bytes: open.clamp(1, MAX_ROOM * room::UNIT),
                 max_concurrent_requests: max_concurrent_requests.clamp(1, MAX_CONCURRENT),
             },
             drain: self.drain,
@@ -292,23 +282,6 @@ impl RawConfig {
             mirror_drain,
         };
         faults.result(config)
-    }
-}
-
-impl RawShadowing {
-    fn check(&self, max_concurrent: usize, faults: &mut Faults) -> Shadowing {
-        let key = "proxy.shadow.max_waiting";
-        faults.check((1..=MAX_CONCURRENT).contains(&self.max_waiting), key, format!("must be 1 to {MAX_CONCURRENT}"));
-        faults.check(!self.timeout.is_zero(), "proxy.shadow.timeout", "must be longer than 0s");
-        faults.check((0.0..=1.0).contains(&self.shed_above), "proxy.shadow.shed_above", "must be from 0 to 1");
-        #[expect(
-            clippy::cast_precision_loss,
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a share of a small number"
-        )]
-        let shed_from = (max_concurrent as f64 * self.shed_above).ceil().max(1.0) as usize;
-        Shadowing { timeout: self.timeout, max_waiting: self.max_waiting.clamp(1, MAX_CONCURRENT), shed_from }
     }
 }
 
@@ -380,21 +353,6 @@ impl RawMirror {
             retry_max: self.retry_max.max(self.retry_min),
         })
     }
-}
-
-/// The rule of [`is_source`], as a sentence.
-const SOURCE_RULE: &str = "must be 1 to 128 letters, digits and . _ : - /, and not 'http', or the collector refuses it";
-
-/// Whether the collector takes batches under this name.
-fn is_source(name: &str) -> bool {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b':' | b'-' | b'/');
-    (1..=128).contains(&name.len()) && name.bytes().all(plain) && name != "http"
-}
-
-/// This host's name, or `proxy` where the system does not tell.
-fn host_name() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    if name.trim().is_empty() { "proxy".into() } else { name.trim().to_owned() }
 }
 
 #[cfg(test)]
@@ -474,16 +432,6 @@ mod tests {
             assert!(text.contains(key), "{key} is not in:\n{text}");
         }
         assert_eq!(text.lines().count(), 9, "{text}");
-    }
-
-    #[test]
-    fn a_source_that_the_collector_would_refuse_is_a_fault() {
-        for (source, good) in [("pod-7.eu:8/a_b", true), ("", false), ("a@b", false), ("http", false)] {
-            let mut raw = RawConfig::default();
-            raw.mirror.source = Some(source.into());
-            assert_eq!(raw.check().is_ok(), good, "{source}");
-        }
-        assert!(!is_source(&"a".repeat(129)));
     }
 
     #[test]

@@ -109,6 +109,16 @@ impl ApiError {
         Self { retry_after: Some(retry_after), ..Self::new(StatusCode::TOO_MANY_REQUESTS, "overloaded", sentence) }
     }
 
+    /// 429: the bodies of the open requests are as large as they may be together.
+    pub fn bodies_open(limit: usize) -> Self {
+        let wait = Duration::from_secs(1);
+        let sentence = format!(
+            "the requests that are open have {limit} bytes of bodies, which is the limit (proxy.max_open_body_bytes); try \
+             again in 1000 ms"
+        );
+        Self { retry_after: Some(wait), ..Self::new(StatusCode::TOO_MANY_REQUESTS, "body_bytes", sentence) }
+    }
+
     /// 504: no answer within the time that a request may take.
     pub fn timeout(limit: Duration) -> Self {
         let sentence = format!("there was no answer within {} ms", limit.as_millis());
@@ -144,6 +154,7 @@ impl From<RunError> for ApiError {
             RunError::Invalid(_) => StatusCode::BAD_REQUEST,
             RunError::QueueFull { .. } => StatusCode::TOO_MANY_REQUESTS,
             RunError::Deadline => StatusCode::GATEWAY_TIMEOUT,
+            RunError::Impatient => StatusCode::REQUEST_TIMEOUT,
             RunError::Unavailable(_) | RunError::BreakerOpen { .. } => StatusCode::SERVICE_UNAVAILABLE,
             RunError::Failed(_) | RunError::BadOutput(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
@@ -230,6 +241,7 @@ mod tests {
             (RunError::Invalid("x".into()), 400),
             (full.clone(), 429),
             (RunError::Deadline, 504),
+            (RunError::Impatient, 408),
             (RunError::Unavailable("x".into()), 503),
             (RunError::BreakerOpen { retry_after: Duration::from_secs(1) }, 503),
             (RunError::Failed("x".into()), 500),

@@ -16,6 +16,7 @@ use crate::error::ApiError;
 use crate::model::config::is_name;
 use crate::model::{Catalog, Input, Served, Urgency, Version};
 use crate::observe::{Notes, Observer};
+use crate::room::Room;
 
 /// What the edge holds; one for all requests.
 #[derive(Debug)]
@@ -28,6 +29,10 @@ pub struct Edge {
     pub observer: Arc<Observer>,
     /// Places for open requests.
     pub admission: Arc<Semaphore>,
+    /// Room for the bodies of open requests.
+    pub room: Room,
+    /// The same in bytes, as configured.
+    pub max_open_body_bytes: usize,
     /// Number of those places.
     pub max_concurrent_requests: usize,
     /// Largest body.

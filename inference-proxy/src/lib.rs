@@ -24,6 +24,7 @@ pub mod overview;
 pub mod page;
 pub mod predict;
 pub mod pseudonym;
+pub mod room;
 pub mod service;
 pub mod shadow;
 pub mod stack;

@@ -29,6 +29,7 @@ use crate::observe::access::AccessLog;
 use crate::observe::meter::Meter;
 use crate::observe::record::{Ended, Rules};
 use crate::pseudonym::Pseudonyms;
+use crate::room::Room;
 use crate::shadow::Shadows;
 use crate::stack;
 use crate::triton;
@@ -122,6 +123,8 @@ pub async fn build(config: Config, deps: Deps) -> Result<Service, BuildError> {
         cache: config.cache.map(|cache| Cache::new(cache, &registry)),
         observer: Arc::new(observer),
         admission,
+        room: Room::new(limits.max_open_body_bytes, limits.max_body_bytes),
+        max_open_body_bytes: limits.max_open_body_bytes,
         max_concurrent_requests: limits.max_concurrent_requests,
         max_body_bytes: limits.max_body_bytes,
         request_timeout: limits.request_timeout,

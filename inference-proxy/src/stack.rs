@@ -101,7 +101,7 @@ pub(crate) fn inference(
         .layer(CatchPanicLayer::custom(ApiError::panicked))
         // one clock for reading, queueing and running: a slow body cannot hold a place for ever
         .layer(from_fn_with_state(Arc::clone(edge), in_time))
-        // a bound on open requests, so that bodies and decoded tensors are bounded too; beyond it 429 at once
+        // a bound on open requests and on the bytes of their bodies together; beyond either 429 at once
         .layer(from_fn_with_state(Arc::clone(edge), admit));
     Router::new().route(path, handler.layer(layers))
 }
@@ -133,9 +133,17 @@ async fn admit(
         let wait = version.map_or(std::time::Duration::from_secs(1), |version| version.time_to_drain());
         return ApiError::overloaded(edge.max_concurrent_requests, wait).into_response();
     };
-    let mut response = next.run(request).await;
+    let (parts, body) = request.into_parts();
+    let Ok((room, body)) = edge.room.admit(&parts.headers, body) else {
+        return ApiError::bodies_open(edge.max_open_body_bytes).into_response();
+    };
+    let mut response = next.run(Request::from_parts(parts, body)).await;
+    if room.ran_out() {
+        // whatever the reader made of a body that broke off
+        response = ApiError::bodies_open(edge.max_open_body_bytes).into_response();
+    }
     // an answer that streams keeps the place to its end
-    response.extensions_mut().insert(Held(Arc::new(place)));
+    response.extensions_mut().insert(Held(Arc::new((place, room))));
     response
 }
 

@@ -8,11 +8,13 @@
 
 mod event;
 mod feedback;
+mod timings;
 
 use std::fmt;
 
 pub use event::{EVENTS_PATH, Event, EventKind, Events};
 pub use feedback::{Feedback, FeedbackValue, OUTCOMES_PATH, Outcomes};
+pub use timings::{Provider, Timings};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
@@ -194,44 +196,6 @@ impl Outcome {
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
-    }
-}
-
-/// Where the time of a request went, in microseconds. Stages overlap nowhere; `total_us` is wall time at the edge.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Timings {
-    /// From arrival to the last byte of the answer.
-    pub total_us: u64,
-    /// Text to tokens.
-    pub tokenize_us: u64,
-    /// Waiting for a session.
-    pub queue_us: u64,
-    /// The session's run, of the whole batch.
-    pub infer_us: u64,
-    /// Items in the batch that carried this request.
-    pub batch_size: u32,
-    /// Whether the answer may depend on those other items: the version's answers are known to.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub batch_variant: bool,
-    /// Whether the answer had been given before, so that nothing was run.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub from_cache: bool,
-}
-
-impl Timings {
-    /// Of an answer that had been given before: no stage took time.
-    #[must_use]
-    pub const fn cached() -> Self {
-        Self {
-            total_us: 0,
-            tokenize_us: 0,
-            queue_us: 0,
-            infer_us: 0,
-            batch_size: 0,
-            batch_variant: false,
-            from_cache: true,
-        }
     }
 }
 

@@ -22,6 +22,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { number: 2, name: "views", sql: include_str!("../migrations/0002_views.sql") },
     Migration { number: 3, name: "detectors", sql: include_str!("../migrations/0003_detectors.sql") },
     Migration { number: 4, name: "feedback", sql: include_str!("../migrations/0004_feedback.sql") },
+    Migration { number: 5, name: "serving", sql: include_str!("../migrations/0005_serving.sql") },
 ];
 
 /// One row a migration and start that applied it; duplicates of concurrent starts are equal and harmless.

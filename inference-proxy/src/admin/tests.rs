@@ -140,8 +140,7 @@ async fn a_shadow_can_be_promoted() {
     assert_eq!(body["parameters"]["instances"], 2, "the primary's sessions, not the shadow's");
 }
 
-/// A row past the table makes the session fail: the version's own fault, as far as the proxy can tell.
-fn bad_row(row: i64) -> String {
+fn asking_row(row: i64) -> String {
     json!({"inputs": [{"name": "row", "shape": [1], "datatype": "INT64", "data": [row]}]}).to_string()
 }
 
@@ -163,14 +162,13 @@ async fn a_version_that_fails_is_left_alone_and_its_fallback_answers() {
     })
     .await;
     let infer = async |row: i64| {
-        let (status, headers, body) = proxy.call("POST", "/v2/models/lookup/infer", bad_row(row)).await;
+        let (status, headers, body) = proxy.call("POST", "/v2/models/lookup/infer", asking_row(row)).await;
         let fallback = headers.get("driftline-fallback").map(|value| value.to_str().unwrap().to_owned());
         (status.as_u16(), fallback, body)
     };
     assert_eq!(infer(0).await.1, None);
     for _ in 0..2 {
-        // the fallback fails on it too, so the client hears of the version's own error
-        assert_eq!(infer(1_000_000).await.0, 500);
+        proxy.expire("lookup").await;
     }
     let (status, fallback, body) = infer(0).await;
     assert_eq!((status, fallback.as_deref()), (200, Some("1; breaker_open")), "{body}");
@@ -208,6 +206,27 @@ async fn a_clients_mistakes_open_no_breaker() {
         assert_eq!(status, 400);
     }
     assert_eq!(answers(&proxy, &[]).await, "1");
+}
+
+/// A row past the table passes every check of shape and datatype, and ONNX Runtime fails on it: still the client's mistake.
+#[tokio::test]
+async fn values_that_the_graph_cannot_take_open_no_breaker_and_spend_no_budget() {
+    let proxy = Proxy::start(|raw| {
+        settings(raw, "[lookup]\nprimary = '1'\ninstances = 1");
+        raw.models.breaker.min_runs = 1;
+    })
+    .await;
+    for _ in 0..5 {
+        let (status, _, body) = proxy.call("POST", "/v2/models/lookup/infer", asking_row(1_000_000)).await;
+        assert_eq!(status, 400, "{body}");
+        assert!(body["error"].as_str().unwrap().contains("cannot take these values"), "{body}");
+    }
+    let (status, _, body) = proxy.call("POST", "/v2/models/lookup/infer", asking_row(1)).await;
+    assert_eq!(status, 200, "{body}");
+    let (observations, _, metrics) = proxy.finish().await;
+    let invalid = |o: &&contract::wire::Observation| o.outcome == contract::wire::Outcome::Invalid;
+    assert_eq!(observations.iter().filter(invalid).count(), 5);
+    assert!(!metrics.contains("driftline_proxy_breaker_failures_total{model=\"lookup\""), "{metrics}");
 }
 
 #[tokio::test]

@@ -30,11 +30,24 @@ pub struct Urgency {
     pub deadline: Instant,
     /// As the protocol orders them: 1 goes first, larger numbers later; 0 is what was not said.
     pub priority: u64,
+    /// Whether the deadline is the client's own, shorter than the server's.
+    pub own: bool,
 }
 
 impl From<Instant> for Urgency {
     fn from(deadline: Instant) -> Self {
-        Self { deadline, priority: 0 }
+        Self { deadline, priority: 0, own: false }
+    }
+}
+
+impl Urgency {
+    /// A deadline that the client set itself and that passed is its own: it stopped waiting.
+    #[must_use]
+    pub fn blame(self, error: RunError) -> RunError {
+        match error {
+            RunError::Deadline if self.own => RunError::Impatient,
+            error => error,
+        }
     }
 }
 
@@ -142,6 +155,9 @@ pub enum RunError {
     /// The deadline passed before there was an answer (504).
     #[error("the deadline passed before the model answered")]
     Deadline,
+    /// The time-out that the client set itself passed before there was an answer (408).
+    #[error("the request's own timeout passed before the model answered")]
+    Impatient,
     /// The version is not serving (503).
     #[error("{0}")]
     Unavailable(String),
@@ -167,6 +183,7 @@ impl RunError {
             Self::Invalid(_) => "invalid_input",
             Self::QueueFull { .. } => "queue_full",
             Self::Deadline => "deadline",
+            Self::Impatient => "client_timeout",
             Self::Unavailable(_) => "unavailable",
             Self::BreakerOpen { .. } => "breaker_open",
             Self::Failed(_) => "session_failed",

@@ -188,10 +188,12 @@ impl Version {
     /// # Errors
     /// [`RunError`], with a sentence for the client.
     pub async fn run(&self, input: Input, urgency: impl Into<Urgency>) -> Result<Answer, RunError> {
-        match &self.backend {
+        let urgency = urgency.into();
+        let ran = match &self.backend {
             Backend::Onnx(local) => local.run(input, urgency).await,
-            Backend::Http(upstream) => upstream.run(input, urgency.into().deadline).await,
-        }
+            Backend::Http(upstream) => upstream.run(input, urgency.deadline).await,
+        };
+        ran.map_err(|error| urgency.blame(error))
     }
 
     /// When its state last changed, milliseconds since the Unix epoch.

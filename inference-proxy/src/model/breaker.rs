@@ -89,7 +89,7 @@ pub(crate) fn counts(error: &RunError) -> Option<&'static str> {
         RunError::Failed(_) | RunError::BadOutput(_) | RunError::Deadline | RunError::Unavailable(_) => {
             Some(error.reason())
         }
-        RunError::Invalid(_) | RunError::QueueFull { .. } | RunError::BreakerOpen { .. } => None,
+        RunError::Invalid(_) | RunError::Impatient | RunError::QueueFull { .. } | RunError::BreakerOpen { .. } => None,
     }
 }
 

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use contract::wire::Provider;
 use serde::Deserialize;
 
+use super::device::Device;
 use super::schema::Schema;
 
 /// What a model does.
@@ -51,6 +53,18 @@ pub struct TensorSpec {
     pub shape: Vec<i64>,
     /// Names of the columns along the last axis, from `driftline.toml`; empty where none are given.
     pub columns: Vec<String>,
+}
+
+impl Metadata {
+    /// What runs its requests, as observations say it.
+    #[must_use]
+    pub fn ran_by(&self) -> Provider {
+        match self.provider {
+            cpu if cpu == Device::Cpu.provider() => Provider::Cpu,
+            http if http == crate::upstream::PROVIDER => Provider::Http,
+            _ => Provider::Cuda,
+        }
+    }
 }
 
 /// What a loaded version says of itself.

@@ -134,13 +134,14 @@ impl SessionThread {
     }
 }
 
-/// When a run began, what it took, and how many items it had.
+/// When a run began, what it took, how many items it had and how much of it was padding.
 #[derive(Clone, Copy)]
 struct Ran {
     started: Instant,
     took: Duration,
     compute: Compute,
     items: usize,
+    padding: f64,
 }
 
 /// Runs a batch and answers everybody in it. The error is the session's, whoever caused it.
@@ -150,13 +151,19 @@ fn run(engine: &mut Engine, stats: &Stats, batch: Batch<Pending>) -> Result<(), 
     let works: Vec<&Work> = pending.iter().map(|p| &p.work).collect();
     match engine.run(&works) {
         Ok(shares) => {
-            let ran = Ran { started, took: started.elapsed(), compute: engine.took(), items: batch.rows };
+            let ran = Ran {
+                started,
+                took: started.elapsed(),
+                compute: engine.took(),
+                items: batch.rows,
+                padding: batch.padding,
+            };
             stats.executed(ran.items, ran.compute);
             pending.into_iter().zip(shares).for_each(|(p, share)| answer(p, share, ran));
             Ok(())
         }
         Err(why) if pending.len() == 1 => {
-            pending.into_iter().for_each(|p| refuse(p, &why));
+            pending.into_iter().for_each(|p| refuse(p, &why, engine.blames_input()));
             Err(why)
         }
         Err(why) => {
@@ -171,25 +178,33 @@ fn run_alone(engine: &mut Engine, stats: &Stats, pending: Pending) {
     let items = pending.work.rows();
     match engine.run(&[&pending.work]).map(|mut shares| shares.pop()) {
         Ok(Some(share)) => {
-            let ran = Ran { started, took: started.elapsed(), compute: engine.took(), items };
+            let ran = Ran { started, took: started.elapsed(), compute: engine.took(), items, padding: 0.0 };
             stats.executed(items, ran.compute);
             answer(pending, share, ran);
         }
-        Ok(None) => refuse(pending, "the session gave nothing"),
-        Err(why) => refuse(pending, &why),
+        Ok(None) => refuse(pending, "the session gave nothing", false),
+        Err(why) => refuse(pending, &why, engine.blames_input()),
     }
 }
 
 fn answer(pending: Pending, share: Result<Vec<crate::tensor::Tensor>, String>, ran: Ran) {
-    let Ran { started, took: infer, compute, items: batch } = ran;
+    let Ran { started, took: infer, compute, items: batch, padding } = ran;
     let queue = started.saturating_duration_since(pending.since);
-    let reply = share.map(|outputs| Done { outputs, queue, infer, compute, batch }).map_err(RunError::BadOutput);
+    let reply =
+        share.map(|outputs| Done { outputs, queue, infer, compute, batch, padding }).map_err(RunError::BadOutput);
     // Nobody waits any more where the client left while the batch ran.
     let _gone = pending.reply.send(reply);
 }
 
-fn refuse(pending: Pending, why: &str) {
-    let _gone = pending.reply.send(Err(RunError::Failed(format!("the session could not run this request: {why}"))));
+/// Values that no shape or datatype forbids and the graph cannot take (an index past a table) are the client's mistake, where
+/// they are the client's own: tokens are ours.
+fn refuse(pending: Pending, why: &str, blames_input: bool) {
+    let theirs = blames_input && matches!(pending.work, Work::Tensors(_));
+    let error = match theirs {
+        true => RunError::Invalid(format!("the model cannot take these values: {why}")),
+        false => RunError::Failed(format!("the session could not run this request: {why}")),
+    };
+    let _gone = pending.reply.send(Err(error));
 }
 
 #[cfg(test)]
@@ -262,7 +277,7 @@ mod tests {
     #[test]
     fn a_session_that_only_met_a_bad_input_goes_on() {
         let (pool, queue) = pool(0);
-        assert!(matches!(run(&queue, row(99)), Err(RunError::Failed(_))));
+        assert!(matches!(run(&queue, row(99)), Err(RunError::Invalid(_))), "its own mistake");
         assert!(run(&queue, row(3)).is_ok());
         pool.finish();
         assert!(matches!(run(&queue, row(3)), Err(RunError::Unavailable(_))));
@@ -272,7 +287,7 @@ mod tests {
     fn without_a_working_session_requests_are_refused_instead_of_kept() {
         let (pool, queue) = pool(99);
         assert!(run(&queue, row(3)).is_ok());
-        assert!(matches!(run(&queue, row(99)), Err(RunError::Failed(_))));
+        assert!(matches!(run(&queue, row(99)), Err(RunError::Invalid(_))));
         let until = Instant::now() + Duration::from_secs(5);
         loop {
             match run_or_wait(&queue) {

@@ -59,6 +59,8 @@ pub(crate) struct Done {
     pub(crate) compute: Compute,
     /// Items in that batch.
     pub(crate) batch: usize,
+    /// Share of it that was padding.
+    pub(crate) padding: f64,
 }
 
 pub(crate) type Reply = Result<Done, RunError>;

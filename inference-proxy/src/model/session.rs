@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use ort::ErrorCode;
 use ort::session::{Session, SessionInputValue};
 
 use crate::tensor::Tensor;
@@ -20,6 +21,7 @@ pub(crate) struct Engine {
     session: Session,
     plan: Arc<Plan>,
     took: Compute,
+    blames_input: bool,
 }
 
 /// Each work's outputs, or what is wrong with them.
@@ -62,7 +64,7 @@ impl EngineFactory {
 
 impl Engine {
     pub(crate) fn new(session: Session, plan: Arc<Plan>) -> Self {
-        Self { session, plan, took: Compute::default() }
+        Self { session, plan, took: Compute::default(), blames_input: false }
     }
 
     pub(crate) fn plan(&self) -> &Plan {
@@ -72,6 +74,11 @@ impl Engine {
     /// The parts of the last run that succeeded.
     pub(crate) fn took(&self) -> Compute {
         self.took
+    }
+
+    /// Whether ONNX Runtime says of the last run, which failed, that an argument was wrong: an index past its table, say.
+    pub(crate) fn blames_input(&self) -> bool {
+        self.blames_input
     }
 
     /// The session, for another plan.
@@ -87,6 +94,7 @@ impl Engine {
 
     /// The same with texts padded to `least` tokens, also where the longest has fewer.
     pub(crate) fn run_padded(&mut self, works: &[&Work], least: usize) -> Result<Shares, String> {
+        self.blames_input = false;
         let started = Instant::now();
         let inputs = assemble(&self.plan.feed, works, least)?;
         let named: Result<Vec<(Cow<'_, str>, SessionInputValue<'_>)>, String> = inputs
@@ -98,7 +106,10 @@ impl Engine {
             .collect();
         let named = named?;
         let assembled = Instant::now();
-        let found = self.session.run(named).map_err(|error| error.to_string())?;
+        let found = self.session.run(named).map_err(|error| {
+            self.blames_input = error.code() == ErrorCode::InvalidArgument;
+            error.to_string()
+        })?;
         let ran = Instant::now();
         let read = |name: &String| match found.get(name) {
             Some(value) => values::from_value(name, value),

@@ -149,7 +149,7 @@ async fn a_request_that_breaks_its_session_fails_alone() {
     assert_eq!(good.await.unwrap().unwrap().outputs[0].data(), &Data::Fp32(vec![2.0, 3.0]));
     assert_eq!(fine.await.unwrap().unwrap().outputs[0].data(), &Data::Fp32(vec![6.0, 7.0]));
     match bad.await.unwrap() {
-        Err(RunError::Failed(why)) => assert!(why.contains("out of data bounds"), "{why}"),
+        Err(RunError::Invalid(why)) => assert!(why.contains("out of data bounds"), "{why}"),
         other => panic!("{other:?}"),
     }
     assert!(run(0).await.unwrap().is_ok(), "the session goes on");
@@ -535,7 +535,8 @@ async fn statistics_count_requests_and_runs() {
     let rows = |rows: &[i64]| tensor("row", &[rows.len()], Data::Int64(rows.to_vec()));
     version.run(rows(&[0, 1, 2]), soon()).await.unwrap();
     version.run(rows(&[3]), soon()).await.unwrap();
-    assert!(matches!(version.run(rows(&[99]), soon()).await, Err(RunError::Failed(_))));
+    assert!(matches!(version.run(rows(&[99]), soon()).await, Err(RunError::Invalid(_))));
+    assert!(matches!(version.run(rows(&[0]), Instant::now()).await, Err(RunError::Deadline)));
     assert!(matches!(version.run(steps(1), soon()).await, Err(RunError::Invalid(_))));
     let counts = version.statistics();
     assert_eq!((counts.inferences, counts.executions), (4, 2));

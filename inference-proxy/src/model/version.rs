@@ -96,7 +96,7 @@ impl Local {
     }
 
     async fn attempt(&self, input: Input, urgency: Urgency) -> Result<(Answer, Served), RunError> {
-        let Urgency { deadline, priority } = urgency;
+        let Urgency { deadline, priority, .. } = urgency;
         if Instant::now() >= deadline {
             return Err(RunError::Deadline);
         }
@@ -277,6 +277,8 @@ impl Local {
             batch_size: u32::try_from(batch).unwrap_or(u32::MAX),
             batch_variant: batch > 1 && self.parts.metadata.batch_variant,
             from_cache: false,
+            padding: done.iter().map(|d| d.padding).fold(0.0, f64::max),
+            provider: self.parts.metadata.ran_by(),
         };
         Ok(Answer { outputs, classes, entities, texts, timings })
     }

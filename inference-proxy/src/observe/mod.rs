@@ -18,7 +18,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
 use contract::headers;
-use contract::wire::{Outcome, Timings};
+use contract::wire::{Outcome, Provider, Timings};
 use host::auth::Caller;
 use serde_json::{Map, Value};
 use tokio_util::task::TaskTracker;
@@ -336,6 +336,8 @@ impl Guard {
         let End { outcome, code, reason, took } = end;
         let mut timings = match &facts.answer {
             Some(_) if facts.from_cache => Timings::cached(),
+            // the copies of what passed tell no timings
+            Some(answer) if facts.exchange.is_some() => Timings { provider: Provider::Http, ..answer.timings },
             Some(answer) => answer.timings,
             None => Timings::default(),
         };

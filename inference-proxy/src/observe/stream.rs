@@ -14,13 +14,14 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::{End, Facts, Guard};
 use crate::error::Reason;
+use crate::room::Part;
 use crate::upstream::Fault;
 use crate::upstream::exchange::{Exchange, Read};
 use crate::{handle, outcome};
 
-/// A place among the open requests; it rides on the response, because a body may be longer on its way than a handler.
+/// A place among the open requests, and room for the body; it rides on the response, because a body may be longer on its way than a handler.
 #[derive(Clone, Debug)]
-pub struct Held(pub Arc<OwnedSemaphorePermit>);
+pub struct Held(pub Arc<(OwnedSemaphorePermit, Part)>);
 
 /// The body of an answer that another server gives. The observation is made when it ends, however it ends.
 struct Watched {

@@ -18,6 +18,21 @@ const _: () = assert!(cfg!(target_endian = "little"), "raw tensors are little-en
 /// # Errors
 /// A sentence's end: what the bytes should be and are not.
 pub fn read(datatype: &str, shape: &[usize], raw: &[u8]) -> Result<Data, String> {
+    read_with(datatype, shape, raw, |text| std::str::from_utf8(text).ok().map(str::to_owned))
+}
+
+/// The same of a tensor that is looked at and not run: what is not UTF-8 in a string is replaced.
+///
+/// # Errors
+/// As [`read`], of everything else.
+pub fn read_leniently(datatype: &str, shape: &[usize], raw: &[u8]) -> Result<Data, String> {
+    read_with(datatype, shape, raw, |text| Some(String::from_utf8_lossy(text).into_owned()))
+}
+
+/// A string of these bytes, if they can be one.
+type Decode = fn(&[u8]) -> Option<String>;
+
+fn read_with(datatype: &str, shape: &[usize], raw: &[u8], decode: Decode) -> Result<Data, String> {
     macro_rules! numbers {
         ($variant:ident, $kind:ty) => {
             Data::$variant(fixed(shape, raw, <$kind>::from_le_bytes)?)
@@ -37,7 +52,7 @@ pub fn read(datatype: &str, shape: &[usize], raw: &[u8]) -> Result<Data, String>
         "BF16" => numbers!(Bf16, half::bf16),
         "FP32" => numbers!(Fp32, f32),
         "FP64" => numbers!(Fp64, f64),
-        "BYTES" => Data::Bytes(strings(raw)?),
+        "BYTES" => Data::Bytes(strings(raw, decode)?),
         _ => return Err(UNKNOWN_DATATYPE.to_owned()),
     })
 }
@@ -63,7 +78,7 @@ fn bools(shape: &[usize], raw: &[u8]) -> Result<Vec<bool>, String> {
     }
 }
 
-fn strings(mut raw: &[u8]) -> Result<Vec<String>, String> {
+fn strings(mut raw: &[u8], decode: Decode) -> Result<Vec<String>, String> {
     let mut all = Vec::new();
     while !raw.is_empty() {
         let n = all.len();
@@ -75,8 +90,7 @@ fn strings(mut raw: &[u8]) -> Result<Vec<String>, String> {
         let Some((text, rest)) = split else {
             return Err(format!("gives element {n} a length of {length} bytes, and {} are left", rest.len()));
         };
-        let text = std::str::from_utf8(text).map_err(|_| format!("holds an element ({n}) that is not UTF-8"))?;
-        all.push(text.to_owned());
+        all.push(decode(text).ok_or_else(|| format!("holds an element ({n}) that is not UTF-8"))?);
         raw = rest;
     }
     Ok(all)
@@ -156,6 +170,9 @@ mod tests {
             assert!(error.contains(part), "{datatype} {shape:?}: {error}");
         }
         assert_eq!(read("BYTES", &[1], &hi).unwrap(), Data::Bytes(vec!["hi".into()]));
+        let replaced = read_leniently("BYTES", &[1], &[1, 0, 0, 0, 0xff]).unwrap();
+        assert_eq!(replaced, Data::Bytes(vec!["\u{fffd}".into()]));
+        assert!(read_leniently("BYTES", &[1], &hi[..5]).is_err(), "lenient with letters, not with lengths");
     }
 
     #[test]

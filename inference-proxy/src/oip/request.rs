@@ -85,8 +85,10 @@ impl InferRequest {
     #[must_use]
     pub fn urgency(&self, server: Deadline) -> Urgency {
         let own = self.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let deadline = own.map_or(server.0, |own| own.min(server.0));
-        Urgency { deadline, priority: self.priority }
+        match own.filter(|own| *own < server.0) {
+            Some(deadline) => Urgency { deadline, priority: self.priority, own: true },
+            None => Urgency { deadline: server.0, priority: self.priority, own: false },
+        }
     }
 
     /// Whether an output goes out as raw bytes.
@@ -169,9 +171,13 @@ mod tests {
         };
         let short = ask(1_000_000);
         assert_eq!((short.priority, short.parameters.len()), (3, 1));
-        assert!(short.urgency(server).deadline < server.0);
+        assert!(short.urgency(server).deadline < server.0 && short.urgency(server).own);
         for micros in [0, 60_000_000, u64::MAX] {
-            assert_eq!(ask(micros).urgency(server), Urgency { deadline: server.0, priority: 3 }, "{micros}");
+            assert_eq!(
+                ask(micros).urgency(server),
+                Urgency { deadline: server.0, priority: 3, own: false },
+                "{micros}"
+            );
         }
     }
 }

@@ -376,7 +376,10 @@ async fn a_clients_own_timeout_is_kept_and_what_cannot_be_answered_does_not_run(
         )
     };
     let (status, _, answer) = proxy.call("POST", "/v2/models/slow/infer", slow(200_000)).await;
-    assert_eq!(status, 504, "{answer}");
+    assert_eq!(status, 408, "{answer}");
+    let (_, _, metrics) = proxy.call("GET", "/metrics", "").await;
+    let budget = "driftline_proxy_sli_bad_events_total{model=\"slow\",slo=\"slow-up\"} 0";
+    assert!(metrics.as_str().unwrap().contains(budget), "a client's impatience spends nobody's budget: {metrics}");
     for (model, body, part) in [
         ("slow", slow(1).replace(":2}", ":-2}"), "`priority` must be a whole number"),
         (
@@ -433,6 +436,62 @@ async fn what_takes_too_long_is_a_timeout_and_what_is_too_much_is_turned_away() 
     let count = |outcome| observations.iter().filter(|o| o.outcome == outcome).count();
     assert_eq!((count(Outcome::Timeout), count(Outcome::Rejected)), (2, 1), "{observations:?}");
     assert!(metrics.contains("driftline_proxy_sli_bad_events_total{model=\"slow\",slo=\"slow-up\"} 2"), "{metrics}");
+}
+
+/// A body of no announced length that ends, or hangs, after its first piece.
+struct Piece(Option<Bytes>, bool);
+
+impl axum::body::HttpBody for Piece {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
+        match self.0.take() {
+            Some(piece) => std::task::Poll::Ready(Some(Ok(http_body::Frame::data(piece)))),
+            None if self.1 => std::task::Poll::Pending,
+            None => std::task::Poll::Ready(None),
+        }
+    }
+}
+
+/// Few requests with large bodies are as much as many with small ones: their bytes have one account.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn open_bodies_have_one_account() {
+    let proxy = Proxy::start(|raw| {
+        raw.max_body_bytes = host::config::ByteSize::new(64 << 10);
+        raw.max_open_body_bytes = host::config::ByteSize::new(100 << 10);
+        raw.edge.body_timeout = Duration::from_secs(120);
+        raw.request_timeout = Duration::from_secs(120);
+    })
+    .await;
+    let body = |kib: usize| {
+        let padding = " ".repeat(kib << 10);
+        Body::from(format!(r#"{{"text":"a parcel"}}{padding}"#))
+    };
+    let post = |body: Body| Request::post("/v1/models/router/predict").body(body).unwrap();
+    let spaces = |kib: usize, hangs: bool| Body::new(Piece(Some(" ".repeat(kib << 10).into()), hangs));
+    let open = tokio::spawn(proxy.service.router().oneshot(post(spaces(60, true))));
+    let until = std::time::Instant::now() + Duration::from_secs(60);
+    while proxy.service.edge().room.free_units() > 40 {
+        assert!(!open.is_finished() && std::time::Instant::now() < until, "the open body takes no room");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let refused = proxy.send(post(body(50))).await;
+    let late = proxy.send(post(spaces(50, false))).await;
+    for (status, headers, answer) in [refused, late] {
+        assert_eq!((status.as_u16(), headers["retry-after"].to_str().unwrap()), (429, "1"), "{answer}");
+        assert!(answer["error"].as_str().unwrap().contains("proxy.max_open_body_bytes"), "{answer}");
+    }
+    assert_eq!(proxy.send(post(body(20))).await.0, 200, "there is room for a smaller one");
+    open.abort();
+    assert!(open.await.unwrap_err().is_cancelled());
+    assert_eq!(proxy.send(post(body(60))).await.0, 200, "who is gone leaves the room");
+    let (observations, ..) = proxy.finish().await;
+    let full = |o: &&Observation| o.reason.as_deref() == Some("body_bytes") && o.outcome == Outcome::Rejected;
+    assert_eq!(observations.iter().filter(full).count(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

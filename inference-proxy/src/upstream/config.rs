@@ -36,6 +36,8 @@ pub struct RawUpstream {
     /// Bytes of a request and of an answer that are kept until the observation is made; what is longer streams
     /// through all the same, and its content is withheld.
     pub max_copy_bytes: ByteSize,
+    /// Whether clients' `Authorization` goes on to the other server: their keys for us, unless it asks for the same ones.
+    pub forward_authorization: bool,
     /// Whether the model's only input, `BYTES`, is text; default: yes where it has just one input and that is `BYTES`.
     pub text: Option<bool>,
     /// Labels of the classes, in order.
@@ -59,6 +61,7 @@ impl Default for RawUpstream {
             idle_timeout: Duration::from_secs(4),
             probe_every: Duration::from_secs(5),
             max_copy_bytes: ByteSize::mib(1),
+            forward_authorization: false,
             text: None,
             labels: vec![],
             probabilities: None,
@@ -84,6 +87,7 @@ pub struct Config {
     pub(crate) idle_timeout: Duration,
     pub(crate) probe_every: Duration,
     pub(crate) max_copy_bytes: usize,
+    pub(crate) forward_authorization: bool,
     pub(crate) text: Option<bool>,
     pub(crate) labels: Arc<[String]>,
     pub(crate) scores: Option<Scores>,
@@ -136,6 +140,7 @@ impl RawUpstream {
             idle_timeout: self.idle_timeout,
             probe_every: self.probe_every,
             max_copy_bytes: self.max_copy_bytes.bytes(),
+            forward_authorization: self.forward_authorization,
             text: self.text,
             labels: self.labels.into(),
             scores: scores.or(self.logits.map(|output| Scores { output, logits: true })),

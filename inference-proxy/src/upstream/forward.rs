@@ -83,6 +83,9 @@ async fn send(
     *request.headers_mut() = end_to_end(headers);
     request.headers_mut().remove(header::HOST);
     request.headers_mut().remove(header::EXPECT);
+    if !upstream.config.forward_authorization {
+        request.headers_mut().remove(header::AUTHORIZATION);
+    }
     let response = upstream.client.send(request, due).await.map_err(|fault| {
         // a body of the client's that went wrong looks like a connection that did
         let fault = copy.fault().unwrap_or(fault);

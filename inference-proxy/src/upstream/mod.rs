@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::http::{Method, StatusCode};
-use contract::wire::Timings;
+use contract::wire::{Provider, Timings};
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -220,7 +220,7 @@ impl Upstream {
         }
         let classes = classes::classes(&outputs, self.metadata(), self.config.scores.as_ref())?;
         let infer_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        let timings = Timings { infer_us, ..Timings::default() };
+        let timings = Timings { infer_us, provider: Provider::Http, ..Timings::default() };
         Ok(Answer { outputs, classes, timings, ..Answer::default() })
     }
 

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::oip::binary;
 use crate::oip::flat::Flat;
-use crate::tensor::{Data, Tensor};
+use crate::tensor::Tensor;
 
 /// Says where the JSON ends and the binary data begins.
 pub const HEADER_LENGTH: &str = "inference-header-content-length";
@@ -171,10 +171,7 @@ fn read(raw: RawTensor, rest: &mut &[u8]) -> Result<Tensor, Unread> {
             let cut = usize::try_from(size).ok().and_then(|size| rest.split_at_checked(size));
             let (own, behind) = cut.ok_or_else(|| wrong(format!("has {size} bytes, but fewer are there")))?;
             *rest = behind;
-            match datatype.as_str() {
-                "BYTES" => Data::Bytes(strings(own).ok_or_else(|| wrong("ends within a string".to_owned()))?),
-                _ => binary::read(&datatype, &shape, own).map_err(wrong)?,
-            }
+            binary::read_leniently(&datatype, &shape, own).map_err(wrong)?
         }
         (None, Some(flat)) => {
             if let Some(nesting) = flat.nesting().filter(|nesting| *nesting != shape) {
@@ -186,18 +183,6 @@ fn read(raw: RawTensor, rest: &mut &[u8]) -> Result<Tensor, Unread> {
         _ => return Err(wrong("has no data, or has it twice".to_owned())),
     };
     Tensor::new(&name, shape, data).map_err(|error| Unread::Wrong(error.to_string()))
-}
-
-/// Strings, each after its length as a little-endian `u32`.
-fn strings(mut bytes: &[u8]) -> Option<Vec<String>> {
-    let mut strings = Vec::new();
-    while !bytes.is_empty() {
-        let (length, rest) = bytes.split_first_chunk::<4>()?;
-        let (own, rest) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
-        strings.push(String::from_utf8_lossy(own).into_owned());
-        bytes = rest;
-    }
-    Some(strings)
 }
 
 /// The protocol's own spelling of a datatype.
@@ -212,6 +197,7 @@ pub(super) fn datatype(name: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tensor::Data;
     use proptest::prelude::*;
     use std::io::Write as _;
 
@@ -270,7 +256,6 @@ mod tests {
             let head = Head { encoding: (!encoding.is_empty()).then(|| encoding.into()), json: Some(json) };
             let _ = given(&head, &bytes, LIMIT);
             let _ = asked(&head, &bytes, false, LIMIT);
-            let _ = strings(&bytes);
         }
     }
 }

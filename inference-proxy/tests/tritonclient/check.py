@@ -145,7 +145,7 @@ class Inference(Client):
         result = self.client.infer("flowers", flowers(), priority=1, timeout=60_000_000, parameters={"ticket": "T-1"})
         self.assertEqual(result.as_numpy("label").tolist(), [0, 2])
         endless = [given(http, "steps", np.array([4_000_000]), "INT64")]
-        self.refused(504, "deadline", self.client.infer, "slow", endless, timeout=200_000)
+        self.refused(408, "own timeout", self.client.infer, "slow", endless, timeout=200_000)
 
     def test_errors(self):
         self.refused(404, "'nobody'", self.client.infer, "nobody", flowers())
@@ -160,7 +160,7 @@ class Inference(Client):
         short = flowers()
         short[0]._raw_data = short[0]._raw_data[:-1]
         self.refused(400, "bytes are left behind the JSON", self.client.infer, "flowers", short)
-        self.refused(500, "could not run this request", self.client.infer, "lookup", [given(http, "row", np.array([99]), "INT64")])
+        self.refused(400, "cannot take these values", self.client.infer, "lookup", [given(http, "row", np.array([99]), "INT64")])
 
     def test_bodies_made_and_read_apart(self):
         body, head = http.InferenceServerClient.generate_request_body(flowers())

@@ -182,7 +182,7 @@ class Inference(Client):
         self.refused("INVALID_ARGUMENT", "must be FP32, not FP64", infer, "flowers", [given("input", FLOWERS.astype(np.float64), "FP64")])
         counted = [grpc.InferRequestedOutput("probabilities", class_count=2)]
         self.refused("INVALID_ARGUMENT", "classification strings", infer, "flowers", flowers(), outputs=counted)
-        self.refused("INTERNAL", "could not run this request", infer, "lookup", [given("row", np.array([99]), "INT64")])
+        self.refused("INVALID_ARGUMENT", "cannot take these values", infer, "lookup", [given("row", np.array([99]), "INT64")])
 
     def test_bytes_that_are_no_message(self):
         call = self.channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")

@@ -65,7 +65,8 @@ impl Table {
         match self {
             Self::Observations => {
                 "segment, id, received_at, at, source, trace_id, model, version, route, outcome, code, reason, client, \
-                 total_us, tokenize_us, queue_us, infer_us, batch_size, items, label, confidence, margin, entropy"
+                 total_us, tokenize_us, queue_us, infer_us, batch_size, items, label, confidence, margin, entropy, \
+                 batch_variant, from_cache, padding, provider"
             }
             Self::Features => "segment, id, item, received_at, at, model, version, feature, value, missing",
             Self::Categories => "segment, id, item, received_at, at, model, version, feature, value",

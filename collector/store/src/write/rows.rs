@@ -151,6 +151,7 @@ impl SegmentBuilder {
         rows.str(first.map_or("", |p| &p.label));
         rows.f64_or_null(first.map(|p| p.confidence));
         rows.f64_or_null(first.map(|p| p.margin)).f64_or_null(first.map(|p| p.entropy));
+        rows.bool(t.batch_variant).bool(t.from_cache).f64(t.padding).str(t.provider.as_str());
     }
 
     fn features(&mut self, sample: &MaskedSample, received_at_ms: i64) {

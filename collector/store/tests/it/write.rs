@@ -1,7 +1,8 @@
 //! Blocks arrive whole, once, and as they were written.
 
 use contract::wire::{
-    Content, Feature, FeatureValue, Label, Ledger, Observation, Outcome, Payload, Prediction, ShadowAnswer, Timings,
+    Content, Feature, FeatureValue, Label, Ledger, Observation, Outcome, Payload, Prediction, Provider, ShadowAnswer,
+    Timings,
 };
 use masking::{MaskedSample, Masker, RawConfig};
 use serde_json::json;
@@ -32,7 +33,17 @@ fn sample(id: u128, at_ms: i64) -> MaskedSample {
         code: 200,
         reason: None,
         client: Some("c1".into()),
-        timings: Timings { total_us: 9, tokenize_us: 1, queue_us: 2, infer_us: 3, batch_size: 4, ..Timings::default() },
+        timings: Timings {
+            total_us: 9,
+            tokenize_us: 1,
+            queue_us: 2,
+            infer_us: 3,
+            batch_size: 4,
+            from_cache: true,
+            padding: 0.25,
+            provider: Provider::Cpu,
+            ..Timings::default()
+        },
         items: 2,
         features: vec![
             feature("input.x", 0, FeatureValue::Number(f64::NAN)),
@@ -101,10 +112,10 @@ async fn what_is_read_is_what_was_written() {
             format!(
                 "SELECT id, segment, {ms}, toUnixTimestamp64Milli(received_at), source, trace_id, model, version, route,
                  outcome, code, reason, client, total_us, tokenize_us, queue_us, infer_us, batch_size, items, label,
-                 confidence, margin, entropy FROM observations"
+                 confidence, margin, entropy, batch_variant, from_cache, padding, provider FROM observations"
             ),
             format!(
-                "{id}\t{}\t{at}\t{}\tproxy-1\t0af7651916cd43dd8448eb211c80319c\tm\t1\tpredict\tok\t200\t\tc1\t9\t1\t2\t3\t4\t2\ta\t0.75\t0.5\t0.25",
+                "{id}\t{}\t{at}\t{}\tproxy-1\t0af7651916cd43dd8448eb211c80319c\tm\t1\tpredict\tok\t200\t\tc1\t9\t1\t2\t3\t4\t2\ta\t0.75\t0.5\t0.25\tfalse\ttrue\t0.25\tcpu",
                 Uuid::from_u128(9),
                 AT + 1
             ),

@@ -184,6 +184,22 @@ async fn what_another_server_answers_passes_untouched_and_is_observed() {
     }
 }
 
+/// What a client shows us to be let in is not for whoever stands behind us, unless the configuration says that it is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clients_key_stays_here() {
+    for (more, passes) in [("", false), ("upstream = { forward_authorization = true }", true)] {
+        let (address, heard) = raw_server().await;
+        let proxy = front(&format!("http://{address}"), &["good"], more).await;
+        let request =
+            Request::post("/v2/models/good/infer").header("authorization", "Bearer secret").header("x-mine", "1");
+        let (status, ..) = proxy.send(request.body(Body::from(ASKED)).unwrap()).await;
+        assert_eq!(status, 200);
+        let head = heard.lock().unwrap().heads[0].to_lowercase();
+        assert_eq!(head.contains("authorization"), passes, "{head}");
+        assert!(head.contains("x-mine: 1"), "{head}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_misbehaves_is_told_apart_and_observed_in_full() {
     use Outcome::{Error, Invalid, Ok as Fine, Timeout};

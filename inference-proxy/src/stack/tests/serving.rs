@@ -1,5 +1,7 @@
 //! Answers that are given again, what runs cost, and Triton's names for what is counted.
 
+use contract::wire::Provider;
+
 use crate::model::{OnFailure, RawCuda};
 
 use super::*;
@@ -68,6 +70,8 @@ async fn an_answer_is_given_again_whatever_is_wanted_of_it() {
 
     let (observations, ledger, _) = proxy.finish().await;
     assert_eq!((observations.len(), ledger.observed), (6, 6));
+    let provider = |n: usize| observations[n].timings.provider;
+    assert_eq!((provider(0), provider(1)), (Provider::Cpu, Provider::Unknown), "nothing ran for a hit");
     let of: Vec<_> = observations.iter().map(|o| (o.timings.from_cache, o.timings.infer_us > 0)).collect();
     assert_eq!(of, [(false, true), (true, false), (true, false), (false, true), (false, true), (true, false)]);
     assert_eq!(observations[0].predictions, observations[1].predictions, "a hit is judged like any answer");

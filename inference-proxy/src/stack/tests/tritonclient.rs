@@ -53,10 +53,10 @@ async fn the_protocols_own_client_finds_the_same_over_grpc() {
     assert!(observed.iter().all(|o| o.route == "grpc"), "{observed:?}");
     let count = |outcome| observed.iter().filter(|o| o.outcome == outcome).count();
     // one that the client gives up may be seen as over before it is seen as gone
-    assert!(count(Outcome::Timeout) + count(Outcome::Cancelled) >= 2, "{observed:?}");
-    assert!(count(Outcome::Invalid) >= 10 && count(Outcome::Error) >= 2, "{observed:?}");
+    assert!(count(Outcome::Timeout) + count(Outcome::Cancelled) >= 1, "{observed:?}");
+    assert!(count(Outcome::Invalid) >= 10 && count(Outcome::Error) >= 1, "{observed:?}");
     let codes: std::collections::BTreeSet<u16> = observed.iter().map(|o| o.code).collect();
-    for code in [200, 400, 404, 413, 500, 503, 504] {
+    for code in [200, 400, 404, 408, 413, 503] {
         assert!(codes.contains(&code), "{code} is not among {codes:?}");
     }
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
