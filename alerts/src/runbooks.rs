@@ -38,6 +38,7 @@ pub const ALL: &[Runbook] = runbooks![
     "DriftlineCostSpike",
     "DriftlineDeploymentErrors",
     "DriftlineFeatureDrift",
+    "DriftlineGpuMemory",
     "DriftlineInstanceDown",
     "DriftlineInstancesDiffer",
     "DriftlineMemoryGrowth",

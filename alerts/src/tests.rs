@@ -119,7 +119,7 @@ fn a_week_as_period_works_as_well() {
 #[test]
 fn the_starter_file_has_no_faults() {
     let starter = slo_file::parse(include_str!("../../deploy/slo/starter.yaml")).unwrap_or_else(|f| panic!("{f}"));
-    assert_eq!(starter.slos.len(), 3);
+    assert_eq!(starter.slos.len(), 6);
     let notes = slo_file::notes(&starter);
     assert!(notes.iter().all(|n| n.starts_with("router-p50")), "{notes:?}");
     let folder = write(&render(&starter, &options()));
@@ -255,4 +255,40 @@ fn rules_name_only_metrics_that_exist() {
 #[test]
 fn the_same_input_gives_the_same_bytes() {
     assert_eq!(render(&file(""), &options()), render(&file(""), &options()));
+}
+
+/// Thirty days of traffic that differs from day to day, each with an empty night, and one day without any: what is left
+/// is finite and right to a part in 1e9. The expected value is plain addition of what was sent.
+#[test]
+fn what_is_left_after_a_month_with_empty_nights_is_right() {
+    use made_up::{inputs, phase};
+    let mut file = file("");
+    file.slos.truncate(1);
+    // steps of 150 s: sixteen hours by day, eight by night
+    let day = |d: u32| {
+        let is_empty = d == 17;
+        let requests = if is_empty { 0.0 } else { f64::from(100 + 7 * d) };
+        let failed = if is_empty { 0.0 } else { f64::from(d % 5) / 16.0 };
+        [phase(384, requests, failed), phase(192, 0.0, 0.0)]
+    };
+    let phases: Vec<_> = (0..30).flat_map(day).collect();
+    let sum = |of: fn((f64, f64)) -> f64| phases.iter().map(|p| p.steps as f64 * of(p.each.unwrap())).sum::<f64>();
+    let (requests, failed) = (sum(|(n, _)| n), sum(|(_, bad)| bad));
+    let expected = 1.0 - failed / requests / 0.001;
+    let test = serde_json::json!({
+        "rule_files": ["../rules/slo-router-availability-budget.yml"],
+        "evaluation_interval": "5m",
+        "tests": [{
+            "interval": "150s",
+            "input_series": inputs(&file.slos[0], &phases),
+            "promql_expr_test": [{
+                "expr": format!("round(({} - {expected}) * 1e9)", budget::REMAINING),
+                "eval_time": "30d",
+                "exp_samples": [{ "labels": "{slo=\"router-availability\", model=\"support-router\"}", "value": 0 }],
+            }],
+        }],
+    });
+    let folder = write(&render(&file, &options()));
+    std::fs::write(folder.path().join("prometheus/tests/month.yml"), test.to_string()).unwrap();
+    run(folder.path(), &["promtool", "test", "rules", "prometheus/tests/month.yml"]);
 }

@@ -56,6 +56,7 @@ pub fn render_with(options: &Options) -> Vec<RenderedFile> {
         contents: format!("{json:#}\n"),
     };
     let mut files = vec![dashboard("overview", &grafana::overview()), dashboard("pipeline", &grafana::pipeline())];
+    files.extend(grafana::boards().iter().map(|(name, json)| dashboard(name, json)));
     files.extend(grafana::provisioning(options));
     files
 }

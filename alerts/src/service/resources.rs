@@ -2,6 +2,7 @@
 
 use contract::metrics::process::{RESIDENT, START};
 use contract::metrics::proxy::{BUSY_SECONDS, LOAD_SECONDS, REQUESTS, STAGE_SECONDS};
+use contract::metrics::serving::{GPU_MEMORY_TOTAL, GPU_MEMORY_USED};
 use contract::metrics::versions::LOADS;
 
 use super::table::listed;
@@ -18,11 +19,13 @@ const GROWTH_BYTES_MIN: u64 = 536_870_912;
 const COST_REQUESTS_MIN: u32 = 100;
 /// Times the day before.
 const COST_TIMES: u32 = 2;
+/// Share of a card's memory above which nothing more fits.
+const GPU_SHARE: f64 = 0.95;
 /// Share of the stages' time.
 const TOKENIZE_SHARE: f64 = 0.5;
 
 pub fn all(scale: Scale) -> Vec<Alert> {
-    vec![cold_start(scale), memory_growth(scale), cost(scale), tokenizer_bottleneck(scale)]
+    vec![cold_start(scale), memory_growth(scale), gpu_memory(scale), cost(scale), tokenizer_bottleneck(scale)]
 }
 
 fn cold_start(scale: Scale) -> Alert {
@@ -87,6 +90,31 @@ fn memory_growth(scale: Scale) -> Alert {
             Scenario::fires("a leak", case(format!("{first}+{each}x900"), 0.0), 850, Expected::new(&labels, daily)),
             Scenario::quiet("a level", case(format!("{first}x900"), 0.0), 850),
             Scenario::quiet("a process that is warming up", case(format!("{first}+{each}x900"), step * 600.0), 850),
+        ])
+}
+
+fn gpu_memory(scale: Scale) -> Alert {
+    let of = |name: &str| format!("max by (instance, device) ({name})");
+    let expr = format!("{} / ({} > 0) > {GPU_SHARE}", of(GPU_MEMORY_USED.name), of(GPU_MEMORY_TOTAL.name));
+    let labels = [("instance", "a:1"), ("device", "0")];
+    let case = |used: &str| {
+        vec![Input::new(GPU_MEMORY_USED.name, &labels, used), Input::new(GPU_MEMORY_TOTAL.name, &labels, "1000x60")]
+    };
+    listed("DriftlineGpuMemory", expr)
+        .timed(scale.interval(600), scale.interval(600))
+        .says(
+            format!("The memory of card {} on {} is nearly full", label("device"), label("instance")),
+            format!(
+                "A share of {RATIO} of the memory of card {} on {} is taken, by whichever process. The next larger batch, or the \
+                 next version, may not fit.",
+                label("device"),
+                label("instance")
+            ),
+        )
+        .proved_by(vec![
+            Scenario::fires("nearly full", case("500x5 980x50"), 30, Expected::new(&labels, 0.98)),
+            Scenario::quiet("half full", case("500x60"), 30),
+            Scenario::quiet("no card", vec![], 30),
         ])
 }
 

@@ -30,6 +30,7 @@ pub const TABLE: &[(&str, Severity, Domain)] = &[
     ("DriftlineTokenizerMismatch", Ticket, Model),
     ("DriftlineShadowVerdictReady", Info, Model),
     ("DriftlineCostSpike", Ticket, Platform),
+    ("DriftlineGpuMemory", Ticket, Platform),
     ("DriftlineSlowColdStart", Info, Platform),
     ("DriftlineMemoryGrowth", Info, Platform),
     ("DriftlineTokenizerBottleneck", Info, Platform),

@@ -1,8 +1,9 @@
 //! Grafana dashboards in its classic JSON, and the files that make a server load them.
 //!
-//! Read `overview.rs` and `pipeline.rs`: one line of prose a panel. `panel.rs` knows Grafana's JSON, `query.rs` turns a
+//! Read `overview.rs` and `pipeline.rs`: one line of prose a panel; `boards.rs` puts their rows together, a question each. `panel.rs` knows Grafana's JSON, `query.rs` turns a
 //! metric's definition into PromQL (a counter can only come out inside `rate`), `layout.rs` places panels.
 
+mod boards;
 mod layout;
 mod overview;
 mod panel;
@@ -13,6 +14,7 @@ mod serving;
 mod sql;
 mod versions;
 
+pub use boards::boards;
 pub use overview::overview;
 pub use pipeline::pipeline;
 pub use provisioning::provisioning;

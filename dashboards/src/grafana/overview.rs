@@ -28,16 +28,16 @@ pub fn overview() -> Value {
 }
 
 /// Outcomes that spend budget, as a pattern.
-fn bad() -> String {
+pub(super) fn bad() -> String {
     Outcome::ALL.into_iter().filter(|o| o.is_bad()).map(Outcome::as_str).collect::<Vec<_>>().join("|")
 }
 
 /// Outcomes that count at all, as a pattern.
-fn counted() -> String {
+pub(super) fn counted() -> String {
     Outcome::ALL.into_iter().filter(|o| o.is_valid_event()).map(Outcome::as_str).collect::<Vec<_>>().join("|")
 }
 
-fn traffic() -> Row {
+pub(super) fn traffic() -> Row {
     let q = |q| quantile(q, &p::REQUEST_SECONDS, &["model", "version"]);
     let latency = |title: &str, quantile: String| {
         Panel::lines(title, "From a request's arrival to its answer, estimated from the histogram's buckets.", "s")
@@ -64,7 +64,7 @@ fn traffic() -> Row {
     )
 }
 
-fn errors() -> Row {
+pub(super) fn errors() -> Row {
     let share = format!(
         "{} / {}",
         rate_where(&p::REQUESTS, &[("outcome", &bad())], &["model"]),
@@ -88,7 +88,7 @@ fn errors() -> Row {
     )
 }
 
-fn objectives() -> Row {
+pub(super) fn objectives() -> Row {
     let budget = Panel::bars(
         "Error budget left",
         "Share of the period's error budget that is left, by objective; below 0 it is overspent.",
@@ -127,7 +127,7 @@ fn objectives() -> Row {
     row("Objectives", [budget, events].into_iter().chain(burns).collect())
 }
 
-fn drift() -> Row {
+pub(super) fn drift() -> Row {
     // A number a state, so that one line a feature shows which holds; a louder state is a larger number.
     let code = |state: DriftState| DriftState::ALL.iter().position(|s| *s == state).unwrap_or(0);
     let expr: Vec<String> = DriftState::ALL
@@ -197,7 +197,7 @@ fn drift() -> Row {
     )
 }
 
-fn confidence() -> Row {
+pub(super) fn confidence() -> Row {
     let of = &["model", "window"];
     row(
         "Confidence",
@@ -244,7 +244,7 @@ fn confidence() -> Row {
     )
 }
 
-fn shadows() -> Row {
+pub(super) fn shadows() -> Row {
     let of = |metric| gauge("max", metric, &["model", "version"]);
     let verdict: Vec<String> = ShadowVerdict::ALL
         .into_iter()
@@ -324,6 +324,38 @@ fn rows() -> Row {
                 "Stored answers by class; p05 is the worst minute's.",
                 "short",
                 &sql::confidence(),
+            )
+            .sized(12, 9),
+        ],
+    )
+}
+
+/// The newest failures.
+pub(super) fn failures() -> Row {
+    row(
+        "Failures",
+        vec![Panel::rows("Newest failures", "The newest requests that spent budget.", "short", &sql::failures())],
+    )
+}
+
+/// The newest verdicts that are not stable.
+pub(super) fn drift_rows() -> Row {
+    let text = "The newest verdicts that are not stable, with their evidence.";
+    row("Verdicts", vec![Panel::rows("Newest verdicts", text, "short", &sql::drifts())])
+}
+
+/// Confidence by class, and labels.
+pub(super) fn confidence_rows() -> Row {
+    row(
+        "Classes and labels",
+        vec![
+            Panel::rows("Classes", "Stored answers by class; p05 is the worst minute's.", "short", &sql::confidence())
+                .sized(12, 9),
+            Panel::lines_of_rows(
+                "Labels by hour",
+                "Ground truth that arrived: all, corrected, unknown.",
+                "short",
+                &sql::labels(),
             )
             .sized(12, 9),
         ],

@@ -136,7 +136,7 @@ fn log() -> Row {
     )
 }
 
-fn batching() -> Row {
+pub(super) fn batching() -> Row {
     let of = ["model", "version", "role"];
     let legend = "{{model}} {{version}} {{role}}";
     row(
@@ -241,7 +241,7 @@ fn edge() -> Row {
     )
 }
 
-fn processes() -> Row {
+pub(super) fn processes() -> Row {
     let each = ["job", "instance"];
     let legend = "{{job}} {{instance}}";
     row(

@@ -9,8 +9,9 @@ use serde_json::Value;
 
 use super::*;
 
-fn dashboards() -> [Value; 2] {
-    [overview(), pipeline()]
+fn dashboards() -> Vec<Value> {
+    let others = boards().into_iter().map(|(_, board)| board);
+    [overview(), pipeline()].into_iter().chain(others).collect()
 }
 
 fn panels(dashboard: &Value) -> Vec<&Value> {
@@ -104,7 +105,8 @@ fn every_panel_says_what_it_shows_in_which_unit_and_from_where() {
 #[test]
 fn identities_are_stable_and_links_lead_to_each_other() {
     let uids: Vec<String> = dashboards().iter().map(|d| d["uid"].as_str().unwrap().to_owned()).collect();
-    assert_eq!(uids, ["driftline-overview", "driftline-pipeline"]);
+    let named = ["overview", "pipeline", "executive", "on-call", "debug", "drift", "confidence", "shadow"];
+    assert_eq!(uids, named.map(|name| format!("driftline-{name}")));
     for dashboard in dashboards() {
         let url = dashboard["links"][0]["url"].as_str().unwrap();
         let target = url.trim_start_matches("/d/").split('?').next().unwrap();

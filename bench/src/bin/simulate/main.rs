@@ -2,6 +2,7 @@
 //!
 //! Everything is seeded: the same program prints the same table.
 
+mod burn;
 mod random;
 mod shadows;
 mod streams;
@@ -67,6 +68,35 @@ fn promises() -> Table {
             "true D = .535 at scale 1e-9: verdicts that differ from those at scale 1, 100 windows",
             Bound::Exactly(0.0),
         )
+        .row(
+            "burn-10-bare",
+            "healthy at 99.9 %, 10 requests an hour: pages a month without the evidence gate",
+            Bound::Printed,
+        )
+        .row("burn-10-gated", "the same with the gate", Bound::AtMost(0.05))
+        .row(
+            "burn-10-delay",
+            "an outage at 10 requests an hour: median minutes to the page, with the gate",
+            Bound::AtMost(30.0),
+        )
+        .row("burn-100-bare", "healthy at 99.9 %, 100 requests an hour: pages a month without the gate", Bound::Printed)
+        .row("burn-100-gated", "the same with the gate", Bound::AtMost(0.05))
+        .row(
+            "burn-100-delay",
+            "an outage at 100 requests an hour: median minutes to the page, with the gate",
+            Bound::AtMost(6.0),
+        )
+        .row(
+            "burn-1000-bare",
+            "healthy at 99.9 %, 1,000 requests an hour: pages a month without the gate",
+            Bound::Printed,
+        )
+        .row("burn-1000-gated", "the same with the gate", Bound::AtMost(0.05))
+        .row(
+            "burn-1000-delay",
+            "an outage at 1,000 requests an hour: median minutes to the page, with the gate",
+            Bound::AtMost(3.0),
+        )
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -83,6 +113,9 @@ fn main() -> anyhow::Result<ExitCode> {
     }
     if options.wants("edge") {
         streams::edges(&mut table);
+    }
+    if options.wants("burn") {
+        burn::pages(&mut table);
     }
     options.finish("simulate", &table)
 }
