@@ -31,6 +31,9 @@ pub enum Command {
     /// Work with API keys
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Work with the database: migrations, what is in it, one person's rows
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Write Prometheus rules and their tests, Alertmanager's routes and Grafana's dashboards for a configuration
     Render(RenderArgs),
     /// Two-sample Kolmogorov-Smirnov test of two files with one number a line
@@ -75,6 +78,40 @@ pub enum ModelCommand {
 pub enum KeyCommand {
     /// Make a key: print it once, and the lines of a configuration or key file that know it by its hash
     New(NewKeyArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum StoreCommand {
+    /// Make the tables and apply what was not applied yet; roles do it at their start
+    Migrate(ConfigArgs),
+    /// Say which migrations are applied and what is in the tables (exit code 1: something is pending or differs)
+    Status(StatusArgs),
+    /// Write every row of one client, or of one request, as JSON lines
+    Export(SubjectArgs),
+    /// Delete every row of one client, or of one request, in the tables and in the collector's log, and count again
+    Forget(SubjectArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct SubjectArgs {
+    /// A client, by its name as it is stored: the pseudonym in the column `client`
+    #[arg(long)]
+    pub client: Option<String>,
+    /// One request, by its id
+    #[arg(long)]
+    pub id: Option<uuid::Uuid>,
+    #[command(flatten)]
+    pub config: ConfigArgs,
 }
 
 #[derive(Debug, Args)]

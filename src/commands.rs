@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{Cli, Command, ConfigArgs, KeyCommand, ModelCommand, RoleArgs};
+use crate::cli::{Cli, Command, ConfigArgs, KeyCommand, ModelCommand, RoleArgs, StoreCommand};
 use crate::config::Loaded;
 use crate::{exit, roles, up};
 
@@ -16,6 +16,7 @@ mod ks;
 mod mask;
 mod pin;
 mod render;
+mod store;
 mod verify;
 
 /// Carries out the command line.
@@ -33,10 +34,14 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Model(ModelCommand::Pin(args)) => pin::run(&args),
         Command::Model(ModelCommand::Keygen(args)) => pin::keygen(&args),
         Command::Key(KeyCommand::New(args)) => key::new(&args),
+        Command::Store(StoreCommand::Migrate(args)) => runtime()?.block_on(store::migrate(&args)),
+        Command::Store(StoreCommand::Status(args)) => runtime()?.block_on(store::status(&args)),
+        Command::Store(StoreCommand::Export(args)) => runtime()?.block_on(store::export(&args)),
+        Command::Store(StoreCommand::Forget(args)) => runtime()?.block_on(store::forget(&args)),
         Command::Render(args) => render::run(&args),
         Command::Ks(args) => ks::run(&args),
         Command::Mask(args) => mask::run(&args),
-        Command::Engine(args) => Ok(store::engine::run_child(&args.arguments)),
+        Command::Engine(args) => Ok(::store::engine::run_child(&args.arguments)),
     }
 }
 

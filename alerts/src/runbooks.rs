@@ -48,6 +48,7 @@ pub const ALL: &[Runbook] = runbooks![
     "DriftlineObservationsQuarantined",
     "DriftlineOutOfMemory",
     "DriftlineQualityDrop",
+    "DriftlineQuarantineFull",
     "DriftlineQueueRejections",
     "DriftlineSchemaViolations",
     "DriftlineSecondPassMaskingHit",

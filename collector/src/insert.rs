@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::log::{self, Disk, Sealed, Shared};
 use crate::metrics::{InsertOutcome, Metrics};
 use segment::Loaded;
+pub(crate) use segment::for_each;
 
 const RETRY_MIN: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(10);
@@ -103,7 +104,7 @@ impl<T: Tables> Inserter<T> {
                     }
                     under_way.pop_front();
                 }
-                _ = tick.tick() => {}
+                _ = tick.tick() => self.look_at_quarantine().await,
                 () = self.give_up.cancelled() => return Err(GivenUp),
             }
             match under_way.front() {

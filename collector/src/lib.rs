@@ -14,6 +14,7 @@
 //! | [`log`] | segments, group commit, high-water marks |
 //! | `kserve` | requests and responses that are logged apart, and how they are joined |
 //! | `insert` | segments into ClickHouse, quarantine |
+//! | [`erase`] | a subject's records out of what lies on disk |
 //! | [`service`] | put together and run |
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -21,6 +22,7 @@ mod budget;
 mod check;
 pub mod config;
 mod decode;
+pub mod erase;
 #[doc(hidden)]
 pub mod fuzzing;
 mod insert;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use contract::metrics::collector as names;
 use host::metrics::Registry;
 use masking::{Entity, Hits};
-use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+use prometheus::{Gauge, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 use store::write::Table;
 
 use crate::log::{Counts, Level};
@@ -104,6 +104,7 @@ pub(crate) struct Metrics {
     inserted: IntCounter,
     backlog: IntGauge,
     quarantined: IntCounterVec,
+    quarantine_used: Gauge,
     log_bytes: IntGauge,
     log_state: IntGaugeVec,
     inserts: IntCounterVec,
@@ -134,6 +135,7 @@ impl Metrics {
             inserted: registry.counter(&names::INSERTED).with_label_values(NONE),
             backlog: registry.int_gauge(&names::BACKLOG).with_label_values(NONE),
             quarantined: registry.counter(&names::QUARANTINED),
+            quarantine_used: registry.gauge(&names::QUARANTINE_USED).with_label_values(NONE),
             log_bytes: registry.int_gauge(&names::LOG_BYTES).with_label_values(NONE),
             log_state: registry.int_gauge(&names::LOG_STATE),
             inserts: registry.counter(&names::INSERTS),
@@ -218,6 +220,10 @@ impl Metrics {
 
     pub fn inserted(&self, observations: u64) {
         self.inserted.inc_by(observations);
+    }
+
+    pub fn quarantine_used(&self, share: f64) {
+        self.quarantine_used.set(share);
     }
 
     pub fn quarantined(&self, reason: &str, observations: u64) {

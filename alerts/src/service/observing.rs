@@ -3,7 +3,8 @@
 use contract::metrics::Metric;
 use contract::metrics::analyzer::LAST_CYCLE;
 use contract::metrics::collector::{
-    INSERTS, LOG_BACKLOGGED, LOG_FULL, LOG_STATE, QUARANTINED, SECOND_PASS_HITS, SEQUENCE_GAPS, SOURCE_PROXY,
+    INSERTS, LOG_BACKLOGGED, LOG_FULL, LOG_STATE, QUARANTINE_USED, QUARANTINED, SECOND_PASS_HITS, SEQUENCE_GAPS,
+    SOURCE_PROXY,
 };
 use contract::metrics::process::START;
 use contract::metrics::proxy::MIRROR_DROPPED;
@@ -25,6 +26,7 @@ pub fn all(scale: Scale) -> Vec<Alert> {
         log_full(scale),
         inserts_failing(scale),
         quarantined(scale),
+        quarantine_full(scale),
         analyzer_stale(scale),
     ]
 }
@@ -93,6 +95,24 @@ fn quarantined(scale: Scale) -> Alert {
             label("reason")
         ),
     )
+}
+
+fn quarantine_full(scale: Scale) -> Alert {
+    let expr = format!("max by (instance) ({}) > 0.8", QUARANTINE_USED.name);
+    let series = |values: &str| vec![Input::new(QUARANTINE_USED.name, &[("instance", "c:1")], values)];
+    listed("DriftlineQuarantineFull", expr)
+        .timed(scale.interval(60), scale.interval(300))
+        .proved_by(vec![
+            Scenario::fires("it stays so", series("0x5 0.9x20"), 20, Expected::new(&[("instance", "c:1")], 0.9)),
+            Scenario::quiet("there is room", series("0.7x30"), 20),
+            Scenario::quiet("somebody made room", series("0x5 0.9x7 0.1x20"), 30),
+        ])
+        .says(
+            format!("The quarantine of {} is nearly full", label("instance")),
+            "Rows that ClickHouse refuses have filled their folder on the collector's disk. When it is full, their \
+             segments wait in the log, what comes after them waits too, and in the end observations are refused."
+                .into(),
+        )
 }
 
 /// An alert on a state of the collector's log.

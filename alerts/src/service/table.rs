@@ -41,6 +41,7 @@ pub const TABLE: &[(&str, Severity, Domain)] = &[
     ("DriftlineCollectorLogFull", Ticket, Platform),
     ("DriftlineClickHouseInsertsFailing", Ticket, Platform),
     ("DriftlineObservationsQuarantined", Ticket, Platform),
+    ("DriftlineQuarantineFull", Ticket, Platform),
     ("DriftlineAnalyzerStale", Ticket, Platform),
 ];
 

@@ -56,6 +56,14 @@ impl<T: Tables> Inserter<T> {
         Ok(())
     }
 
+    /// Says how full the folder is: somebody may have moved files away.
+    pub(super) async fn look_at_quarantine(&self) {
+        let (disk, dir) = (self.disk.clone(), self.quarantine.clone());
+        // one that is not there yet is empty
+        let taken = tokio::task::spawn_blocking(move || taken(&*disk, &dir).unwrap_or_default()).await;
+        self.metrics.quarantine_used(taken.unwrap_or_default() as f64 / self.quarantine_max_bytes as f64);
+    }
+
     /// Keeps a copy of a segment from which not everything could be read.
     pub(super) async fn set_aside_whole(&self, segment: &Sealed, loaded: &Loaded) -> Result<(), GivenUp> {
         let (disk, from, dir, most) =
@@ -72,11 +80,16 @@ impl<T: Tables> Inserter<T> {
     }
 }
 
+/// Bytes in the folder.
+fn taken(disk: &dyn Disk, dir: &Path) -> io::Result<u64> {
+    Ok(disk.list(dir)?.iter().map(|path| disk.length(path).unwrap_or_default()).sum())
+}
+
 /// Makes the folder, and refuses what would take it past its bound: what was acknowledged is not thrown away, it waits
 /// in the log until somebody has looked at what lies here.
 fn room(disk: &dyn Disk, dir: &Path, bytes: usize, most: u64) -> io::Result<()> {
     disk.make_dir(dir)?;
-    let taken: u64 = disk.list(dir)?.iter().map(|path| disk.length(path).unwrap_or_default()).sum();
+    let taken = taken(disk, dir)?;
     if taken.saturating_add(bytes as u64) <= most {
         return Ok(());
     }

@@ -40,7 +40,7 @@ pub(super) fn load(disk: &dyn Disk, path: &Path, id: Uuid, masker: &Masker) -> i
 }
 
 /// Hands on every record of a segment, masked again; `None` for what cannot be read.
-pub(super) fn for_each(
+pub(crate) fn for_each(
     disk: &dyn Disk,
     path: &Path,
     masker: &Masker,

@@ -55,7 +55,8 @@ impl<O> Half<O> {
     }
 }
 
-fn half_id(key: Uuid, side: Side) -> Uuid {
+/// What names one half of an exchange.
+pub(crate) fn half_id(key: Uuid, side: Side) -> Uuid {
     let side: &[u8] = if side == Side::Request { b"request" } else { b"response" };
     crate::pipeline::id_of(Sha256::new().chain_update(key).chain_update(side))
 }

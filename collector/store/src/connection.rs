@@ -6,12 +6,14 @@
 use std::fmt;
 use std::future::Future;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use contract::faults::Faults;
 use serde::Deserialize;
 
 use crate::Error;
+use crate::retention::{RawRetention, Retention};
 
 /// The file in the engine's data folder that holds its URL while it runs.
 pub(crate) const ADDRESS_FILE: &str = "address";
@@ -41,6 +43,8 @@ pub struct RawConfig {
     /// Limit of one request to ClickHouse.
     #[serde(with = "humantime_serde")]
     pub request_timeout: Duration,
+    /// How long rows are kept, by table, as in `payloads = "7d"`; what is not named keeps its time.
+    pub retention: RawRetention,
 }
 
 impl Default for RawConfig {
@@ -54,6 +58,7 @@ impl Default for RawConfig {
             engine: None,
             data_dir: PathBuf::from("clickhouse"),
             request_timeout: Duration::from_secs(60),
+            retention: RawRetention::new(),
         }
     }
 }
@@ -64,6 +69,7 @@ pub struct Config {
     endpoint: Endpoint,
     database: String,
     request_timeout: Duration,
+    retention: Arc<Retention>,
 }
 
 #[derive(Clone)]
@@ -104,13 +110,14 @@ impl Config {
         if let Some(sentence) = raw.url.as_deref().and_then(url_fault) {
             faults.push("store.url", sentence);
         }
+        let retention = Arc::new(Retention::new(&raw.retention, &mut faults));
         let RawConfig { url, user, password, password_file, database, data_dir, request_timeout, .. } = raw;
         let password = password_file.map_or_else(|| Password::Given(password.unwrap_or_default()), Password::File);
         let endpoint = match url {
             Some(url) => Endpoint::Server { url, user: user.unwrap_or_else(|| "default".to_owned()), password },
             None => Endpoint::Embedded { data_dir },
         };
-        faults.result(Self { endpoint, database, request_timeout })
+        faults.result(Self { endpoint, database, request_timeout, retention })
     }
 }
 
@@ -152,6 +159,7 @@ pub struct Store {
     url: String,
     database: String,
     request_timeout: Duration,
+    retention: Arc<Retention>,
 }
 
 impl fmt::Debug for Store {
@@ -187,7 +195,8 @@ impl Store {
             .with_password(password)
             .with_database(&config.database)
             .with_product_info("driftline", env!("CARGO_PKG_VERSION"));
-        Ok(Self { client, url, database: config.database.clone(), request_timeout: config.request_timeout })
+        let Config { database, request_timeout, retention, .. } = config.clone();
+        Ok(Self { client, url, database, request_timeout, retention })
     }
 
     /// The database's name.
@@ -219,6 +228,11 @@ impl Store {
     /// The limit of one request.
     pub(crate) const fn request_timeout(&self) -> Duration {
         self.request_timeout
+    }
+
+    /// What every table's time to live is to be.
+    pub(crate) fn retention(&self) -> &Retention {
+        &self.retention
     }
 
     /// Waits for an answer within the request's limit and reads the client's errors; `asked` names the question.

@@ -10,13 +10,17 @@
 //! | [`engine`] | the embedded engine: libchdb in a child process that listens on loopback |
 //! | [`write`] | rows of a log segment, one block a table, inserted once |
 //! | `read` | what the analyzer asks |
+//! | [`retention`], [`status`], [`erase`] | how long rows are kept, what there is, a subject's rows given out and deleted |
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod connection;
 pub mod engine;
+pub mod erase;
 pub mod error;
 mod migrate;
 pub mod read;
+pub mod retention;
+pub mod status;
 pub mod write;
 
 pub use connection::{Config, RawConfig, Store};

@@ -11,13 +11,20 @@ use sha2::{Digest as _, Sha256};
 use crate::{Error, Store};
 
 /// One numbered file.
-struct Migration {
-    number: u32,
-    name: &'static str,
+pub(crate) struct Migration {
+    pub number: u32,
+    pub name: &'static str,
     sql: &'static str,
 }
 
-const MIGRATIONS: &[Migration] = &[
+impl Migration {
+    /// What is noted of its text.
+    pub fn hash(&self) -> String {
+        hash(self.sql)
+    }
+}
+
+pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { number: 1, name: "tables", sql: include_str!("../migrations/0001_tables.sql") },
     Migration { number: 2, name: "views", sql: include_str!("../migrations/0002_views.sql") },
     Migration { number: 3, name: "detectors", sql: include_str!("../migrations/0003_detectors.sql") },
@@ -34,15 +41,17 @@ const NOTES: &str = "CREATE TABLE IF NOT EXISTS migrations (
 ) ENGINE = MergeTree ORDER BY number
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1";
 
+/// One row of it.
 #[derive(Row, Deserialize)]
-struct Note {
-    number: u32,
-    name: String,
-    hash: String,
+pub(crate) struct Note {
+    pub number: u32,
+    pub name: String,
+    pub hash: String,
 }
 
 impl Store {
-    /// Makes the database if absent and applies what has not been applied yet; returns how many that were.
+    /// Makes the database if absent, applies what has not been applied yet, and sets how long rows are kept; returns how
+    /// many migrations were applied.
     ///
     /// # Errors
     /// [`Error::Migration`] where the database was migrated by other files or by a newer program.
@@ -52,8 +61,7 @@ impl Store {
         let create = format!("CREATE DATABASE IF NOT EXISTS {}", self.database());
         self.bounded("making the database", server.query(&create).execute()).await?;
         self.execute("making the table of migrations", NOTES).await?;
-        let notes = self.client().query("SELECT number, name, hash FROM migrations ORDER BY number");
-        let notes = self.bounded("the applied migrations", notes.fetch_all::<Note>()).await?;
+        let notes = self.notes().await?;
         check(&notes)?;
         let mut applied = 0;
         for migration in MIGRATIONS.iter().filter(|m| notes.iter().all(|n| n.number != m.number)) {
@@ -63,7 +71,14 @@ impl Store {
         if applied > 0 {
             self.client().clear_cached_metadata().await;
         }
+        self.retain().await?;
         Ok(applied)
+    }
+
+    /// What was applied.
+    pub(crate) async fn notes(&self) -> Result<Vec<Note>, Error> {
+        let notes = self.client().query("SELECT number, name, hash FROM migrations ORDER BY number");
+        self.bounded("the applied migrations", notes.fetch_all::<Note>()).await
     }
 
     async fn apply(&self, migration: &Migration) -> Result<(), Error> {
@@ -78,7 +93,8 @@ impl Store {
         Ok(())
     }
 
-    async fn execute(&self, asked: &str, sql: &str) -> Result<(), Error> {
+    /// Does what has no answer.
+    pub(crate) async fn execute(&self, asked: &str, sql: &str) -> Result<(), Error> {
         self.bounded(asked, self.client().query_raw(sql).execute()).await
     }
 }

@@ -3,6 +3,7 @@
 
 mod answers;
 mod database;
+mod erase;
 mod feedback;
 mod house;
 mod kills;

@@ -38,6 +38,50 @@ async fn refused_rows_are_put_aside_and_can_be_put_back() {
 }
 
 #[tokio::test]
+async fn a_full_quarantine_holds_up_its_segment_until_there_is_room() {
+    let house = House::build().await;
+    house.store().migrate().await.unwrap();
+    house.ask("ALTER TABLE observations ADD CONSTRAINT sane CHECK code != 599").await;
+    let mut config = raw(&house.path("log"));
+    config.drain = Duration::from_millis(200);
+    let client = reqwest::Client::new();
+    let poisoned = async |url: &str, seq: u64| {
+        let mut sent = batch("proxy-1", 1, seq, 2);
+        sent.observations[0].code = 599;
+        // what does not compress
+        sent.observations[0].reason = Some((0..60).map(|_| uuid::Uuid::now_v7().to_string()).collect());
+        ack(post(&client, url, &sent).await.unwrap()).await;
+    };
+    let quarantined = "driftline_collector_quarantined_observations_total{reason=\"refused\"}";
+    let quarantine = house.path("log").join("quarantine");
+    let files = || std::fs::read_dir(&quarantine).unwrap().map(|entry| entry.unwrap().path());
+    let collector = Running::start(config.clone(), house.store()).await;
+    poisoned(&collector.url, 1).await;
+    collector.until_metric(quarantined, 1.0).await;
+    collector.until_metric("driftline_collector_backlog_observations", 0.0).await;
+    collector.stop().await;
+
+    // room for half of another
+    let taken: u64 = files().map(|path| path.metadata().unwrap().len()).sum();
+    config.insert.quarantine_max_bytes = host::config::ByteSize::new(taken + taken / 2);
+    let collector = Running::start(config, house.store()).await;
+    poisoned(&collector.url, 2).await;
+    house.until("SELECT count() FROM observations", "2").await;
+    while collector.metric("driftline_collector_quarantine_used_ratio") < 0.6 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(collector.metric(quarantined), 0.0, "what has no place is not put aside");
+    assert!(collector.metric("driftline_collector_backlog_observations") > 0.0, "and stays in the log");
+    // somebody makes room
+    for path in files().collect::<Vec<_>>() {
+        std::fs::rename(&path, house.path("log").with_extension(path.file_name().unwrap())).unwrap();
+    }
+    collector.until_metric(quarantined, 1.0).await;
+    collector.until_metric("driftline_collector_backlog_observations", 0.0).await;
+    collector.stop().await;
+}
+
+#[tokio::test]
 async fn tables_that_were_taken_away_are_made_again() {
     let house = House::build().await;
     let collector = Running::start(raw(&house.path("log")), house.store()).await;

@@ -128,6 +128,9 @@ fn log() -> Row {
             Panel::lines("Joined pairs", "Requests and responses of KServe's loggers a second, by what became of them, and halves that wait.", "none")
                 .series(rate(&c::PAIRS, &["outcome"]), "{{outcome}}")
                 .series(gauge("sum", &c::HALVES, &[]), "waiting"),
+            Panel::number("Quarantine", "How full the folder of refused rows is; full, their segments wait in the log.", "percentunit")
+                .series(gauge("max", &c::QUARANTINE_USED, &[]), "used")
+                .from(&[(0.5, "orange"), (0.8, "red")]),
             Panel::lines("Trouble", "Quarantined observations, batches that never came, repaired frames, a second. All lines should be absent.", "cps")
                 .series(rate(&c::QUARANTINED, &["reason"]), "quarantined {{reason}}")
                 .series(rate(&c::SEQUENCE_GAPS, &["source"]), "gap from {{source}}")

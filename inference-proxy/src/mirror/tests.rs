@@ -82,6 +82,8 @@ struct Collector {
     moody: bool,
     poison: Option<Uuid>,
     away: std::sync::atomic::AtomicBool,
+    /// Posts that are still to be refused for their key, by turns with 401 and 403.
+    keyless: AtomicU64,
     /// Refuses with this status, once, what it has stored without saying so.
     forgets: Option<u16>,
     /// Holds the post with this observation back until it is released.
@@ -101,6 +103,9 @@ impl Collector {
         }
         if self.away.load(Ordering::Relaxed) {
             return Mood::Fail(503);
+        }
+        if let Ok(left) = self.keyless.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)) {
+            return Mood::Fail(if left % 2 == 0 { 401 } else { 403 });
         }
         if self.poison.is_some_and(|poison| batch.observations.iter().any(|o| o.id == poison)) {
             return Mood::Fail(422);
@@ -312,6 +317,20 @@ async fn numbers_run_on_and_the_last_word_has_nothing_in_flight() {
     let last = bodies.last().unwrap();
     assert_eq!((last.ledger.delivered, last.ledger.in_flight, last.epoch), (120, 0, 7));
     assert!(bodies.iter().all(|b| b.observations.len() <= 50));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn batches_refused_for_their_key_are_posted_again_once_it_is_mended() {
+    let collector = Arc::new(Collector { keyless: 40.into(), ..Collector::default() });
+    let registry = Registry::new();
+    let (mirror, workers) = begin(config(serve(Arc::clone(&collector)).await), &registry);
+    (0..120).for_each(|n| mirror.offer(plain(n)));
+    mirror.drain(workers, PATIENCE).await;
+    assert_balance(&registry);
+    assert_eq!(collector.keyless.load(Ordering::Relaxed), 0, "the key was refused for a while");
+    assert_eq!((mirror.counts().delivered, collector.ids().len()), (120, 120), "nothing is dropped for a key");
+    let seqs: Vec<u64> = collector.batches.lock().unwrap().keys().map(|(_, seq)| *seq).collect();
+    assert_eq!(seqs, (1..=seqs.len() as u64).collect::<Vec<_>>(), "and each batch keeps its number");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

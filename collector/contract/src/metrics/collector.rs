@@ -26,6 +26,12 @@ pub const QUARANTINED: Metric = Metric::counter(
     "Observations put aside because ClickHouse refuses them.",
     &["reason"],
 );
+/// How full the quarantine is.
+pub const QUARANTINE_USED: Metric = Metric::gauge(
+    "driftline_collector_quarantine_used_ratio",
+    "Bytes in the quarantine folder over what it may hold; at 1 refused rows have no place and their segments wait.",
+    &[],
+);
 /// Labels stored.
 pub const LABELS_STORED: Metric =
     Metric::counter("driftline_collector_labels_total", "Ground-truth labels logged and fsynced.", &[]);
@@ -117,6 +123,7 @@ pub const ALL: &[Metric] = &[
     INSERTED,
     BACKLOG,
     QUARANTINED,
+    QUARANTINE_USED,
     LABELS_STORED,
     OUTCOMES_STORED,
     EVENTS_STORED,

@@ -12,7 +12,7 @@ use crate::house::{House, config, library};
 async fn it_keeps_its_data_over_a_kill_and_a_stop() {
     let (mut house, store) = House::migrated().await;
     assert_eq!(store.migrate().await.unwrap(), 0, "the second time there is nothing to do");
-    house.ask("INSERT INTO events SELECT now64(3), 'test', '', '', 'kept'").await;
+    house.ask("INSERT INTO events (at, kind, model, version, text) SELECT now64(3), 'test', '', '', 'kept'").await;
 
     let port = house.engine().http_port();
     drop(house.engine.take());
@@ -39,7 +39,8 @@ async fn concurrent_starts_migrate_to_the_same_tables() {
     b.unwrap();
     c.unwrap();
     assert_eq!(stores[0].migrate().await.unwrap(), 0);
-    assert_eq!(house.ask("SELECT count(DISTINCT number) FROM migrations").await, "3");
+    let known = stores[0].status().await.unwrap().migrations.len().to_string();
+    assert_eq!(house.ask("SELECT count(DISTINCT number) FROM migrations").await, known);
 }
 
 #[tokio::test]

@@ -3,5 +3,6 @@
 
 mod engine;
 mod house;
+mod migrate;
 mod views;
 mod write;

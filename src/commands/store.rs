@@ -1,0 +1,199 @@
+//! `driftline store`: migrations, what is in the database, and a person's right to see and to be forgotten.
+
+use std::collections::HashSet;
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use ::store::Store;
+use ::store::erase::{Ids, Subject, TableRows};
+use anyhow::Context as _;
+use collector::erase::{Done, Folder};
+use host::audit;
+use masking::Masker;
+
+use crate::cli::{ConfigArgs, StatusArgs, SubjectArgs};
+use crate::config::Loaded;
+use crate::exit::{self, Usage};
+
+/// How long a collector that runs may take to insert what lay in its log.
+const INSERTED_WITHIN: Duration = Duration::from_secs(180);
+/// A collector that runs may insert a row while others are deleted.
+const ROUNDS: usize = 3;
+
+/// Makes the tables, applies what was not applied yet, and sets how long rows are kept.
+///
+/// # Errors
+/// What the database says.
+pub async fn migrate(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
+    let store = Loaded::read(args)?.store()?;
+    let applied = store.migrate().await?;
+    writeln!(std::io::stdout(), "{applied} migrations applied to {} at {}", store.database(), store.url())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Says what is in the database; exit code 1 where a migration is pending, differs or is of a newer program.
+///
+/// # Errors
+/// What the database says.
+pub async fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
+    let store = Loaded::read(&args.config)?.store()?;
+    let status = store.status().await?;
+    let mut out = std::io::stdout().lock();
+    if args.json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&status)?)?;
+    } else {
+        writeln!(out, "{} at {}, ClickHouse {}", store.database(), store.url(), status.clickhouse)?;
+        for migration in &status.migrations {
+            writeln!(out, "migration {:>3} {:<20} {}", migration.number, migration.name, migration.state)?;
+        }
+        for table in &status.tables {
+            let kept = if table.kept.is_empty() { "kept for ever" } else { &table.kept };
+            writeln!(out, "{:<16} {:>12} rows {:>14} bytes  {kept}", table.table, table.rows, table.bytes)?;
+        }
+        if let Some(unknown) = status.unknown_labels {
+            writeln!(out, "{unknown} labelled items have no observation")?;
+        }
+    }
+    let good = status.migrations.iter().all(|migration| migration.state == "applied");
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(exit::FOUND) })
+}
+
+/// Writes one subject's rows to standard output, one JSON object a line.
+///
+/// # Errors
+/// What the database says, or that standard output is closed.
+pub async fn export(args: &SubjectArgs) -> anyhow::Result<ExitCode> {
+    let store = Loaded::read(&args.config)?.store()?;
+    let ids = store.ids_of(&subject(args)?, &[]).await?;
+    let mut out = std::io::stdout().lock();
+    let given = store.give_rows_of(&ids, |bytes| out.write_all(bytes).map_err(anyhow::Error::from)).await;
+    store.forget_ids(ids).await?;
+    given?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Deletes one subject's rows everywhere, counts them again, and leaves an audit line.
+///
+/// # Errors
+/// What the database or the disk says; where something is left, how much.
+pub async fn forget(args: &SubjectArgs) -> anyhow::Result<ExitCode> {
+    let loaded = Loaded::read(&args.config)?;
+    let log = &loaded.raw.log;
+    host::logs::init(log.format, &log.filter, log.audit_file.as_deref())
+        .map_err(|error| Usage(format!("log: {error}")))?;
+    let subject = subject(args)?;
+    let outcome = forget_subject(&loaded, &subject).await;
+    let detail = match &outcome {
+        Ok(forgotten) => forgotten.sentence(),
+        Err(error) => error.to_string(),
+    };
+    let done = outcome.as_ref().is_ok_and(|forgotten| forgotten.left == 0);
+    let outcome_word = if done { audit::Outcome::Done } else { audit::Outcome::Failed };
+    // whom, without keeping the name: whoever asks again can be answered by the same hash
+    audit::record(audit::Action {
+        who: "driftline store",
+        what: "forget",
+        target: &named(&subject),
+        outcome: outcome_word,
+        detail: &detail,
+    });
+    let forgotten = outcome?;
+    let mut out = std::io::stdout().lock();
+    for TableRows { table, rows } in &forgotten.deleted {
+        writeln!(out, "{table:<16} {rows:>12} rows deleted")?;
+    }
+    writeln!(out, "{}", forgotten.sentence())?;
+    Ok(if done { ExitCode::SUCCESS } else { ExitCode::from(exit::FAILED) })
+}
+
+/// What was done.
+struct Forgotten {
+    requests: u64,
+    deleted: Vec<TableRows>,
+    disk: Done,
+    left: u64,
+}
+
+impl Forgotten {
+    fn sentence(&self) -> String {
+        let rows: u64 = self.deleted.iter().map(|table| table.rows).sum();
+        let Self { requests, disk: Done { files, unreadable }, left, .. } = self;
+        let damaged = match unreadable {
+            0 => String::new(),
+            n => format!("; {n} damaged places in the quarantine folder cannot be read: look at them"),
+        };
+        format!(
+            "{requests} requests: {rows} rows deleted, {files} files of the log rewritten, {left} rows left{damaged}"
+        )
+    }
+}
+
+async fn forget_subject(loaded: &Loaded, subject: &Subject) -> anyhow::Result<Forgotten> {
+    let store = loaded.store()?;
+    let masker = Masker::new(&loaded.raw.masking).map_err(|faults| Usage(format!("masking: {faults}")))?;
+    let dir = &loaded.raw.collector.log.dir;
+    let folder = Folder::open(dir).with_context(|| format!("cannot look into {}", dir.display()))?;
+    if folder.is_in_use() {
+        inserted(&folder).await?;
+    }
+    let lying = folder.ids(subject, &masker)?;
+    let ids = store.ids_of(subject, &lying).await?;
+    let done = forget_ids(&store, &ids, &folder, &masker).await;
+    store.forget_ids(ids).await?;
+    done
+}
+
+async fn forget_ids(store: &Store, ids: &Ids, folder: &Folder, masker: &Masker) -> anyhow::Result<Forgotten> {
+    let requests = store.requests_of(ids).await?;
+    let all: HashSet<_> = store.list(ids).await?.into_iter().collect();
+    // first what would be inserted later
+    let disk = folder.erase(&all, masker)?;
+    let (mut deleted, mut left) = (Vec::new(), 0);
+    for _ in 0..ROUNDS {
+        let before = store.rows_of(ids).await?;
+        store.delete_rows_of(ids).await?;
+        left = store.rows_of(ids).await?.iter().map(|table| table.rows).sum();
+        if deleted.is_empty() {
+            deleted = before;
+        }
+        if left == 0 {
+            break;
+        }
+    }
+    Ok(Forgotten { requests, deleted, disk, left })
+}
+
+/// Waits until a collector that runs has inserted what lies in its log now.
+async fn inserted(folder: &Folder) -> anyhow::Result<()> {
+    let mut waiting = folder.waiting()?;
+    let deadline = Instant::now() + INSERTED_WITHIN;
+    loop {
+        waiting.retain(|path| path.exists());
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        anyhow::ensure!(
+            Instant::now() < deadline,
+            "{} segments wait in the collector's log since {} s; nothing was deleted: stop the collector, then repeat",
+            waiting.len(),
+            INSERTED_WITHIN.as_secs()
+        );
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+fn subject(args: &SubjectArgs) -> anyhow::Result<Subject> {
+    match (&args.client, args.id) {
+        (Some(client), None) if !client.is_empty() => Ok(Subject::Client(client.clone())),
+        (None, Some(id)) => Ok(Subject::Id(id)),
+        _ => Err(Usage("give --client, not empty, or --id".to_owned()).into()),
+    }
+}
+
+fn named(subject: &Subject) -> String {
+    match subject {
+        Subject::Client(client) => format!("client sha256:{}", ::store::erase::hash(client)),
+        Subject::Id(id) => format!("request {id}"),
+    }
+}
