@@ -18,6 +18,7 @@ pub fn resolve(raw: &mut RawConfig, folder: &Path) {
         edge.files().for_each(|path| from(folder, path));
     }
     raw.proxy.mirror.collector.files().for_each(|path| from(folder, path));
+    raw.proxy.traces.receiver.files().for_each(|path| from(folder, path));
     let read = [&mut raw.slo_file, &mut raw.store.engine, &mut raw.store.password_file];
     read.into_iter().flatten().for_each(|path| from(folder, path));
     for baseline in raw.analyzer.baselines.values_mut() {

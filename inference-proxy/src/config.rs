@@ -17,6 +17,7 @@ use crate::mirror;
 use crate::model::{ModelsConfig, RawModelsConfig};
 use crate::observe::sampling::Sampling;
 use crate::room;
+use crate::spans::{self, RawTraces};
 pub use shadowing::{RawShadowing, Shadowing};
 use source::{SOURCE_RULE, host_name, is_source};
 
@@ -59,6 +60,8 @@ pub struct RawConfig {
     pub sampling: RawSampling,
     /// Where observations go.
     pub mirror: RawMirror,
+    /// Where traces go.
+    pub traces: RawTraces,
 }
 
 impl Default for RawConfig {
@@ -80,6 +83,7 @@ impl Default for RawConfig {
             shadow: RawShadowing::default(),
             sampling: RawSampling::default(),
             mirror: RawMirror::default(),
+            traces: RawTraces::default(),
         }
     }
 }
@@ -215,6 +219,7 @@ pub struct Config {
     pub(crate) shadow: Shadowing,
     pub(crate) sampling: Sampling,
     pub(crate) mirror: Option<mirror::Config>,
+    pub(crate) traces: Option<spans::Config>,
     pub(crate) mirror_drain: Duration,
 }
 
@@ -279,6 +284,7 @@ impl RawConfig {
             shadow: self.shadow.check(max_concurrent_requests, &mut faults),
             sampling: self.sampling.check(&mut faults),
             mirror: self.mirror.check(&mut faults),
+            traces: self.traces.check(&mut faults),
             mirror_drain,
         };
         faults.result(config)

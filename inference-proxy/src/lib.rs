@@ -27,6 +27,7 @@ pub mod pseudonym;
 pub mod room;
 pub mod service;
 pub mod shadow;
+pub mod spans;
 pub mod stack;
 pub mod suspicious;
 pub mod tensor;

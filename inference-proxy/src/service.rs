@@ -31,6 +31,7 @@ use crate::observe::record::{Ended, Rules};
 use crate::pseudonym::Pseudonyms;
 use crate::room::Room;
 use crate::shadow::Shadows;
+use crate::spans::{self, Exporter};
 use crate::stack;
 use crate::triton;
 
@@ -60,6 +61,9 @@ pub enum BuildError {
     /// The mirror.
     #[error(transparent)]
     Mirror(#[from] mirror::StartError),
+    /// The way of traces.
+    #[error("proxy.traces.receiver: {0}")]
+    Traces(#[from] host::tls::TlsError),
 }
 
 /// A proxy that listens, with models not yet loaded.
@@ -74,6 +78,7 @@ pub struct Service {
     gate: Gate,
     workers: Option<Workers>,
     events: Option<Poster>,
+    exporter: Option<Exporter>,
     drain: Duration,
     mirror_drain: Duration,
 }
@@ -107,6 +112,7 @@ pub async fn build(config: Config, deps: Deps) -> Result<Service, BuildError> {
     let admission = Arc::new(Semaphore::new(limits.max_concurrent_requests));
     let events = config.mirror.as_ref().map(|mirror| poster(mirror, &catalog)).transpose()?;
     let (mirror, workers) = start_mirror(config.mirror, &masking, &registry)?;
+    let (traces, exporter) = config.traces.map(|traces| spans::start(traces, &registry)).transpose()?.unzip();
     let shadows =
         Shadows::new(catalog.clone(), config.shadow, Arc::clone(&admission), limits.max_concurrent_requests, &registry);
     let observer = Observer {
@@ -116,6 +122,7 @@ pub async fn build(config: Config, deps: Deps) -> Result<Service, BuildError> {
         rules: Arc::new(Rules { sampling: config.sampling }),
         pseudonyms: config.client_key.as_deref().map(Pseudonyms::new),
         access: AccessLog { share: config.access_log_share },
+        traces,
         reading: TaskTracker::new(),
     };
     let edge = Arc::new(Edge {
@@ -138,7 +145,20 @@ pub async fn build(config: Config, deps: Deps) -> Result<Service, BuildError> {
     });
     let grpc = grpc.transpose()?;
     let (drain, mirror_drain) = (config.drain, config.mirror_drain);
-    Ok(Service { listener, address, router, grpc, edge, readiness, gate, workers, events, drain, mirror_drain })
+    Ok(Service {
+        listener,
+        address,
+        router,
+        grpc,
+        edge,
+        readiness,
+        gate,
+        workers,
+        events,
+        exporter,
+        drain,
+        mirror_drain,
+    })
 }
 
 /// The way of events from the catalog to the collector.
@@ -202,11 +222,24 @@ impl Service {
     /// # Errors
     /// Where the listener fails.
     pub async fn run(self, shutdown: CancellationToken) -> io::Result<()> {
-        let Self { listener, router, grpc, edge, readiness, gate, workers, events, drain, mirror_drain, address } =
-            self;
+        let Self {
+            listener,
+            router,
+            grpc,
+            edge,
+            readiness,
+            gate,
+            workers,
+            events,
+            exporter,
+            drain,
+            mirror_drain,
+            address,
+        } = self;
         let grpc_address = grpc.as_ref().map(|grpc| tracing::field::display(grpc.address));
         tracing::info!(%address, grpc = grpc_address, "the proxy listens");
         let telling = CancellationToken::new();
+        let exported = exporter.map(|exporter| tokio::spawn(exporter.run(telling.clone())));
         let told = events.map(|events| tokio::spawn(events.run(telling.clone())));
         let loading = tokio::spawn(load_all(Arc::clone(&edge), readiness.clone()));
         let stopping = {
@@ -229,6 +262,9 @@ impl Service {
         }
         edge.catalog.shutdown().await;
         telling.cancel();
+        if let Some(exported) = exported {
+            let _ended = exported.await;
+        }
         if let Some(told) = told {
             // one attempt for what waits, within the time of one post
             let _ended = told.await;

@@ -133,6 +133,9 @@ async fn admit(
         let wait = version.map_or(std::time::Duration::from_secs(1), |version| version.time_to_drain());
         return ApiError::overloaded(edge.max_concurrent_requests, wait).into_response();
     };
+    if let Some(notes) = request.extensions().get::<Notes>() {
+        notes.admitted();
+    }
     let (parts, body) = request.into_parts();
     let Ok((room, body)) = edge.room.admit(&parts.headers, body) else {
         return ApiError::bodies_open(edge.max_open_body_bytes).into_response();

@@ -240,6 +240,8 @@ fn edge() -> Row {
                 "none",
             )
             .series(increase(&e::RELOADS, &["kind", "outcome"]), "{{kind}} {{outcome}}"),
+            Panel::bars("Traces", "Kept ones, over the time range, by what became of them.", "short")
+                .series(increase(&p::TRACES, &["state"]), "{{state}}"),
         ],
     )
 }

@@ -30,7 +30,9 @@ use crate::model::{Answer, Asker, Catalog, Fallen, Input, LookupError, Role, Ser
 use crate::outcome;
 use crate::pseudonym::Pseudonyms;
 use crate::shadow::Shadows;
+use crate::spans::{Moments, Story, Traces};
 use crate::trace::Trace;
+use crate::upstream::ASKED_WITHIN;
 use crate::upstream::exchange::Exchange;
 use access::AccessLog;
 use meter::Meter;
@@ -77,6 +79,8 @@ pub struct Observer {
     pub pseudonyms: Option<Pseudonyms>,
     /// Which requests leave a line in the log.
     pub access: AccessLog,
+    /// Where traces go; nowhere if tracing is off.
+    pub traces: Option<Traces>,
     /// Forwarded requests whose copies are being read.
     pub reading: TaskTracker,
 }
@@ -127,6 +131,8 @@ pub struct Facts {
     pub fallen: Option<Fallen>,
     /// Whether the answer had been given before.
     pub from_cache: bool,
+    /// When it got how far.
+    pub moments: Moments,
     /// What of the request decides who answers it.
     asker: Asker,
 }
@@ -146,6 +152,7 @@ impl Default for Facts {
             withheld: None,
             fallen: None,
             from_cache: false,
+            moments: Moments::default(),
             asker: Asker::default(),
         }
     }
@@ -160,6 +167,11 @@ impl Notes {
     #[must_use]
     pub fn asker(&self) -> Asker {
         std::mem::take(&mut self.lock().asker)
+    }
+
+    /// The request has a place among the open ones.
+    pub fn admitted(&self) {
+        self.lock().moments.admitted = Some(Instant::now());
     }
 
     /// The version was found.
@@ -187,6 +199,7 @@ impl Notes {
     /// The request could be read.
     pub fn asked(&self, input: &Arc<Input>, parameters: Map<String, Value>) {
         let mut facts = self.lock();
+        facts.moments.asked = Some(Instant::now());
         facts.input = Some(Arc::clone(input));
         facts.parameters = parameters;
     }
@@ -194,6 +207,7 @@ impl Notes {
     /// The request is passed on to another server, which calls its version so.
     pub fn forwarded(&self, exchange: &Arc<Exchange>, version: String) {
         let mut facts = self.lock();
+        facts.moments.asked = Some(Instant::now());
         facts.exchange = Some(Arc::clone(exchange));
         facts.version = version;
     }
@@ -249,14 +263,15 @@ pub async fn watch(
     next: Next,
 ) -> Response {
     let guard = Guard::begin(observer, route, &request);
-    // a server behind us goes on with our span
-    if let Ok(value) = HeaderValue::try_from(guard.trace.header(guard.id)) {
-        request.headers_mut().insert(headers::TRACEPARENT, value);
+    // a server behind us goes on with our span, whether the request is passed on or we ask for it
+    let trace = HeaderValue::try_from(guard.trace.header(guard.id)).ok();
+    if let Some(trace) = &trace {
+        request.headers_mut().insert(headers::TRACEPARENT, trace.clone());
     }
     request.extensions_mut().insert(guard.notes.clone());
     request.extensions_mut().insert(Arrived(guard.arrived));
     request.extensions_mut().insert(ObservationId(guard.id));
-    let response = next.run(request).await;
+    let response = ASKED_WITHIN.scope(trace, next.run(request)).await;
     guard.end(response)
 }
 
@@ -290,6 +305,7 @@ impl Guard {
         let headers = request.headers();
         let id = Uuid::now_v7();
         let trace = Trace::of(headers.get(contract::headers::TRACEPARENT).and_then(|value| value.to_str().ok()), id);
+        let trace = observer.traces.iter().fold(trace, |trace, traces| traces.told(trace));
         // who asks for others names them; else it is whoever the key or token is of
         let caller = request.extensions().get::<Caller>().map(|caller| caller.name.as_bytes());
         let client = headers.get(contract::headers::CLIENT).map(HeaderValue::as_bytes).or(caller);
@@ -344,7 +360,7 @@ impl Guard {
         timings.total_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let ended = Ended {
             id: self.id,
-            trace_id: std::mem::take(&mut self.trace.id),
+            trace_id: self.trace.id.clone(),
             at_ms: self.at_ms,
             route: self.route,
             client: self.client.take(),
@@ -360,8 +376,15 @@ impl Guard {
         };
         self.observer.access.write(&ended);
         self.observer.meter.count(&ended);
+        let traces = self.observer.traces.as_ref().filter(|traces| traces.keeps(&self.trace, &ended));
+        let story = traces.map(|traces| (traces, Story::of(&self.trace, self.arrived, &ended)));
+        let offering = Instant::now();
         if let Some(mirror) = &self.observer.mirror {
             mirror.offer(ended.beside(&self.observer.shadows));
+        }
+        if let Some((traces, mut story)) = story {
+            self.observer.mirror.iter().for_each(|_| story.mirrored(offering, Instant::now()));
+            traces.offer(story);
         }
     }
 }

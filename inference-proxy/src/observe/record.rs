@@ -77,6 +77,12 @@ impl Ended {
         self
     }
 
+    /// Whether another server answered it.
+    #[must_use]
+    pub fn is_forwarded(&self) -> bool {
+        self.facts.exchange.is_some() || self.facts.running.as_ref().is_some_and(|version| version.upstream().is_some())
+    }
+
     fn predictions(&self) -> Vec<Prediction> {
         let classes = self.facts.answer.iter().flat_map(|answer| &answer.classes);
         classes.map(crate::model::Classes::prediction).collect()

@@ -23,6 +23,7 @@ use crate::{Deps, RawConfig, Service, build};
 mod forward;
 mod grpc;
 mod serving;
+mod traces;
 mod tritonclient;
 
 type Seen = Arc<Mutex<Vec<Batch>>>;

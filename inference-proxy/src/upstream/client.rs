@@ -12,7 +12,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{self, Client as Pool};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
-use super::{Config, Fault};
+use super::{ASKED_WITHIN, Config, Fault};
 
 /// Until when there must be an answer, and how long that was when it was decided.
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +72,9 @@ impl Client {
         let mut request = Request::builder().method(method).uri(uri);
         if body.is_some() {
             request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        if let Ok(Some(trace)) = ASKED_WITHIN.try_with(Clone::clone) {
+            request = request.header(contract::headers::TRACEPARENT, trace);
         }
         // addresses are made of checked parts, so that this cannot fail
         let request = request.body(body.unwrap_or_default()).map_err(|_| Fault::Down)?;

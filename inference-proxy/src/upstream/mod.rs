@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use axum::http::{Method, StatusCode};
+use axum::http::{HeaderValue, Method, StatusCode};
 use contract::wire::{Provider, Timings};
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -40,6 +40,11 @@ pub use fault::Fault;
 pub(crate) use metadata::PROVIDER;
 pub use metrics::Metrics;
 use metrics::Series;
+
+tokio::task_local! {
+    /// The `traceparent` of the request within which another server is asked; a shadow is asked within none.
+    pub(crate) static ASKED_WITHIN: Option<HeaderValue>;
+}
 
 /// Which version of which model is served elsewhere.
 #[derive(Clone, Debug)]

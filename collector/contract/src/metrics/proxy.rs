@@ -28,6 +28,12 @@ pub const STAGE_SECONDS: Metric = Metric::histogram(
     &["model", "version", "role", "stage"],
     LATENCY_BUCKETS,
 );
+/// Traces by what became of them.
+pub const TRACES: Metric = Metric::counter(
+    "driftline_proxy_traces_total",
+    "Traces that were worth keeping, by what became of them: exported, or dropped and why.",
+    &["state"],
+);
 /// Requests that count for an SLO.
 pub const SLI_EVENTS: Metric =
     Metric::counter("driftline_proxy_sli_events_total", "Requests that count for this SLO.", &["slo", "model"]);
@@ -199,6 +205,7 @@ pub const ALL: &[Metric] = &[
     RESPONSES,
     REQUEST_SECONDS,
     STAGE_SECONDS,
+    TRACES,
     SLI_EVENTS,
     SLI_BAD_EVENTS,
     QUEUE_ITEMS,

@@ -10,14 +10,14 @@ use super::*;
 
 /// What a raw server was asked.
 #[derive(Debug, Default)]
-struct Heard {
+pub(super) struct Heard {
     connections: usize,
-    heads: Vec<String>,
+    pub(super) heads: Vec<String>,
     bodies: Vec<Vec<u8>>,
 }
 
 /// A server that does to each model what its name says.
-async fn raw_server() -> (SocketAddr, Arc<Mutex<Heard>>) {
+pub(super) async fn raw_server() -> (SocketAddr, Arc<Mutex<Heard>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, heard) = (listener.local_addr().unwrap(), Arc::new(Mutex::new(Heard::default())));
     let hearing = Arc::clone(&heard);

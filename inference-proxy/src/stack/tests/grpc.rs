@@ -65,6 +65,25 @@ async fn with_grpc(change: impl FnOnce(&mut RawConfig)) -> Proxy {
     .await
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_behind_a_model_goes_on_with_our_span() {
+    let (address, heard) = super::forward::raw_server().await;
+    let proxy = with_grpc(|raw| {
+        let text = format!("backend = 'http'\nurl = 'http://{address}'\n");
+        raw.models.models.insert("good".to_owned(), toml::from_str(&text).unwrap());
+    })
+    .await;
+    let contents = Contents { fp32_contents: vec![1.5, 2.5], ..Contents::default() };
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let answered =
+        call(&proxy, "ModelInfer", &asking("good", "x", "FP32", &[1, 2], contents), &[("traceparent", trace)]).await;
+    assert_eq!(answered.code, 0, "{:?}", answered.said);
+    let ours = answered.said["traceparent"].to_str().unwrap();
+    assert!(ours.starts_with(&trace[..36]) && ours != trace, "{ours}");
+    let heads = heard.lock().unwrap().heads.clone();
+    assert!(heads.len() == 1 && heads[0].contains(&format!("traceparent: {ours}")), "{heads:?}");
+}
+
 /// gRPC's numbers of its codes.
 const INVALID_ARGUMENT: i32 = 3;
 const DEADLINE_EXCEEDED: i32 = 4;
