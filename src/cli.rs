@@ -36,6 +36,8 @@ pub enum Command {
     Store(StoreCommand),
     /// Write Prometheus rules and their tests, Alertmanager's routes and Grafana's dashboards for a configuration
     Render(RenderArgs),
+    /// Compare two files (CSV, Parquet, JSON lines) column by column; exit code 1 where something drifted
+    Drift(DriftArgs),
     /// Two-sample Kolmogorov-Smirnov test of two files with one number a line
     Ks(KsArgs),
     /// Mask text or JSON lines from standard input, as the proxy and the collector would
@@ -220,6 +222,53 @@ pub struct KsArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct DriftArgs {
+    /// What is compared with: a .csv, .tsv, .parquet or .jsonl file, compressed or not, or a pattern of them
+    pub reference: PathBuf,
+    /// What is compared
+    pub current: PathBuf,
+    /// Judge these columns only
+    #[arg(long, value_delimiter = ',')]
+    pub columns: Vec<String>,
+    /// Leave these columns out
+    #[arg(long, value_delimiter = ',')]
+    pub exclude: Vec<String>,
+    /// Judge the rows of each value of this column as well; may be given several times
+    #[arg(long = "segment", value_name = "COLUMN")]
+    pub segments: Vec<String>,
+    /// Values of a segment's column that are judged, the most frequent ones
+    #[arg(long, default_value_t = 12)]
+    pub segment_values: u64,
+    /// The shift of the distribution function to ignore
+    #[arg(long, default_value_t = 0.05)]
+    pub ignore: f64,
+    /// Chance of any false verdict in the report
+    #[arg(long, default_value_t = 0.01)]
+    pub chance: f64,
+    /// Level of the classical tests behind `watch`
+    #[arg(long, default_value_t = 0.01)]
+    pub alpha: f64,
+    /// Samples that cannot show a shift of this size are insufficient
+    #[arg(long, default_value_t = 0.2)]
+    pub detectable: f64,
+    /// A line of your own, as in psi=0.2, d=0.1, missing=0.01; a column over it counts as drifted; may be given several times
+    #[arg(long = "limit", value_name = "MEASURE=NUMBER")]
+    pub limits: Vec<String>,
+    /// MiB of values held at a time
+    #[arg(long, default_value_t = 192)]
+    pub memory: u64,
+    /// Write a report that stands alone
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// libchdb.so or a `clickhouse` binary; by default .deps/chdb/libchdb.so, one beside this program, or `clickhouse` on the PATH
+    #[arg(long)]
+    pub engine: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -11,6 +11,7 @@ use crate::config::Loaded;
 use crate::{exit, roles, up};
 
 mod check;
+mod drift;
 mod key;
 mod ks;
 mod mask;
@@ -39,6 +40,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Store(StoreCommand::Export(args)) => runtime()?.block_on(store::export(&args)),
         Command::Store(StoreCommand::Forget(args)) => runtime()?.block_on(store::forget(&args)),
         Command::Render(args) => render::run(&args),
+        Command::Drift(args) => drift::run(&args),
         Command::Ks(args) => ks::run(&args),
         Command::Mask(args) => mask::run(&args),
         Command::Engine(args) => Ok(::store::engine::run_child(&args.arguments)),

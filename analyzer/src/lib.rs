@@ -10,6 +10,7 @@
 //! | [`cycle`] | the data path |
 //! | [`baseline`] | references frozen from stored rows or files |
 //! | [`judge`] | statistics and verdicts, without I/O |
+//! | [`offline`] | two files compared, as a report |
 //! | [`publish`] | verdicts as metrics |
 //! | [`api`] | JSON and the page's files |
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -19,5 +20,6 @@ pub mod baseline;
 pub mod config;
 pub mod cycle;
 pub mod judge;
+pub mod offline;
 pub mod publish;
 pub mod service;

@@ -175,3 +175,61 @@ fn mask_answers_each_line_of_a_pipe_that_stays_open() {
     drop(to);
     assert!(child.wait().expect("it ends").success());
 }
+
+/// A table of one number and one name; `shift` moves the number.
+fn rows(n: u32, shift: f64) -> Vec<(f64, &'static str)> {
+    let names = ["north", "south", "west"];
+    (0..n).map(|i| (f64::from(i * 7_919 % n) / f64::from(n) + shift, names[(i % 3) as usize])).collect()
+}
+
+fn csv(n: u32, shift: f64) -> String {
+    let lines = rows(n, shift).into_iter().map(|(x, place)| format!("{x},{place}\n"));
+    std::iter::once("size?,place\n".to_owned()).chain(lines).collect()
+}
+
+#[test]
+fn two_files_are_compared_and_the_exit_code_says_what_was_found() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let write = |name: &str, text: String| fs::write(folder.path().join(name), text).expect("is writable");
+    write("reference.csv", csv(3_000, 0.0));
+    write("same.csv", csv(2_000, 0.0));
+    let moved = rows(2_000, 0.25).into_iter().map(|(x, place)| format!("{{\"size?\":{x},\"place\":\"{place}\"}}\n"));
+    write("moved.jsonl", moved.collect());
+    let engine = dependency("chdb/libchdb.so").display().to_string();
+    let compare = |current: &str, more: &[&str]| {
+        driftline(folder.path(), &[&["drift", "reference.csv", current, "--engine", &engine], more].concat())
+    };
+
+    let same = compare("same.csv", &[]);
+    assert_eq!(same.status.code(), Some(0), "{}{}", stdout(&same), stderr(&same));
+    assert!(stdout(&same).contains("No drift found"), "{}", stdout(&same));
+
+    let page = folder.path().join("report.html");
+    let moved = compare("moved.jsonl", &["--json", "--segment", "place", "--html", &page.display().to_string()]);
+    assert_eq!(moved.status.code(), Some(1), "{}", stderr(&moved));
+    let report: serde_json::Value = serde_json::from_str(&stdout(&moved)).expect("is JSON");
+    let worst = &report["columns"][0];
+    assert_eq!((worst["name"].as_str(), worst["state"].as_str()), (Some("size?"), Some("drifted")), "{report}");
+    // scipy.stats.ks_2samp of the same rows: statistic 0.25033333333333335
+    assert!((worst["d"].as_f64().unwrap_or(0.0) - 0.250_333_333_333_333_35).abs() < 1e-9, "{worst}");
+    assert_eq!(report["columns"][1]["state"], "stable", "{report}");
+    assert_eq!(report["segments"].as_array().map(Vec::len), Some(3), "{report}");
+    let html = fs::read_to_string(page).expect("the report was written");
+    assert!(
+        html.contains("<svg") && html.contains("Drift found") && !html.contains("<script") && !html.contains("http")
+    );
+
+    let lined = compare("same.csv", &["--limit", "d=-1"]);
+    assert_eq!(lined.status.code(), Some(1), "a line of the user's own: {}", stderr(&lined));
+    for (more, word) in [
+        (&["--columns", "absent"][..], "has no column 'absent'; it has size?, place"),
+        (&["--limit", "psi"], "--limit psi is not as in psi=0.2"),
+        (&["--chance", "2"], "--chance 2 is not between 0 and 1"),
+    ] {
+        let refused = compare("same.csv", more);
+        assert!(refused.status.code() == Some(64) && stderr(&refused).contains(word), "{}", stderr(&refused));
+    }
+    write("broken.parquet", "no parquet".to_owned());
+    let broken = compare("broken.parquet", &[]);
+    assert!(broken.status.code() == Some(2) && stderr(&broken).contains("broken.parquet"), "{}", stderr(&broken));
+}

@@ -147,13 +147,13 @@ fn measure(input: &Input<'_>, m: u64, n: u64) -> Option<Measured> {
 }
 
 /// Size of the one sample that two samples are worth: `m n / (m + n)`.
-fn effective(m: u64, n: u64) -> u64 {
+pub(crate) fn effective(m: u64, n: u64) -> u64 {
     let (m, n) = (m as f64, n as f64);
     (m * n / (m + n)).round_ties_even() as u64
 }
 
 /// By how much a sample of `k` may be off by chance, but with probability `delta`.
-pub(super) fn margin(reference: &Reference, k: u64, delta: f64) -> f64 {
+pub(crate) fn margin(reference: &Reference, k: u64, delta: f64) -> f64 {
     match reference {
         Reference::Numbers(_) => ((2.0 / delta).ln() / (2.0 * k as f64)).sqrt(),
         Reference::Categories(categories) => shares::margin(k, categories.counts.len(), delta),

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use store::read::bin;
 
+use super::order;
+
 /// A reference: what [`bounds`](super::bounds) and the others compare a window's counts with.
 ///
 /// Its JSON is the `bins` column of the `baselines` table, whose `kind`, `edges` and `names` the store's counting query reads.
@@ -78,6 +80,16 @@ impl Reference {
         }
         let cell = numbers.cell(bin::MISSING);
         numbers.counts[cell] = missing;
+        Self::Numbers(numbers)
+    }
+
+    /// Freezes a sorted sample of keys (see [`order`](super::order)), NaN and missing values among them.
+    #[must_use]
+    pub fn of_sorted(sorted: &[u64], bins: usize) -> Self {
+        let finite: Vec<f64> =
+            sorted[..order::numbers(sorted)].iter().map(|key| order::value(*key)).filter(|x| x.is_finite()).collect();
+        let mut numbers = Numbers { edges: quantile_edges(&finite, bins.max(1)), counts: Vec::new() };
+        numbers.counts = numbers.cells_of_sorted(sorted);
         Self::Numbers(numbers)
     }
 
@@ -180,6 +192,18 @@ impl Numbers {
             return self.edges.len() as i32 + 2;
         }
         self.edges.partition_point(|edge| *edge <= value) as i32 + 1
+    }
+
+    /// A sorted sample of keys, counted by cell.
+    #[must_use]
+    pub fn cells_of_sorted(&self, sorted: &[u64]) -> Vec<u64> {
+        let before = |key: u64| sorted.partition_point(|other| *other < key);
+        let mut ends = vec![before(order::key(bin::LEAST))];
+        ends.extend(self.edges.iter().map(|edge| before(order::key(*edge))));
+        let numbers = order::numbers(sorted);
+        ends.extend([before(order::key(f64::INFINITY)), numbers, before(order::MISSING), sorted.len(), sorted.len()]);
+        let starts = std::iter::once(0).chain(ends.iter().copied());
+        starts.zip(&ends).map(|(start, end)| (end - start) as u64).collect()
     }
 
     /// The cell of a bin number.
@@ -339,6 +363,18 @@ mod tests {
         fn survives_its_json(values in prop::collection::vec(any::<f64>(), 1..200), missing in 0u64..9) {
             let reference = Reference::numbers(&values, missing, 16);
             prop_assert_eq!(Reference::parse("f", &reference.to_json()).unwrap(), reference);
+        }
+
+        #[test]
+        fn sorted_keys_freeze_to_the_same(
+            values in prop::collection::vec(prop_oneof![any::<f64>(), (-9i32..9).prop_map(f64::from)], 1..200),
+            missing in 0u64..9,
+            bins in 1usize..40,
+        ) {
+            let mut keys: Vec<u64> = values.iter().map(|x| order::key(*x)).collect();
+            keys.extend((0..missing).map(|_| order::MISSING));
+            keys.sort_unstable();
+            prop_assert_eq!(Reference::of_sorted(&keys, bins), Reference::numbers(&values, missing, bins));
         }
 
         #[test]

@@ -8,6 +8,7 @@
 //! | [`connection`] | where the database is, and one client for it |
 //! | `migrate` | numbered SQL files, applied once, checked by hash |
 //! | [`engine`] | the embedded engine: libchdb in a child process that listens on loopback |
+//! | [`files`] | tables in files: CSV, Parquet, JSON lines |
 //! | [`write`] | rows of a log segment, one block a table, inserted once |
 //! | `read` | what the analyzer asks |
 //! | [`retention`], [`status`], [`erase`] | how long rows are kept, what there is, a subject's rows given out and deleted |
@@ -17,6 +18,7 @@ pub mod connection;
 pub mod engine;
 pub mod erase;
 pub mod error;
+pub mod files;
 mod migrate;
 pub mod read;
 pub mod retention;

@@ -1,0 +1,408 @@
+//! One column: measured from its values, decided with the others.
+
+use contract::api::DriftState;
+use store::files::NameCount;
+
+pub(super) use super::ColumnReport;
+use super::{Kind, Limit, Measure, Options, Place, Ranks};
+use crate::judge::{
+    bh, display, distances, gate, kolmogorov, ks, null, order,
+    ranks::{self, Walk},
+    reference::{Categories, Numbers, Reference},
+    shares, wasserstein,
+};
+
+/// Bins of a reference that is drawn and merged.
+const BINS: usize = 1_024;
+/// Points of a drawn distribution function.
+const CURVE_POINTS: usize = 120;
+const NAMES_MAX: usize = 4_096;
+
+/// How columns are decided.
+pub(super) struct Rule {
+    delta_ignore: f64,
+    /// Chance of error of one margin of one column.
+    margin_delta: f64,
+    alpha: f64,
+    detectable_min: f64,
+    limits: Vec<Limit>,
+}
+
+impl Rule {
+    /// The chance of error is split over all tests, and between the margins of the two samples.
+    pub(super) fn new(options: &Options, tests: u64) -> Self {
+        Self {
+            delta_ignore: options.delta_ignore,
+            margin_delta: options.delta / (2.0 * tests.max(1) as f64),
+            alpha: options.alpha,
+            detectable_min: options.detectable_min,
+            limits: options.limits.clone(),
+        }
+    }
+
+    fn line(&self, reference: &Reference, m: u64, n: u64) -> Option<f64> {
+        let margin = |k| gate::margin(reference, k, self.margin_delta);
+        (m > 0 && n > 0).then(|| self.delta_ignore + margin(m) + margin(n))
+    }
+}
+
+/// What the verdicts promise, in words.
+pub(super) fn guarantee(options: &Options, tests: u64) -> String {
+    format!(
+        "If no column moved by more than {}, the chance that any of the {tests} verdicts says drifted is at most {}: the distance has to \
+         exceed what is ignored by the margins of both samples (Dvoretzky-Kiefer-Wolfowitz with Massart's constant, split over \
+         all verdicts). It assumes that the rows of each file are independent draws. Columns on watch follow p-values \
+         (Benjamini-Hochberg at {}), and lines of your own are lines: both promise nothing.",
+        options.delta_ignore, options.delta, options.alpha
+    )
+}
+
+fn blank(name: &str, kind: Kind, (m, n): (u64, u64)) -> ColumnReport {
+    ColumnReport {
+        name: name.to_owned(),
+        kind,
+        state: DriftState::Insufficient,
+        sentence: String::new(),
+        over: Vec::new(),
+        m,
+        n,
+        d: None,
+        line: None,
+        p: None,
+        log_p: None,
+        p_ties: None,
+        method: None,
+        q: None,
+        witness: None,
+        distances: None,
+        chance: None,
+        chi_square: None,
+        ranks: None,
+        wasserstein: None,
+        missing: (0.0, 0.0),
+        nan: (0.0, 0.0),
+        distribution: None,
+        curve: Vec::new(),
+    }
+}
+
+/// A column that the current file does not have.
+pub(super) fn gone(name: &str, kind: Kind, (m, _): (u64, u64)) -> ColumnReport {
+    ColumnReport {
+        state: DriftState::Drifted,
+        sentence: "The column is gone.".to_owned(),
+        missing: (0.0, 1.0),
+        ..blank(name, kind, (m, 0))
+    }
+}
+
+/// Measures numbers from their unsorted keys.
+pub(super) fn numbers(name: &str, mut first: Vec<u64>, mut second: Vec<u64>, rule: &Rule) -> ColumnReport {
+    first.sort_unstable();
+    second.sort_unstable();
+    let (m, n) = (first.len() as u64, second.len() as u64);
+    let blank = blank(name, Kind::Number, (m, n));
+    let (Some(test), Some(walk)) = (ks::of_sorted(&first, &second), Walk::over(&first, &second)) else { return blank };
+    let reference = Reference::of_sorted(&first, BINS);
+    let Reference::Numbers(frozen) = &reference else { return blank };
+    let cells = frozen.cells_of_sorted(&second);
+    let share = |sorted: &[u64], from: u64, to: u64| {
+        let below = |key| sorted.partition_point(|other| *other < key);
+        (below(to) - below(from)) as f64 / sorted.len() as f64
+    };
+    let upto = |sorted: &[u64]| sorted.partition_point(|other| *other <= test.at) as f64 / sorted.len() as f64;
+    let missing =
+        |sorted: &[u64]| 1.0 - sorted.partition_point(|key| *key < order::MISSING) as f64 / sorted.len() as f64;
+    let nan = |sorted: &[u64]| share(sorted, order::NAN, order::MISSING);
+    let ranks = Ranks {
+        cramer_von_mises: ranks::cramer_von_mises(&walk),
+        anderson_darling: ranks::anderson_darling(&walk),
+        mann_whitney: ranks::mann_whitney(&walk),
+        kuiper: ranks::kuiper(&walk),
+    };
+    let at = order::value(test.at);
+    ColumnReport {
+        d: Some(test.d),
+        line: rule.line(&reference, m, n),
+        p: Some(test.p),
+        log_p: Some(test.log_p),
+        p_ties: test.p_ties,
+        method: Some(test.method),
+        witness: Some(Place {
+            value: at.is_finite().then_some(at),
+            name: None,
+            reference: upto(&first),
+            current: upto(&second),
+        }),
+        ranks: Some(ranks),
+        wasserstein: wasserstein::wasserstein(&first, &second),
+        missing: (missing(&first), missing(&second)),
+        nan: (nan(&first), nan(&second)),
+        curve: curve(frozen, &first, &second),
+        ..counted(blank, &reference, &cells)
+    }
+}
+
+/// What follows from counts over bins alone.
+fn counted(report: ColumnReport, reference: &Reference, cells: &[u64]) -> ColumnReport {
+    let pairs = distances::merged(reference, cells);
+    let pairs = pairs.as_deref().unwrap_or_default();
+    ColumnReport {
+        distances: distances::distances(pairs),
+        chance: null::upper(pairs),
+        chi_square: distances::chi_square(pairs),
+        distribution: Some(display::distribution(reference, cells)),
+        ..report
+    }
+}
+
+/// Both distribution functions between the outer percentiles of the two samples together.
+fn curve(frozen: &Numbers, first: &[u64], second: &[u64]) -> Vec<(f64, f64, f64)> {
+    let finite = |sorted: &[u64]| {
+        let from = sorted.partition_point(|key| *key <= order::key(f64::NEG_INFINITY));
+        let to = sorted.partition_point(|key| *key < order::key(f64::INFINITY));
+        (from, to)
+    };
+    let mut points: Vec<u64> = Vec::new();
+    for sorted in [first, second] {
+        let (from, to) = finite(sorted);
+        let step = |i: usize| from + (to - from - 1) * (i + 1) / (CURVE_POINTS / 2 + 1);
+        points.extend((0..CURVE_POINTS / 2).filter(|_| to > from).map(|i| sorted[step(i)]));
+    }
+    points.extend(frozen.edges.first().map(|edge| order::key(*edge)));
+    points.sort_unstable();
+    points.dedup();
+    let share = |sorted: &[u64], key: u64| sorted.partition_point(|other| *other <= key) as f64 / sorted.len() as f64;
+    points.into_iter().map(|key| (order::value(key), share(first, key), share(second, key))).collect()
+}
+
+/// Measures categories from their counts by name; what has no count by name is the rest.
+pub(super) fn categories(
+    name: &str,
+    (before, now): (&[NameCount], &[NameCount]),
+    (m, n): (u64, u64),
+    rule: &Rule,
+) -> ColumnReport {
+    use store::read::bin;
+    let total = |counts: &[NameCount]| counts.iter().map(|count| count.rows).sum::<u64>();
+    let missing =
+        |counts: &[NameCount]| counts.iter().filter(|count| count.name.is_none()).map(|count| count.rows).sum::<u64>();
+    let named = |count: &NameCount| count.name.clone().map(|name| (name, count.rows));
+    let reference = Reference::categories(before.iter().filter_map(named).collect(), missing(before), NAMES_MAX)
+        .plus(bin::NEVER_SEEN, m.saturating_sub(total(before)));
+    let blank = blank(name, Kind::Category, (m, n));
+    let Reference::Categories(frozen) = &reference else { return blank };
+    let places: std::collections::HashMap<&str, i32> = frozen.names.iter().map(String::as_str).zip(0..).collect();
+    let bin_of = |count: &NameCount| match &count.name {
+        None => bin::MISSING,
+        Some(name) => places.get(name.as_str()).copied().unwrap_or(bin::NEVER_SEEN),
+    };
+    let rest = (bin::NEVER_SEEN, n.saturating_sub(total(now)));
+    let cells = reference.cells(now.iter().map(|count| (bin_of(count), count.rows)).chain([rest]));
+    let found = shares::largest(frozen, &cells);
+    let share = |count: u64, of: u64| count as f64 / of.max(1) as f64;
+    ColumnReport {
+        d: found.map(|found| found.difference),
+        line: rule.line(&reference, m, n),
+        p: shares::g_test(&frozen.counts, &cells),
+        log_p: shares::g_test(&frozen.counts, &cells).map(f64::ln).filter(|log| log.is_finite()),
+        witness: found.map(|found| Place {
+            value: None,
+            name: Some(cell_name(frozen, found.cell)),
+            reference: found.reference,
+            current: found.current,
+        }),
+        missing: (share(missing(before), m), share(missing(now), n)),
+        ..counted(blank, &reference, &cells)
+    }
+}
+
+fn cell_name(frozen: &Categories, cell: usize) -> String {
+    match frozen.names.get(cell) {
+        Some(name) => name.clone(),
+        None => {
+            ["(never seen)", "(missing)", "(other)"].get(cell - frozen.names.len()).copied().unwrap_or("").to_owned()
+        }
+    }
+}
+
+/// The verdicts on columns that were measured.
+pub(super) fn decide(reports: &mut [ColumnReport], rule: &Rule) {
+    let adjusted = bh::adjust(&reports.iter().map(|report| report.p).collect::<Vec<_>>());
+    for (report, q) in reports.iter_mut().zip(adjusted) {
+        report.q = q;
+        report.state = state(report, rule);
+        let over = rule.limits.iter().filter(|limit| measured(report, limit.measure).is_some_and(|x| x > limit.most));
+        report.over = over.map(|limit| limit.measure.word()).collect();
+        report.sentence = sentence(report, rule);
+    }
+}
+
+fn state(report: &ColumnReport, rule: &Rule) -> DriftState {
+    let (Some(d), Some(line)) = (report.d, report.line) else { return DriftState::Insufficient };
+    if d > line {
+        return DriftState::Drifted;
+    }
+    if line > rule.detectable_min {
+        return DriftState::Insufficient;
+    }
+    let beyond = kolmogorov::tail(gate::effective(report.m, report.n), (d - rule.delta_ignore).max(0.0)).p;
+    if report.q.is_some_and(|q| q <= rule.alpha) && beyond <= rule.alpha {
+        DriftState::Watch
+    } else {
+        DriftState::Stable
+    }
+}
+
+fn measured(report: &ColumnReport, measure: Measure) -> Option<f64> {
+    match measure {
+        Measure::D => report.d,
+        Measure::Psi => report.distances.map(|found| found.psi),
+        Measure::JensenShannon => report.distances.map(|found| found.jensen_shannon),
+        Measure::Hellinger => report.distances.map(|found| found.hellinger),
+        Measure::TotalVariation => report.distances.map(|found| found.total_variation),
+        Measure::LInfinity => report.distances.map(|found| found.l_infinity),
+        Measure::Wasserstein => report.wasserstein.and_then(|moved| moved.in_ranges),
+        Measure::Missing => Some(report.missing.1 - report.missing.0),
+    }
+}
+
+fn sentence(report: &ColumnReport, rule: &Rule) -> String {
+    let (Some(d), Some(line)) = (report.d, report.line) else {
+        return format!("{} values against {}: there is nothing to compare.", report.n, report.m);
+    };
+    let lost = report.missing.1 - report.missing.0;
+    let moved = match &report.witness {
+        // the difference is what is missing, wherever among the numbers it first shows
+        Some(_) if lost >= 0.98 * d && lost > 0.0 => {
+            format!("{:.1} % of values are missing, were {:.1} %", report.missing.1 * 100.0, report.missing.0 * 100.0)
+        }
+        found => found.as_ref().map(place).unwrap_or_default(),
+    };
+    match report.state {
+        DriftState::Drifted => format!("{moved}: a shift of {d:.3}, above {line:.3}."),
+        DriftState::Insufficient => format!(
+            "{} values against {} show shifts above {line:.2} only, and {:.2} is asked for; the shift found is {d:.3}.",
+            report.n, report.m, rule.detectable_min
+        ),
+        DriftState::Watch => {
+            format!("{moved}: a shift of {d:.3} is hardly chance, and not certainly above {}.", rule.delta_ignore)
+        }
+        _ => format!("A shift of {d:.3} agrees with chance and the ignored {}.", rule.delta_ignore),
+    }
+}
+
+/// `62 % are at most 0.31, were 21 %`.
+fn place(place: &Place) -> String {
+    let percent = |share: f64| format!("{:.1} %", share * 100.0);
+    let (now, then) = (percent(place.current), percent(place.reference));
+    match (&place.value, &place.name) {
+        (Some(value), _) => format!("{now} of values are at most {}, were {then}", rounded(*value)),
+        (None, Some(name)) => format!("{now} of values are {name}, were {then}"),
+        (None, None) => format!("{now} of values are finite numbers, were {then}"),
+    }
+}
+
+/// Five significant digits at most.
+pub(super) fn rounded(value: f64) -> String {
+    if value == 0.0 || (1e-4..1e7).contains(&value.abs()) {
+        let digits = if value == 0.0 { 0 } else { (4 - value.abs().log10().floor() as i32).max(0) as usize };
+        let text = format!("{value:.digits$}");
+        return if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text };
+    }
+    format!("{value:.3e}")
+}
+
+/// How evident: by verdict, then by how far over its line.
+pub(super) fn evidence(report: &ColumnReport) -> (DriftState, bool, f64) {
+    let over = report.d.zip(report.line).map_or(f64::INFINITY, |(d, line)| d / line);
+    (report.state, !report.over.is_empty(), over)
+}
+
+pub(super) fn sort(reports: &mut [ColumnReport]) {
+    reports.sort_by(|a, b| {
+        evidence(b).partial_cmp(&evidence(a)).unwrap_or(std::cmp::Ordering::Equal).then_with(|| a.name.cmp(&b.name))
+    });
+}
+
+impl ColumnReport {
+    pub(super) fn drop_drawings(&mut self) {
+        self.distribution = None;
+        self.curve = Vec::new();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options() -> Options {
+        Options {
+            columns: vec![],
+            exclude: vec![],
+            segments: vec![],
+            segment_values_max: 20,
+            delta_ignore: 0.05,
+            delta: 0.01,
+            alpha: 0.01,
+            detectable_min: 0.2,
+            limits: vec![Limit { measure: Measure::Missing, most: 0.1 }],
+            memory_bytes: 1 << 28,
+        }
+    }
+
+    fn keys(n: u32, from: f64, to: f64) -> Vec<u64> {
+        (0..n).map(|i| order::key(from + (to - from) * f64::from(i * 7_919 % n) / f64::from(n))).collect()
+    }
+
+    fn judged(first: Vec<u64>, second: Vec<u64>) -> ColumnReport {
+        let rule = Rule::new(&options(), 1);
+        let mut reports = [numbers("x", first, second, &rule)];
+        decide(&mut reports, &rule);
+        let [report] = reports;
+        report
+    }
+
+    #[test]
+    fn each_verdict_from_its_values() {
+        let reference = || keys(5_000, 0.0, 1.0);
+        let drifted = judged(reference(), keys(5_000, 0.2, 1.2));
+        assert_eq!(drifted.state, DriftState::Drifted);
+        assert!((drifted.d.unwrap() - 0.2).abs() < 1e-3 && drifted.sentence.contains("at most"), "{drifted:?}");
+        assert_eq!(judged(reference(), keys(5_000, 0.03, 1.03)).state, DriftState::Stable);
+        assert_eq!(judged(reference(), keys(5_000, 0.09, 1.09)).state, DriftState::Watch);
+        assert_eq!(judged(reference(), keys(60, 0.0, 1.0)).state, DriftState::Insufficient);
+        assert_eq!(judged(reference(), vec![]).state, DriftState::Insufficient);
+    }
+
+    #[test]
+    fn fifty_undrifted_rows_are_never_drifted() {
+        for start in 0..100 {
+            let window: Vec<u64> = keys(5_000, 0.0, 1.0).into_iter().skip(start * 50).take(50).collect();
+            assert_ne!(judged(keys(5_000, 0.0, 1.0), window).state, DriftState::Drifted);
+        }
+    }
+
+    #[test]
+    fn a_line_of_the_users_own() {
+        let mut window = keys(5_000, 0.0, 1.0);
+        window.iter_mut().take(600).for_each(|key| *key = order::MISSING);
+        let report = judged(keys(5_000, 0.0, 1.0), window);
+        assert_eq!(report.over, ["missing"]);
+        assert!((report.missing.1 - 0.12).abs() < 1e-12);
+        assert!(report.sentence.starts_with("12.0 % of values are missing, were 0.0 %"), "{report:?}");
+    }
+
+    #[test]
+    fn names_that_were_never_seen() {
+        let count = |name: Option<&str>, rows| NameCount { column: 0, name: name.map(str::to_owned), rows };
+        let before = [count(Some("a"), 2_000), count(Some("b"), 1_000)];
+        let now = [count(Some("a"), 2_000), count(Some("c"), 900), count(None, 100)];
+        let rule = Rule::new(&options(), 1);
+        let mut reports = [categories("x", (&before, &now), (3_000, 3_000), &rule)];
+        decide(&mut reports, &rule);
+        let place = reports[0].witness.clone().unwrap();
+        assert_eq!((reports[0].state, place.name.as_deref()), (DriftState::Drifted, Some("b")));
+        assert!((reports[0].missing.1 - 1.0 / 30.0).abs() < 1e-12);
+    }
+}
