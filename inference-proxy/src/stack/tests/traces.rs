@@ -49,6 +49,49 @@ async fn predict(proxy: &Proxy, traceparent: Option<&str>) -> HeaderMap {
 
 const CALLER: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
+fn text(span: &Span, key: &str) -> String {
+    let found = span.attributes.iter().find(|attribute| attribute.key == key);
+    format!("{:?}", found.and_then(|attribute| attribute.value.as_ref()?.value.clone()))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_is_one_trace_with_its_stages_in_order() {
+    let (url, received) = receiver().await;
+    let proxy = traced(&url, |raw| raw.traces.percent = 100.0).await;
+    let answered = predict(&proxy, Some(CALLER)).await;
+    let (observations, _, metrics) = proxy.finish().await;
+    let spans = received.lock().unwrap().clone();
+    let names: Vec<_> = spans.iter().map(|span| span.name.as_str()).collect();
+    assert_eq!(
+        names,
+        ["predict router", "admission", "read", "tokenize", "queue", "infer", "postprocess", "mirror"],
+        "{metrics}"
+    );
+    let (root, stages) = spans.split_first().unwrap();
+    assert_eq!(hex::encode(&root.trace_id), "4bf92f3577b34da6a3ce929d0e0e4736");
+    assert_eq!(hex::encode(&root.parent_span_id), "00f067aa0ba902b7");
+    assert_eq!((root.kind, root.status.is_none()), (SERVER, true));
+    let told = answered["traceparent"].to_str().unwrap();
+    assert_eq!(told, format!("00-{}-{}-01", hex::encode(&root.trace_id), hex::encode(&root.span_id)));
+    assert!(text(root, "driftline.observation_id").contains(&observations[0].id.to_string()));
+    assert!(text(root, "driftline.outcome").contains("ok") && text(root, "http.response.status_code").contains("200"));
+    let (arrived, answered) = (root.start_time_unix_nano, root.end_time_unix_nano);
+    assert_eq!(arrived / 1_000_000, u64::try_from(observations[0].at_ms).unwrap());
+    let mut before = arrived;
+    for stage in stages {
+        assert_eq!((&stage.trace_id, &stage.parent_span_id), (&root.trace_id, &root.span_id), "{stage:?}");
+        assert!(
+            stage.start_time_unix_nano >= before && stage.end_time_unix_nano >= stage.start_time_unix_nano,
+            "{spans:?}"
+        );
+        assert!(stage.name == "mirror" || stage.end_time_unix_nano <= answered, "{spans:?}");
+        before = stage.end_time_unix_nano;
+    }
+    let ids: std::collections::BTreeSet<_> = spans.iter().map(|span| span.span_id.clone()).collect();
+    assert!(ids.len() == spans.len() && ids.iter().all(|id| id.len() == 8));
+    assert!(metrics.contains("driftline_proxy_traces_total{state=\"exported\"} 1"), "{metrics}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_ends_badly_is_always_kept_and_of_the_rest_what_was_asked_for() {
     let (url, received) = receiver().await;
