@@ -87,7 +87,7 @@ function Detail({ page }: { page: SloPage }) {
         <Stat name="Ends" value={when} note={why} />
         <Stat name="Bad" value={count(status.bad)} note={`of ${plural(status.events, "event")}`} />
         <Stat name="Model" value={status.model} />
-        <Stat name="Period" value={span(page.period_ms)} note="rolling" />
+        <Stat name="Period" value={span(page.period_ms)} />
       </dl>
       <Panel title="Budget" aside="what was left of it, over the period">{points.length > 1 ? <BurnDown page={page} points={points} /> : <Empty title="No events in the period"><p>The budget is drawn from the first request that counts.</p></Empty>}</Panel>
       <Panel title="Burn rates" aside="1× spends the budget exactly in the period; the line is where it alerts"><Burns burn={status.burn} /></Panel>
