@@ -96,13 +96,13 @@ impl<T: Tables> Inserter<T> {
                     None => closed = true,
                 },
                 delivered = first(under_way), if !under_way.is_empty() => {
-                    let Some((segment, _)) = under_way.front() else { continue };
+                    // out before anything else can end this: a task that has ended must not be waited for again
+                    let Some((segment, _)) = under_way.pop_front() else { continue };
                     match delivered {
-                        Ok(delivered) => self.finish(segment, delivered?).await?,
+                        Ok(delivered) => self.finish(&segment, delivered?).await?,
                         // whatever made it panic is in the segment: it must not be tried for ever, and not be deleted
                         Err(error) => tracing::error!(%error, segment = %segment.id, "a segment cannot be worked on; it stays in the log"),
                     }
-                    under_way.pop_front();
                 }
                 _ = tick.tick() => self.look_at_quarantine().await,
                 () = self.give_up.cancelled() => return Err(GivenUp),
@@ -257,7 +257,7 @@ impl<T: Tables> Inserter<T> {
     }
 }
 
-/// Waits for the first of those under way; it stays in its place.
+/// Waits for the first of those under way; it stays in its place, so that the wait may be given up.
 async fn first(under_way: &mut VecDeque<UnderWay>) -> Result<Result<Delivered, GivenUp>, tokio::task::JoinError> {
     match under_way.front_mut() {
         Some((_, task)) => task.await,

@@ -356,6 +356,34 @@ fn a_repeat_after_two_restarts_is_still_one() {
     ]);
 }
 
+/// A stop may come while a segment is being delivered, and its task may hear of it before the inserter does.
+#[test]
+fn a_stop_while_the_database_is_away_leaves_the_segments_in_the_log() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
+    for _ in 0..50 {
+        let mut world = World::new();
+        let posts = (0..3).map(|_| world.post(Kind::Single)).collect();
+        world.round(posts);
+        world.database.script(&[Fate::Lost; 100]);
+        let Process { mut writer, inserter, sealed, .. } = world.process.take().unwrap();
+        writer.rotate(true);
+        let give_up = inserter.give_up.clone();
+        runtime.block_on(async {
+            let stop = async {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                give_up.cancel();
+            };
+            let work = tokio::spawn(inserter.run(sealed));
+            stop.await;
+            work.await.expect("it ends without a panic");
+        });
+        drop(writer);
+        assert!(world.database.times(Table::Observations).is_empty());
+        world.end();
+        world.judge();
+    }
+}
+
 proptest! {
     #[test]
     fn what_is_acknowledged_is_stored_once(events in prop::collection::vec(event(), 1..40)) {

@@ -39,6 +39,10 @@ pub fn of_feature(
         (Call::Certified, _) => format!(
             "{moved}a shift of {lower:.2}; the evidence of more than the ignored {ignored:.2} is {evidence}, and {needed} is rarer than the false alarms you accept ({n} values)."
         ),
+        (_, DriftState::Drifted) if track.quiet_windows >= policy.resolve_windows => format!(
+            "Drifted before and not over: {} windows without a new alarm, but the shift of {lower:.2} does not agree with the reference ({n} values).",
+            track.quiet_windows
+        ),
         (_, DriftState::Drifted) => format!(
             "Drifted before; {} of {} windows without a new alarm, the shift is now {lower:.2} ({n} values).",
             track.quiet_windows, policy.resolve_windows
@@ -141,6 +145,21 @@ mod tests {
         let watched = watch(&[input], vec![Detector::default()], &POLICY).remove(0);
         finding.call = call(finding.call, &watched, DriftState::Stable, &POLICY);
         of_feature(reference, &finding, &watched, Track::default().next(finding.call, 3), &POLICY)
+    }
+
+    #[test]
+    fn a_drift_that_stays_is_not_counted_past_its_end() {
+        let reference = Reference::categories(vec![("billing".into(), 2_000), ("returns".into(), 2_000)], 0, 8);
+        let current = reference.cells([(0, 280), (1, 220)].into_iter());
+        let input = Input { reference: &reference, current: &current };
+        let finding = Finding { call: Call::Suspicious, ..judge(&[input], &POLICY)[0] };
+        let watched = watch(&[input], vec![Detector::default()], &POLICY).remove(0);
+        let after = |quiet_windows| {
+            let track = Track { state: DriftState::Drifted, quiet_windows };
+            of_feature(&reference, &finding, &watched, track, &POLICY)
+        };
+        assert!(after(2).starts_with("Drifted before; 2 of 3 windows without a new alarm"), "{}", after(2));
+        assert!(after(5).starts_with("Drifted before and not over: 5 windows without"), "{}", after(5));
     }
 
     #[test]
