@@ -200,7 +200,12 @@ fn inhibitions() -> Vec<Inhibit> {
     vec![
         inhibit(vec![named(slo_alerts::PAGE)], named(slo_alerts::TICKET), of_slo),
         inhibit(vec![named(slo_alerts::MISSING)], any_of(&[slo_alerts::PAGE, slo_alerts::TICKET]), of_slo),
-        inhibit(vec![named(service::SCHEMA)], named(service::DRIFT), of_model),
+        // a ticket silences no page
+        inhibit_all(
+            vec![named(service::SCHEMA)],
+            vec![named(service::DRIFT), "severity!=\"page\"".to_owned()],
+            of_model,
+        ),
         inhibit(vec![named(service::UNAVAILABLE)], named(service::ERRORS), of_model),
         inhibit_all(down(PROXY_JOB), missing(Domain::Platform), &[]),
         inhibit(down(COLLECTOR_JOB), any_of(&[service::DRIFT, service::CONFIDENCE, service::STALE]), &[]),

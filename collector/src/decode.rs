@@ -79,10 +79,35 @@ pub(crate) fn weigh(body: &[u8], form: Form, max_bytes: usize, held: &mut Held) 
 /// Values, keys and containers in a body, without reading them; of a body that cannot be read, a number all the same.
 fn values(body: &[u8], form: Form) -> usize {
     match form {
-        Form::Json | Form::Lines => json_values(body),
+        Form::Json => {
+            // raw tensors may lie behind it, of which every byte may be a value
+            let (json, raw) = body.split_at(json_end(body));
+            json_values(json).saturating_add(raw.len())
+        }
+        Form::Lines => json_values(body),
         Form::Msgpack => msgpack_values(body),
         Form::Csv => body.iter().filter(|byte| matches!(byte, b',' | b'\n')).count() + 1,
     }
+}
+
+/// Where the first list or object ends; of a body that has none, at its end.
+fn json_end(body: &[u8]) -> usize {
+    let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
+    let end = body.iter().position(|byte| {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            b'[' | b'{' if !in_text => depth += 1,
+            b']' | b'}' if !in_text => {
+                depth = depth.saturating_sub(1);
+                return depth == 0;
+            }
+            _ => {}
+        }
+        false
+    });
+    end.map_or(body.len(), |end| end + 1)
 }
 
 /// Every value but the first follows one of `,:[{` outside of a string.
@@ -342,6 +367,9 @@ mod tests {
         weigh(&packed, Form::Msgpack, 1 << 27, &mut held()).unwrap();
         let text = serde_json::to_vec(&"a, [text] {of}: signs \" ".repeat(1000)).unwrap();
         weigh(&text, Form::Json, text.len() + VALUE_BYTES, &mut held()).unwrap();
+        // raw tensors behind a request, a value a byte
+        let raw = [br#"{"inputs":[]}"#.as_slice(), &[0; 1 << 20]].concat();
+        assert!(matches!(weigh(&raw, Form::Json, 32 << 20, &mut held()), Err(Refusal::TooLarge(_))));
     }
 
     fn count(value: &Value) -> usize {

@@ -2,8 +2,8 @@
 //!
 //! What is kept is the version's whole answer, before a transport cuts out the outputs, the best classes or the encoding
 //! that a client asked for. So those are no part of the key, and one answer serves all of them; what is part of it is all
-//! that the answer was computed from: the model's name, the version's, the hash of every file that it was loaded from
-//! (graph, tokenizer, pooling, labels, settings), and the input. A version is never answered for by another.
+//! that the answer was computed from: the model's name, the version's, the load (the same files loaded again are another:
+//! nobody can know all the files that ONNX Runtime reads), and the input. A version is never answered for by another.
 //!
 //! Not kept are answers of a fallback, of another server (nobody tells when its model changes), of a batch-variant version
 //! that ran in company (another batch would have changed them), and those that are too large.
@@ -177,11 +177,13 @@ impl Cache {
         }
         let looked = began.elapsed();
         self.count(version, MISS);
-        let served = catalog.run(version, input, urgency).await?;
+        let served = catalog.run(version, input, urgency).await;
         let done = Instant::now();
-        self.keep(key, &served);
+        if let Ok(served) = &served {
+            self.keep(key, served);
+        }
         version.missed_in_cache(looked + done.elapsed());
-        Ok(served)
+        served
     }
 
     fn count(&self, version: &Version, outcome: &str) {
@@ -218,12 +220,8 @@ fn key(version: &Version, input: &Input) -> Key {
     let mut hash = Sha256::new();
     text(&mut hash, version.name());
     text(&mut hash, version.version());
-    let files = &version.metadata().files;
-    number(&mut hash, files.len());
-    for (path, sha256) in files {
-        text(&mut hash, path);
-        text(&mut hash, sha256);
-    }
+    // a version that is loaded again may be another model, whatever its files are called and which of them are hashed
+    hash.update(version.local().map(|local| local.load().into_bytes()).unwrap_or_default());
     add_input(&mut hash, input);
     hash.finalize().into()
 }

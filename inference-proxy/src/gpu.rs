@@ -43,12 +43,16 @@ pub fn cards() -> Result<Vec<Card>, String> {
 
 /// Bytes that are free on a card; `None` where nobody can tell.
 pub(crate) fn free(card: i32) -> Option<u64> {
+    // NVML counts all cards and CUDA the visible ones, so their numbers are then not the same
+    if std::env::var_os("CUDA_VISIBLE_DEVICES").is_some() {
+        return None;
+    }
     let card = cards().ok()?.into_iter().find(|found| i32::try_from(found.number) == Ok(card))?;
     Some(card.memory_total?.saturating_sub(card.memory_used?))
 }
 
 fn read(nvml: &Nvml) -> Result<Vec<Card>, NvmlError> {
-    let one = |number| {
+    let one = |number| -> Result<Card, NvmlError> {
         let device = nvml.device_by_index(number)?;
         let memory = device.memory_info().ok();
         Ok(Card {
@@ -61,7 +65,8 @@ fn read(nvml: &Nvml) -> Result<Vec<Card>, NvmlError> {
             power: device.power_usage().ok().map(|milliwatts| f64::from(milliwatts) / 1e3),
         })
     };
-    (0..nvml.device_count()?).map(one).collect()
+    // a card that has fallen off its bus must not hide the others
+    Ok((0..nvml.device_count()?).filter_map(|number| one(number).ok()).collect())
 }
 
 /// Exports the cards, if there are any.

@@ -62,7 +62,18 @@ pub struct Named {
 
 /// When a request must be answered.
 #[derive(Clone, Copy, Debug)]
-pub struct Deadline(pub Instant);
+pub struct Deadline {
+    /// The moment.
+    pub at: Instant,
+    /// Whether the client set it itself, shorter than the server's limit: then its passing is the client's doing.
+    pub own: bool,
+}
+
+impl From<Deadline> for Urgency {
+    fn from(Deadline { at, own }: Deadline) -> Self {
+        Self { own, ..at.into() }
+    }
+}
 
 /// A request that has been read.
 pub struct Asked<'a> {

@@ -162,7 +162,7 @@ pub async fn predict(
         return Err(ApiError::invalid("takes_no_text", sentence));
     }
     let Question { input, top_k, parameters } = handle::off_thread(body.len(), move || read(&body)).await?;
-    let asked = Asked { version: &version, input, parameters, urgency: deadline.0.into() };
+    let asked = Asked { version: &version, input, parameters, urgency: deadline.into() };
     let served = handle::run(&edge, &notes, asked).await?;
     Ok(Json(respond(id, &served, top_k, arrived.elapsed().as_secs_f64() * 1e3)))
 }

@@ -17,6 +17,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// A semaphore counts to 2^29 on small machines: bodies are counted in kibibytes.
 pub const UNIT: usize = 1 << 10;
 
+/// How many times its size a deflated body may be at most (<https://zlib.net/zlib_tech.html>).
+const DEFLATE_MAX: usize = 1_032;
+
 /// The room of all open bodies.
 #[derive(Clone, Debug)]
 pub struct Room {
@@ -64,7 +67,8 @@ impl Room {
             .any(|name| headers.get(*name).is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")));
         let said = body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
         let first = match (packed, said) {
-            (true, _) => self.largest,
+            (true, Some(said)) => said.saturating_mul(DEFLATE_MAX).saturating_add(UNIT).min(self.largest),
+            (true, None) => self.largest,
             (false, said) => said.unwrap_or_default().min(self.largest),
         };
         let permit = Arc::clone(&self.free).try_acquire_many_owned(units(first)).map_err(|_| NoRoom)?;
@@ -176,7 +180,7 @@ mod tests {
         assert_eq!(room.admit(&none, Body::from(vec![0; 31 << 10])).err(), Some(NoRoom));
         let mut packed = HeaderMap::new();
         packed.insert(header::CONTENT_ENCODING, "gzip".parse().unwrap());
-        assert!(room.admit(&packed, Body::from("x")).is_err(), "it may become as large as any");
+        assert!(room.admit(&packed, Body::from(vec![0; 1 << 20])).is_err(), "it may become as large as any");
         let (late, body) = room.admit(&none, pieces(&[20, 20])).unwrap();
         assert!(body.collect().await.is_err());
         assert!(late.ran_out());

@@ -21,6 +21,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::error::ApiError;
 use crate::grpc::status::patience;
 use crate::handle::{self, Deadline, Edge, Named};
+use crate::model::RunError;
 use crate::observe::stream::Held;
 use crate::observe::{Arrived, Notes, Route, watch};
 use crate::{admin, oip, openapi, overview, page, predict};
@@ -109,13 +110,15 @@ pub(crate) fn inference(
 async fn in_time(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -> Response {
     let arrived = request.extensions().get::<Arrived>().map_or_else(std::time::Instant::now, |arrived| arrived.0);
     // a client's own limit shortens ours and never lengthens it
-    let limit = patience(request.headers()).map_or(edge.request_timeout, |own| own.min(edge.request_timeout));
-    let deadline = arrived + limit;
-    request.extensions_mut().insert(Deadline(deadline));
+    let own = patience(request.headers()).filter(|own| *own < edge.request_timeout);
+    let limit = own.unwrap_or(edge.request_timeout);
+    let deadline = Deadline { at: arrived + limit, own: own.is_some() };
+    request.extensions_mut().insert(deadline);
     let notes = request.extensions().get::<Notes>().cloned();
-    match tokio::time::timeout_at(deadline.into(), next.run(request)).await {
+    match tokio::time::timeout_at(deadline.at.into(), next.run(request)).await {
         Ok(response) => response,
         Err(_) if notes.is_some_and(|notes| !notes.is_read()) => ApiError::slow_body(limit).into_response(),
+        Err(_) if deadline.own => ApiError::from(RunError::Impatient).into_response(),
         Err(_) => ApiError::timeout(limit).into_response(),
     }
 }

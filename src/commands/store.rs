@@ -136,6 +136,8 @@ async fn forget_subject(loaded: &Loaded, subject: &Subject) -> anyhow::Result<Fo
     let folder = Folder::open(dir).with_context(|| format!("cannot look into {}", dir.display()))?;
     if folder.is_in_use() {
         inserted(&folder).await?;
+        // halves of pairs go on into the log: what they became is waited for too
+        inserted(&folder).await?;
     }
     let lying = folder.ids(subject, &masker)?;
     let ids = store.ids_of(subject, &lying).await?;

@@ -170,10 +170,14 @@ fn deployment_errors(scale: Scale) -> Alert {
     let share = error_share(window, "");
     let changed: Vec<String> = [EventKind::Switch, EventKind::Canary, EventKind::Rollback]
         .iter()
-        .map(|kind| grown(&EVENTS, &[("kind", kind.as_str())], &["model"], scale.window(900), memory))
+        // each by itself: `or` would take the 0 of a switch of long ago for the answer
+        .map(|kind| {
+            let grown = grown(&EVENTS, &[("kind", kind.as_str())], &["model"], scale.window(900), memory);
+            format!("({grown} > 0)")
+        })
         .collect();
     let expr = format!(
-        "({share} > {DEPLOYED_SHARE})\nunless {share} <= {DEPLOYED_TIMES} * ({})\nand {} >= 3\nand (({}) > 0)",
+        "({share} > {DEPLOYED_SHARE})\nunless {share} <= {DEPLOYED_TIMES} * ({})\nand {} >= 3\nand ({})",
         error_share(window, &before),
         ended(&failed(), window, ""),
         changed.join(" or "),
@@ -187,6 +191,12 @@ fn deployment_errors(scale: Scale) -> Alert {
         ]
     };
     let errors_from_50 = "0x50 10+10x30";
+    let canary = || {
+        let labels = [("model", "m"), ("version", "3"), ("kind", EventKind::Canary.as_str())];
+        let mut inputs = case(errors_from_50, "1x80");
+        inputs.push(Input::new(EVENTS.name, &labels, "_x49 1x40"));
+        inputs
+    };
     listed("DriftlineDeploymentErrors", expr)
         .of_a_model()
         .timed(scale.interval(60), scale.interval(600))
@@ -200,6 +210,7 @@ fn deployment_errors(scale: Scale) -> Alert {
         )
         .proved_by(vec![
             Scenario::fires("errors begin with a switch", case(errors_from_50, "_x49 1x40"), 60, Expected::new(&[("model", "m")], 0.1)),
+            Scenario::fires("a canary after a switch of long ago", canary(), 60, Expected::new(&[("model", "m")], 0.1)),
             Scenario::quiet("errors without a change", case(errors_from_50, "_x80"), 60),
             Scenario::quiet("a change without errors", case("0x80", "_x49 1x40"), 60),
             Scenario::quiet("it failed as much before", case("0+10x80", "_x49 1x40"), 60),

@@ -87,4 +87,7 @@ fn inhibitions_name_alerts_that_there_are() {
         }
     }
     assert!(rules.len() >= 8, "{rules:?}");
+    let of = |rule: &serde_json::Value, key: &str| rule[key].to_string();
+    let schema = rules.iter().find(|rule| of(rule, "source_matchers").contains("DriftlineSchemaViolations")).unwrap();
+    assert!(of(schema, "target_matchers").contains("severity!="), "a ticket silences no page: {schema}");
 }

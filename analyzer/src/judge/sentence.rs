@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn a_drift_that_stays_is_not_counted_past_its_end() {
         let reference = Reference::categories(vec![("billing".into(), 2_000), ("returns".into(), 2_000)], 0, 8);
-        let current = reference.cells([(0, 280), (1, 220)].into_iter());
+        let current = reference.cells([(0, 280), (1, 220)]);
         let input = Input { reference: &reference, current: &current };
         let finding = Finding { call: Call::Suspicious, ..judge(&[input], &POLICY)[0] };
         let watched = watch(&[input], vec![Detector::default()], &POLICY).remove(0);

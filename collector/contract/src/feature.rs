@@ -53,6 +53,19 @@ pub const QUALITY_UNSEEN_CATEGORY: &str = "quality.unseen_category";
 /// Name of a column with a declared range that holds no number (a category); one feature a violation.
 pub const QUALITY_MISSING: &str = "quality.missing";
 
+/// Longest category that is kept, in characters.
+const MAX_CATEGORY_CHARS: usize = 64;
+
+/// A category as it is kept. A category is a word, and what is longer is content: it is named, not cut, because what is
+/// personal at the cut would not be recognized by any masker.
+#[must_use]
+pub fn category(value: &str) -> &str {
+    if value.chars().nth(MAX_CATEGORY_CHARS).is_none() { value } else { LONG_CATEGORY }
+}
+
+/// What stands for a category that is too long to be one.
+pub const LONG_CATEGORY: &str = "(long text)";
+
 /// Prefix of features taken from the model's inputs.
 pub const INPUT_PREFIX: &str = "input.";
 /// Prefix of features taken from text.

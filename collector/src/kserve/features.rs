@@ -12,8 +12,6 @@ use super::config::Model;
 
 /// A row with more columns than this is summarised.
 const MAX_COLUMNS: usize = 256;
-/// Longer categories are cut: a category is a word, and a longer one would be content.
-const MAX_CATEGORY_CHARS: usize = 64;
 /// A row with at least as many numbers is a vector in a space, and is projected.
 const EMBEDDING_WIDTH: usize = 16;
 /// Directions from which a vector is looked at.
@@ -61,7 +59,7 @@ impl Sink {
     }
 
     fn category(&mut self, name: impl Into<String>, item: usize, value: &str) {
-        self.put(name, item, FeatureValue::Category(value.chars().take(MAX_CATEGORY_CHARS).collect()));
+        self.put(name, item, FeatureValue::Category(names::category(value).to_owned()));
     }
 }
 

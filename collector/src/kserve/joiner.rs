@@ -84,12 +84,14 @@ impl Joiner {
         let mut tick = tokio::time::interval(TICK);
         loop {
             let settled = tokio::select! {
+                // what was acknowledged is read before anything counts as too late
+                biased;
+                () = self.stop.cancelled() => return Err(Stopped),
                 next = sealed.recv() => match next {
                     Some(segment) => self.take(segment, lying).await?,
                     None => return Ok(()),
                 },
                 _ = tick.tick() => self.due(lying),
-                () = self.stop.cancelled() => return Err(Stopped),
             };
             self.settle(settled, lying).await?;
             self.sweep(lying).await?;

@@ -38,6 +38,9 @@ pub struct Age(#[serde(with = "humantime_serde")] pub Duration);
 /// `[store.retention]`, as typed: a table and how long its rows are kept.
 pub type RawRetention = BTreeMap<String, Age>;
 
+/// Longer, and a time to live passes the last moment of a ClickHouse `DateTime` (2106) and wraps around.
+const MOST: Duration = Duration::from_secs(20 * 366 * DAY_SECONDS);
+
 /// Checked: what every table's time to live is to be.
 #[derive(Clone, Debug)]
 pub(crate) struct Retention(Vec<(&'static str, String)>);
@@ -52,6 +55,8 @@ impl Retention {
             faults.check(known, format!("store.retention.{table}"), sentence);
             let sentence = "is under an hour; rows would leave before they are judged";
             faults.check(age.0 >= LEAST, format!("store.retention.{table}"), sentence);
+            let sentence = "is over 20 years; a time past 2106 cannot be kept in the table, and would lie in the past";
+            faults.check(age.0 <= MOST, format!("store.retention.{table}"), sentence);
         }
         let of = |&(table, column, days): &(&'static str, &str, u64)| {
             let seconds = raw.get(table).map_or(days * DAY_SECONDS, |age| age.0.as_secs());

@@ -7,9 +7,6 @@ use super::{Sink, columns, is_wide, number, row, rows};
 use crate::model::{Metadata, TensorSpec, Violation};
 use crate::tensor::{Data, Tensor};
 
-/// Longer categories are cut: a category is a word, and a longer one would be content.
-const MAX_CATEGORY_CHARS: usize = 64;
-
 /// The features of all items of one input.
 pub(super) fn of(tensor: &Tensor, spec: Option<&TensorSpec>, out: &mut Sink) {
     if is_wide(tensor) {
@@ -94,9 +91,9 @@ impl Summary {
 
 fn value(data: &Data, index: usize) -> FeatureValue {
     match data {
-        Data::Bytes(values) => values.get(index).map_or(FeatureValue::Missing, |category| {
-            FeatureValue::Category(category.chars().take(MAX_CATEGORY_CHARS).collect())
-        }),
+        Data::Bytes(values) => values
+            .get(index)
+            .map_or(FeatureValue::Missing, |category| FeatureValue::Category(names::category(category).to_owned())),
         numbers => number(numbers, index).map_or(FeatureValue::Missing, FeatureValue::Number),
     }
 }

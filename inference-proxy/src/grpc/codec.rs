@@ -11,8 +11,8 @@ use axum::extract::Request;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use bytes::{Buf, Bytes};
-use prost::Message;
-use prost::encoding::{DecodeContext, decode_key, skip_field};
+use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
+use prost::{DecodeError, Message};
 use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::server::Grpc;
 use tonic::{Code, Status};
@@ -22,22 +22,44 @@ use crate::error::ApiError;
 
 /// Most fields of a message, those of the messages in it left out.
 const MAX_FIELDS: usize = 1_024;
+/// Most elements that a request's tensors may have one by one: an empty one is two bytes on the wire and dozens decoded.
+/// Numbers come packed, many to a field, and raw contents are one field.
+const MAX_ELEMENTS: usize = 1 << 17;
+/// Where they are: `inputs`, and in each `contents`. No other message has these fields.
+const ELEMENTS: [u32; 2] = [5, 5];
 
 /// Decodes a message, unless it has more fields than any request needs.
 ///
 /// # Errors
 /// What is wrong with it, as the end of a sentence.
 pub fn decode<M: Message + Default>(bytes: Bytes) -> Result<M, String> {
-    let (mut rest, mut fields) = (bytes.clone(), 0);
-    while rest.has_remaining() {
-        let (tag, wire_type) = decode_key(&mut rest).map_err(|error| error.to_string())?;
-        skip_field(wire_type, tag, &mut rest, DecodeContext::default()).map_err(|error| error.to_string())?;
-        fields += 1;
-        if fields > MAX_FIELDS {
-            return Err(format!("it has more than {MAX_FIELDS} fields"));
-        }
+    if fields(bytes.clone(), &[]).map_err(|error| error.to_string())? > MAX_FIELDS {
+        return Err(format!("it has more than {MAX_FIELDS} fields"));
+    }
+    // what lies deeper and is no message fails below, with a better sentence
+    if fields(bytes.clone(), &ELEMENTS).is_ok_and(|elements| elements > MAX_ELEMENTS) {
+        return Err(format!("its inputs have more than {MAX_ELEMENTS} elements and parameters; send raw contents"));
     }
     M::decode(bytes).map_err(|error| error.to_string())
+}
+
+/// Number of fields of a message and of those messages in it that lie on the path.
+fn fields(mut rest: Bytes, path: &[u32]) -> Result<usize, DecodeError> {
+    let mut count = 0;
+    while rest.has_remaining() {
+        let (tag, wire_type) = decode_key(&mut rest)?;
+        let field = rest.clone();
+        skip_field(wire_type, tag, &mut rest, DecodeContext::default())?;
+        count += 1;
+        if let Some((first, path)) = path.split_first()
+            && (tag, wire_type) == (*first, WireType::LengthDelimited)
+        {
+            let mut field = field.slice(..field.len() - rest.len());
+            decode_varint(&mut field)?;
+            count += fields(field, path)?;
+        }
+    }
+    Ok(count)
 }
 
 /// Answers a call of one message each way.

@@ -9,6 +9,9 @@ use crate::oip::binary::{self, UNKNOWN_DATATYPE};
 use crate::oip::request::{InferRequest, MAX_TENSORS, Wanted, refuse_extensions};
 use crate::tensor::{Data, Tensor};
 
+/// Most dimensions of a tensor; ONNX Runtime knows no model with more.
+const MAX_DIMENSIONS: usize = 64;
+
 /// Reads a message.
 ///
 /// # Errors
@@ -56,6 +59,9 @@ fn tensor(input: WireTensor, raw: Option<bytes::Bytes>) -> Result<Tensor, ApiErr
     let WireTensor { name, datatype, shape, parameters, contents } = input;
     let bad = |what: String| ApiError::invalid("bad_tensor", format!("input '{name}' {what}"));
     refuse_extensions(&format!("input '{name}'"), &values(parameters))?;
+    if shape.len() > MAX_DIMENSIONS {
+        return Err(bad(format!("has {} dimensions, and no model takes more than {MAX_DIMENSIONS}", shape.len())));
+    }
     let lengths: Option<Vec<usize>> = shape.iter().map(|&n| usize::try_from(n).ok().filter(|&n| n > 0)).collect();
     let shape = lengths.ok_or_else(|| bad(format!("has shape {shape:?}, which holds no values")))?;
     let contents = contents.filter(|contents| *contents != Contents::default());

@@ -41,7 +41,9 @@ const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
 impl From<ApiError> for Status {
     fn from(error: ApiError) -> Self {
-        let (code, sentence) = (code(error.status()), error.sentence().to_owned());
+        let code = code(error.status());
+        // it goes into a header, where clients take a few kibibytes
+        let sentence: String = error.sentence().chars().take(MAX_SENTENCE_CHARS).collect();
         let mut metadata = MetadataMap::new();
         let mut details = Bytes::new();
         if let Some(after) = error.retry_after() {
@@ -53,6 +55,9 @@ impl From<ApiError> for Status {
         status
     }
 }
+
+/// Most characters of a sentence; each may take twelve bytes once it is percent-encoded.
+const MAX_SENTENCE_CHARS: usize = 512;
 
 trait Pushback {
     fn extend_pushback(&mut self, after: Duration);

@@ -144,7 +144,9 @@ impl Folder {
         let beside =
             ["tokenizer.json", "config.json", "tokenizer_config.json", SETTINGS].into_iter().chain(sentence::FILES);
         let beside = beside.map(str::to_owned);
-        let optional = beside.chain([format!("{model}_data")]).chain(settings.golden.clone());
+        let weights = weights_beside(&dir.join(model));
+        let weights = weights.iter().filter_map(|path| Some(path.strip_prefix(dir).ok()?.to_str()?.to_owned()));
+        let optional = beside.chain(weights).chain(settings.golden.clone());
         used.extend(optional.filter(|name| dir.join(name).is_file()));
         let expected = manifest.map(|manifest| accept(manifest, &mut golden)).transpose()?;
         let mut hashes = BTreeMap::new();
@@ -304,6 +306,20 @@ pub(crate) fn wished_instances(dir: &Path) -> Option<usize> {
     toml::from_str::<Settings>(&settings).ok()?.instances
 }
 
+/// The files that hold a graph's weights outside of it, by the names that exporters give them: the graph's own with an
+/// ending more (`model.onnx_data`, `model.onnx.data`, `model.onnx_data_1`).
+pub(crate) fn weights_beside(graph: &Path) -> Vec<PathBuf> {
+    let (Some(folder), Some(name)) = (graph.parent(), graph.file_name().and_then(|name| name.to_str())) else {
+        return Vec::new();
+    };
+    let longer = |found: &str| found.strip_prefix(name).is_some_and(|more| more.starts_with(['_', '.']));
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut found: Vec<PathBuf> =
+        entries.filter(|entry| entry.file_name().to_str().is_some_and(longer)).map(|entry| entry.path()).collect();
+    found.sort();
+    found
+}
+
 fn accept(manifest: Manifest, golden: &mut Vec<GoldenSample>) -> Result<BTreeMap<String, String>, String> {
     let known = manifest::VERSION;
     if manifest.manifest != known {
@@ -395,6 +411,22 @@ mod tests {
         let more = folder(&[model, ("config.json", "{}"), (MANIFEST, &good)]).unwrap();
         assert_eq!(more.check_hashes().unwrap_err(), format!("config.json is read and is not in {MANIFEST}"));
         assert_eq!(folder(&[model]).unwrap().check_hashes(), Ok(None));
+    }
+
+    #[test]
+    fn weights_outside_the_graph_are_files_of_the_version() {
+        let folder = folder(&[
+            ("model.onnx", "abc"),
+            ("model.onnx_data", "d"),
+            ("model.onnx.data", "ef"),
+            ("model.onnx_data_1", "g"),
+            ("model.onnxx", "h"),
+            ("notes.txt", "i"),
+        ])
+        .unwrap();
+        let names: Vec<&str> = folder.hashes.keys().map(String::as_str).collect();
+        assert_eq!(names, ["model.onnx", "model.onnx.data", "model.onnx_data", "model.onnx_data_1"]);
+        assert_eq!(folder.bytes, 7);
     }
 
     #[test]

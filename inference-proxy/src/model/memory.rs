@@ -10,6 +10,8 @@ use std::sync::{Mutex, PoisonError};
 use host::config::{ByteSize, Faults};
 use serde::{Deserialize, Serialize};
 
+use super::folder::weights_beside;
+
 /// Bounds of memory, as typed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -140,8 +142,7 @@ pub(crate) fn weights(dir: &Path) -> u64 {
     let graphs = ["model.onnx", "onnx/model.onnx"].into_iter().map(|name| dir.join(name));
     let Some(graph) = graphs.into_iter().find(|path| path.is_file()) else { return 0 };
     let bytes = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
-    let beside = graph.with_extension("onnx_data");
-    bytes(&graph) + bytes(&beside)
+    bytes(&graph) + weights_beside(&graph).iter().map(|path| bytes(path)).sum::<u64>()
 }
 
 /// The resident set of this process.

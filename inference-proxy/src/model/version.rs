@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use contract::wire::Timings;
+use uuid::Uuid;
 
 use super::answer::{Answer, Input, RunError, TextStats, Urgency};
 use super::batch::Job;
@@ -25,6 +26,8 @@ use crate::tensor::Tensor;
 pub(crate) struct Local {
     /// Boxed: an enum of back ends holds it beside something small.
     parts: Box<Parts>,
+    /// Of this load and no other.
+    load: Uuid,
 }
 
 /// What a version is made of; only `load` makes it, from a folder that passed its checks.
@@ -57,7 +60,12 @@ impl Local {
         for (column, breach) in parts.metadata.schema.breaches() {
             parts.queue.metrics.violations(column, breach, 0);
         }
-        Self { parts: Box::new(parts) }
+        Self { parts: Box::new(parts), load: Uuid::now_v7() }
+    }
+
+    /// What tells this load from every other, of the same files too.
+    pub(crate) fn load(&self) -> Uuid {
+        self.load
     }
 
     /// The model's name.

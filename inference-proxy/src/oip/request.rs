@@ -85,9 +85,9 @@ impl InferRequest {
     #[must_use]
     pub fn urgency(&self, server: Deadline) -> Urgency {
         let own = self.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        match own.filter(|own| *own < server.0) {
+        match own.filter(|own| *own < server.at) {
             Some(deadline) => Urgency { deadline, priority: self.priority, own: true },
-            None => Urgency { deadline: server.0, priority: self.priority, own: false },
+            None => Urgency { priority: self.priority, ..server.into() },
         }
     }
 
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_clients_timeout_only_shortens() {
-        let server = Deadline(Instant::now() + Duration::from_secs(10));
+        let server = Deadline { at: Instant::now() + Duration::from_secs(10), own: false };
         let ask = |micros: u64| {
             let parameters = serde_json::json!({"timeout": micros, "priority": 3, "ticket": "T"});
             let x = Tensor::new("x", vec![1], Data::Bool(vec![true])).unwrap();
@@ -171,11 +171,11 @@ mod tests {
         };
         let short = ask(1_000_000);
         assert_eq!((short.priority, short.parameters.len()), (3, 1));
-        assert!(short.urgency(server).deadline < server.0 && short.urgency(server).own);
+        assert!(short.urgency(server).deadline < server.at && short.urgency(server).own);
         for micros in [0, 60_000_000, u64::MAX] {
             assert_eq!(
                 ask(micros).urgency(server),
-                Urgency { deadline: server.0, priority: 3, own: false },
+                Urgency { deadline: server.at, priority: 3, own: false },
                 "{micros}"
             );
         }

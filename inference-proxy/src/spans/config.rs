@@ -91,8 +91,12 @@ impl RawTraces {
         faults.check(!self.post_timeout.is_zero(), "proxy.traces.post_timeout", "must be longer than 0s");
         let base = self.otlp_url?.trim_end_matches('/').to_owned();
         let url = reqwest::Url::parse(&base).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-        let sentence = "must be an http:// or https:// URL, as in http://127.0.0.1:4318";
-        faults.check(url.is_some_and(|url| url.has_host()), "proxy.traces.otlp_url", sentence);
+        let sentence = "must be an http:// or https:// URL without a password or a query, as in http://127.0.0.1:4318";
+        // it stands in log lines
+        let plain = |url: reqwest::Url| {
+            url.has_host() && url.username().is_empty() && url.password().is_none() && url.query().is_none()
+        };
+        faults.check(url.is_some_and(plain), "proxy.traces.otlp_url", sentence);
         let receiver = self.receiver.check(&base, "proxy.traces.receiver", faults);
         Some(Config {
             url: format!("{base}/v1/traces"),

@@ -48,13 +48,13 @@ pub async fn infer(upstream: &Arc<Upstream>, passage: Passage<'_>, request: Requ
     notes.forwarded(&exchange, upstream.named(None));
     let rest = Arc::new(Mutex::default());
     let asking = Asking { body, copy: Arc::clone(&copy), rest: Arc::clone(&rest), max_bytes: max_body_bytes };
-    let due = Due::of(Some(deadline.0), upstream.config.timeout);
+    let due = Due::of(Some(deadline.at), upstream.config.timeout);
     let sent = send(upstream, &exchange, version, due, &parts.headers, asking, max_body_bytes).await;
     match sent {
         Ok(response) => Ok(response),
         Err(Fault::Slow(limit)) if !copy.ended() => Err(ApiError::slow_body(limit)),
         Err(fault) => {
-            read_rest(&rest, &copy, deadline.0).await;
+            read_rest(&rest, &copy, deadline.at).await;
             Err(fault.into())
         }
     }

@@ -138,7 +138,7 @@ async fn too_much_is_turned_away_with_when_to_come_back_and_deadlines_are_kept()
     assert!(refused.said.contains_key("grpc-status-details-bin") && !refused.said.contains_key("retry-after"));
     let (observations, ..) = proxy.finish().await;
     let ended: Vec<_> = observations.iter().map(|o| (o.outcome, o.code)).collect();
-    assert_eq!(ended, [(Outcome::Timeout, 504), (Outcome::Rejected, 429)]);
+    assert_eq!(ended, [(Outcome::Invalid, 408), (Outcome::Rejected, 429)]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
