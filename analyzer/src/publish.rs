@@ -231,7 +231,7 @@ mod tests {
     fn every_metric_of_the_analyzer_is_registered() {
         let registry = Registry::new();
         let metrics = Metrics::new(&registry);
-        let registered = metrics.families.len() + 6;
+        let registered = metrics.families.len() + metrics.quality.len() + 8;
         assert_eq!(registered, names::ALL.len());
     }
 }

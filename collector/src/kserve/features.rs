@@ -24,12 +24,12 @@ const PREDICTIONS: &str = "predictions";
 /// Features of a request.
 pub(super) fn asked(body: &Body, model: &Model) -> Vec<Feature> {
     let mut out = Sink::default();
-    match body.tensors.as_slice() {
-        [only] if matches!(only.data, Data::Words(_)) && model.text.unwrap_or(only.columns() <= 2) => {
-            of_text(only, &mut out);
-        }
-        tensors => tensors.iter().for_each(|tensor| of_input(tensor, &mut out)),
-    }
+    // named values (v1) are a tensor an item: one input all the same
+    let is_one_input = body.tensors.windows(2).all(|two| two[0].name == two[1].name);
+    let is_text =
+        |tensor: &Tensor| matches!(tensor.data, Data::Words(_)) && model.text.unwrap_or_else(|| tensor.columns() <= 2);
+    let each = if is_one_input && body.tensors.iter().all(is_text) { of_text } else { of_input };
+    body.tensors.iter().for_each(|tensor| each(tensor, &mut out));
     out.0
 }
 
@@ -241,6 +241,10 @@ mod tests {
         check(&of(r#"{"instances":[[6.8,2.8],[6.0,3.4]]}"#), "input.instances_1", 1, 3.4);
         check(&of(r#"{"instances":[{"age":41,"job":"cook"}]}"#), "input.age", 0, 41.0);
         check(&of(r#"{"instances":["é12x"]}"#), names::TEXT_DIGIT_RATE, 0, 0.5);
+        // texts stay texts, however many come together
+        check(&of(r#"{"instances":[{"text":"a"},{"text":"é12x"}]}"#), names::TEXT_CHARS, 1, 4.0);
+        let long = of(&format!(r#"{{"instances":[{{"age":1,"note":"{}"}}]}}"#, "x".repeat(65)));
+        assert_eq!(long[1].value, FeatureValue::Category(names::LONG_CATEGORY.to_owned()));
         let wide =
             format!(r#"{{"inputs":[{{"name":"i","datatype":"FP32","shape":[1,300],"data":{:?}}}]}}"#, [2.0; 300]);
         let wide = of(&wide);

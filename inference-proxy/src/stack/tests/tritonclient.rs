@@ -52,8 +52,9 @@ async fn the_protocols_own_client_finds_the_same_over_grpc() {
     assert!(observed.len() > 40, "{}", observed.len());
     assert!(observed.iter().all(|o| o.route == "grpc"), "{observed:?}");
     let count = |outcome| observed.iter().filter(|o| o.outcome == outcome).count();
-    // one that the client gives up may be seen as over before it is seen as gone
-    assert!(count(Outcome::Timeout) + count(Outcome::Cancelled) >= 1, "{observed:?}");
+    // what the client gives up, by either time-out, is its own: over, or gone where that is seen first
+    let given_up = observed.iter().filter(|o| o.code == 408 || o.outcome == Outcome::Cancelled).count();
+    assert!(given_up >= 2 && count(Outcome::Timeout) == 0, "{observed:?}");
     assert!(count(Outcome::Invalid) >= 10 && count(Outcome::Error) >= 1, "{observed:?}");
     let codes: std::collections::BTreeSet<u16> = observed.iter().map(|o| o.code).collect();
     for code in [200, 400, 404, 408, 413, 503] {
