@@ -1,8 +1,8 @@
 //! Room for request bodies: one account of the bytes of all that are open, whatever their number.
 //!
-//! A body whose length is said takes its room before it comes, so that a request that does not fit is refused at once. One
-//! whose length is not (chunked, gRPC) takes it as it comes; where it runs out, the body breaks off and the request is
-//! refused then. One that is compressed takes as much as it may have once it is inflated.
+//! A body takes its room as it comes: a length that is only said holds nothing back from the others. Where it says more than
+//! is free it is refused at once; where the room runs out later, the body breaks off and the request is refused then. One
+//! that is compressed takes as much as it may have once it is inflated, at once.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -69,13 +69,20 @@ impl Room {
         let first = match (packed, said) {
             (true, Some(said)) => said.saturating_mul(DEFLATE_MAX).saturating_add(UNIT).min(self.largest),
             (true, None) => self.largest,
-            (false, said) => said.unwrap_or_default().min(self.largest),
+            (false, _) => 0,
         };
+        let announced = said.unwrap_or_default().min(self.largest);
+        if !packed && announced.div_ceil(UNIT) > self.free_units() {
+            return Err(NoRoom);
+        }
         let permit = Arc::clone(&self.free).try_acquire_many_owned(units(first)).map_err(|_| NoRoom)?;
         let (free, ran_out) = (Arc::clone(&self.free), AtomicBool::new(false));
         let part = Part(Arc::new(Taken { free, permit: Mutex::new(permit), ran_out }));
-        let grows = !packed && said.is_none();
-        let body = if grows { Body::new(Growing { body, part: part.clone(), passed: 0 }) } else { body };
+        let body = if packed {
+            body
+        } else {
+            Body::new(Growing { body, part: part.clone(), passed: 0, largest: self.largest })
+        };
         Ok((part, body))
     }
 }
@@ -108,11 +115,12 @@ fn units(bytes: usize) -> u32 {
     u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX)
 }
 
-/// A body of unknown length.
+/// A body that takes its room as it comes.
 struct Growing {
     body: Body,
     part: Part,
     passed: usize,
+    largest: usize,
 }
 
 impl HttpBody for Growing {
@@ -124,7 +132,8 @@ impl HttpBody for Growing {
         if let Some(Ok(frame)) = &frame
             && let Some(data) = frame.data_ref()
         {
-            self.passed = self.passed.saturating_add(data.len());
+            // what is larger than a body may be is refused when it is read
+            self.passed = self.passed.saturating_add(data.len()).min(self.largest);
             if let Err(none) = self.part.hold(self.passed) {
                 return Poll::Ready(Some(Err(axum::Error::new(none))));
             }
@@ -171,7 +180,9 @@ mod tests {
         let room = Room::new(100 << 10, 64 << 10);
         let free = || room.free_units();
         let none = HeaderMap::new();
-        let (said, _body) = room.admit(&none, Body::from(vec![0; 40 << 10])).unwrap();
+        let (said, body) = room.admit(&none, Body::from(vec![0; 40 << 10])).unwrap();
+        assert_eq!(free(), 100, "what is only said keeps nobody out");
+        assert_eq!(body.collect().await.unwrap().to_bytes().len(), 40 << 10);
         assert_eq!(free(), 60);
         let (grows, body) = room.admit(&none, pieces(&[10, 20])).unwrap();
         assert_eq!(free(), 60, "nothing has come yet");
@@ -186,7 +197,8 @@ mod tests {
         assert!(late.ran_out());
         drop((said, grows, late));
         assert_eq!(free(), 100);
-        let (_part, _body) = room.admit(&none, Body::from(vec![0; 80 << 10])).unwrap();
+        let (_part, body) = room.admit(&none, Body::from(vec![0; 80 << 10])).unwrap();
+        assert!(body.collect().await.is_ok());
         assert_eq!(free(), 36, "no more than a body may have: what is larger is refused when it is read");
     }
 }
