@@ -4,6 +4,7 @@ mod assets;
 pub mod limits;
 mod lists;
 mod range;
+mod shadows;
 mod stream;
 mod views;
 
@@ -17,7 +18,7 @@ use axum::{
     },
     http::{HeaderName, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 use contract::{
     api::{BaselineInfo, FeatureDetail, FeatureVerdict, FreezeBaseline, Overview},
@@ -120,6 +121,8 @@ pub fn router(api: Api, files: Vec<Asset>) -> Router {
         .route("/api/v1/models/{model}/evidence/{feature}", get(views::evidence))
         .route("/api/v1/models/{model}/confidence", get(views::confidence))
         .route("/api/v1/models/{model}/shadows/{shadow}", get(views::shadow))
+        .route("/api/v1/models/{model}/shadows/{shadow}/verdict", get(shadows::verdict))
+        .route("/api/v1/models/{model}/shadows/{shadow}/gates/{gate}", post(shadows::gate))
         .route("/api/v1/slos/{slo}", get(views::slo))
         .route("/api/v1/samples", get(lists::samples))
         .route("/api/v1/events", get(lists::events))
@@ -137,8 +140,15 @@ pub fn router(api: Api, files: Vec<Asset>) -> Router {
 
 /// What a request needs: the page and the API are read with GET, and changed by administrators.
 pub fn need(method: &Method, path: &str) -> Need {
-    let scope = if method.is_safe() { Scope::Read } else { Scope::Admin };
+    let reads = method.is_safe() || (method == Method::POST && is_gate(path));
+    let scope = if reads { Scope::Read } else { Scope::Admin };
     Need::of_operations(path).unwrap_or(Need::Scope(scope))
+}
+
+/// A shadow's gate: asked with POST, since rollout controllers ask so, and changing nothing.
+fn is_gate(path: &str) -> bool {
+    let parts: Vec<&str> = path.split('/').collect();
+    matches!(parts[..], ["", "api", "v1", "models", _, "shadows", _, "gates", _])
 }
 
 fn snapshot(api: &Api) -> Result<Arc<Snapshot>, Refusal> {
@@ -224,4 +234,20 @@ async fn freeze(
     frozen.save(&api.reader).await?;
     api.reader.insert_events(&[changes::event(now_ms, "baseline", &model, &frozen.info.version, text)]).await?;
     Ok(Json(frozen.info))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_controller_with_a_reading_key_may_ask_gates_and_change_nothing() {
+        let check = |method: Method, path: &str, scope| assert_eq!(need(&method, path), Need::Scope(scope), "{path}");
+        check(Method::POST, "/api/v1/models/m/shadows/2/gates/promote", Scope::Read);
+        check(Method::GET, "/api/v1/models/m/shadows/2/verdict", Scope::Read);
+        check(Method::POST, "/api/v1/baselines", Scope::Admin);
+        check(Method::DELETE, "/api/v1/models/m/shadows/2/gates/promote", Scope::Admin);
+        check(Method::POST, "/api/v1/models/m/shadows/2/gates/promote/more", Scope::Admin);
+        check(Method::POST, "/api/v1/baselines?x=/api/v1/models/m/shadows/2/gates/promote", Scope::Admin);
+    }
 }

@@ -35,7 +35,7 @@ struct Family {
 }
 
 /// Gauges that are set from a snapshot.
-const FROM_SNAPSHOT: [&Metric; 21] = [
+const FROM_SNAPSHOT: [&Metric; 22] = [
     &names::DRIFT_KS_LOWER,
     &names::DRIFT_KS_UPPER,
     &names::DRIFT_P_VALUE,
@@ -52,6 +52,7 @@ const FROM_SNAPSHOT: [&Metric; 21] = [
     &names::SLO_BUDGET,
     &names::SLO_BURN,
     &names::SHADOW_PAIRS,
+    &names::SHADOW_PAIRS_NEEDED,
     &names::SHADOW_AGREEMENT,
     &names::SHADOW_AGREEMENT_LOWER,
     &names::SHADOW_AGREEMENT_UPPER,
@@ -92,6 +93,7 @@ impl Values {
     fn shadow(&mut self, shadow: &ShadowStatus) {
         let labels = [shadow.model.as_str(), shadow.shadow.as_str()];
         self.put(&names::SHADOW_PAIRS, labels, shadow.pairs as f64);
+        self.put(&names::SHADOW_PAIRS_NEEDED, labels, shadow.pairs_needed.map(|pairs| pairs as f64));
         self.put(&names::SHADOW_AGREEMENT, labels, shadow.agreement);
         self.put(&names::SHADOW_AGREEMENT_LOWER, labels, shadow.sequence.map(|interval| interval.lower));
         self.put(&names::SHADOW_AGREEMENT_UPPER, labels, shadow.sequence.map(|interval| interval.upper));

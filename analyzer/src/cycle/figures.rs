@@ -36,7 +36,7 @@ const CLASSES_MAX: usize = 20;
 /// Classes looked at, so that the most frequent of the reference are among them.
 const CLASSES_READ: u64 = 1_000;
 /// Shadows of one primary shown.
-const SHADOWS_MAX: u64 = 8;
+pub(crate) const SHADOWS_MAX: u64 = 8;
 /// Label pairs shown.
 const FLIPS_MAX: u64 = 10;
 
@@ -177,7 +177,8 @@ impl Figures<'_> {
             shed: counts.shed,
             seconds: ((counts.last_ms - counts.first_ms).max(0) / 1_000) as u64,
         };
-        let decision = agreement::decide(&pairs, &self.config.of(&counts.model).shadow);
+        let policy = &self.config.of(&counts.model).shadow;
+        let decision = agreement::decide(&pairs, policy);
         let flips = self.reader.flips(&counts.model, &counts.version, &counts.shadow, FLIPS_MAX).await?;
         Ok(ShadowStatus {
             model: counts.model.clone(),
@@ -186,6 +187,11 @@ impl Figures<'_> {
             pairs: counts.pairs,
             agreed: counts.agreed,
             failed: counts.errors + counts.shed,
+            shed: counts.shed,
+            offered: counts.answered + counts.errors + counts.shed,
+            pairs_needed: agreement::pairs_needed(&pairs, policy),
+            seconds: pairs.seconds,
+            judged_ms: self.now_ms,
             agreement: (counts.pairs > 0).then(|| counts.agreed as f64 / counts.pairs as f64),
             wilson: agreement::wilson(counts.agreed, counts.pairs),
             sequence: decision.sequence,

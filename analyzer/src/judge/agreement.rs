@@ -196,23 +196,66 @@ fn to_go(pairs: &Pairs, policy: &ShadowPolicy) -> String {
     if share <= policy.agreement_min {
         return format!("observed is {}, so more pairs alone will not prove it", percent(share));
     }
-    let proved = |n: u64| {
-        let agreed = (share * n as f64).round() as u64;
-        sequence(agreed, n, policy.alpha).is_some_and(|interval| interval.lower >= policy.agreement_min)
-    };
-    let mut enough = pairs.pairs;
-    while !proved(enough) {
-        if enough > 1 << 40 {
-            return "it is too close to call with any number of pairs".to_owned();
-        }
-        enough *= 2;
+    match to_prove(pairs.agreed, pairs.pairs, policy) {
+        None => "it is too close to call with any number of pairs".to_owned(),
+        Some(more) => format!("about {more} more pairs at {} would prove it", percent(share)),
     }
-    let mut short = pairs.pairs;
+}
+
+/// About how many more of `n` pairs would prove the agreement asked, were the observed share to stay (before the first pair: were
+/// all to agree); `None` where more alone will not.
+#[must_use]
+pub fn to_prove(agreed: u64, n: u64, policy: &ShadowPolicy) -> Option<u64> {
+    let share = if n == 0 { 1.0 } else { agreed as f64 / n as f64 };
+    let proved = |at: u64| {
+        let agreed = if at == n { agreed } else { (share * at as f64).round() as u64 };
+        sequence(agreed, at, policy.alpha).is_some_and(|interval| interval.lower >= policy.agreement_min)
+    };
+    (share > policy.agreement_min).then(|| least(n, proved)).flatten().map(|enough| enough - n)
+}
+
+/// About how many more pairs would prove every guardrail that pairs can prove (not the time), were the observed shares to stay; 0
+/// where all are proved, `None` where more pairs alone will not.
+#[must_use]
+pub fn pairs_needed(pairs: &Pairs, policy: &ShadowPolicy) -> Option<u64> {
+    let offered = pairs.answered + pairs.errors + pairs.shed;
+    if pairs.pairs == 0 && offered > 0 {
+        return None;
+    }
+    let agreement = to_prove(pairs.agreed, pairs.pairs, policy)?;
+    // requests with several items make more pairs than requests; before the first pair one of each is expected
+    let (failed, each) = match offered {
+        0 => (0.0, 1.0),
+        _ => ((pairs.errors + pairs.shed) as f64 / offered as f64, offered as f64 / pairs.pairs as f64),
+    };
+    let proved = |at: u64| {
+        let (failed, of) = match at == pairs.pairs {
+            true => (pairs.errors + pairs.shed, offered),
+            false => ((failed * each * at as f64).round() as u64, (each * at as f64).round() as u64),
+        };
+        sequence(failed, of, policy.alpha).is_some_and(|interval| interval.upper <= policy.failure_max)
+    };
+    let enough = (failed < policy.failure_max).then(|| least(pairs.pairs, proved)).flatten()?;
+    Some(agreement.max(enough - pairs.pairs).max(policy.pairs_min.saturating_sub(pairs.pairs)))
+}
+
+/// The least number from `from` on that is enough, by doubling and halving; `None` beyond any traffic.
+fn least(from: u64, enough_at: impl Fn(u64) -> bool) -> Option<u64> {
+    let (mut short, mut enough) = (from, from);
+    if enough_at(from) {
+        return Some(from);
+    }
+    while !enough_at(enough) {
+        if enough > 1 << 40 {
+            return None;
+        }
+        (short, enough) = (enough, (enough * 2).max(1));
+    }
     while enough - short > 1 {
         let middle = short.midpoint(enough);
-        if proved(middle) { enough = middle } else { short = middle }
+        if enough_at(middle) { enough = middle } else { short = middle }
     }
-    format!("about {} more pairs at {} would prove it", enough - pairs.pairs, percent(share))
+    Some(enough)
 }
 
 fn percent(share: f64) -> String {
@@ -295,5 +338,30 @@ mod tests {
         let n = 300 + more;
         let agreed = (0.98 * n as f64).round() as u64;
         assert!(sequence(agreed, n, 0.05).unwrap().lower >= 0.95, "{sentence}");
+    }
+
+    #[test]
+    fn pairs_needed_says_when_the_verdict_would_turn() {
+        let after = |pairs: &Pairs, more: u64| {
+            let grown = 1.0 + more as f64 / pairs.pairs.max(1) as f64;
+            let scaled = |count: u64| (count as f64 * grown).round() as u64;
+            let [agreed, answered] = [pairs.agreed, pairs.answered].map(scaled);
+            let [errors, shed] = [pairs.errors, pairs.shed].map(scaled);
+            decide(&Pairs { pairs: pairs.pairs + more, agreed, answered, errors, shed, seconds: 3_600 }, &POLICY)
+                .verdict
+        };
+        for pairs in [counts(300, 294, 0, 0), counts(300, 299, 0, 0), counts(480, 480, 0, 0), counts(900, 890, 5, 5)] {
+            let more = pairs_needed(&pairs, &POLICY).unwrap();
+            assert_eq!(decide(&pairs, &POLICY).verdict, ShadowVerdict::Hold, "{pairs:?}");
+            assert_eq!(after(&pairs, more), ShadowVerdict::Promote, "{pairs:?} and {more}");
+            assert_eq!(after(&pairs, more * 9 / 10), ShadowVerdict::Hold, "{pairs:?} and a tenth less than {more}");
+        }
+        assert_eq!(pairs_needed(&counts(10_000, 9_950, 0, 0), &POLICY), Some(0));
+        // below what is asked, failing too often, or never answered: no number of pairs will do
+        for pairs in [counts(1_000, 945, 0, 0), counts(1_000, 1_000, 60, 0), counts(0, 0, 40, 0)] {
+            assert_eq!(pairs_needed(&pairs, &POLICY), None, "{pairs:?}");
+        }
+        // before the first pair: at least as many as are asked
+        assert!(pairs_needed(&Pairs::default(), &POLICY).unwrap() >= POLICY.pairs_min);
     }
 }

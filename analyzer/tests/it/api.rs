@@ -6,7 +6,7 @@ use std::{
 };
 
 use analyzer::{
-    config::Config,
+    config::{Config, RawConfig},
     service::{Asset, Deps, build_with_clock},
 };
 use contract::{
@@ -33,6 +33,11 @@ pub struct Running {
 
 impl Running {
     pub async fn start() -> Self {
+        Self::start_with(raw(), &[]).await
+    }
+
+    /// With more rows, put in before the first cycle: the clock stands, so what is counted once is not counted again.
+    pub async fn start_with(config: RawConfig, rows: &[String]) -> Self {
         let house = House::build().await;
         for index in 0..6 {
             window(&house, index, if index == 5 { 0.5 } else { 0.0 }).await;
@@ -44,11 +49,14 @@ impl Running {
                    if(number % 3 = 0, 'b', 'a'), 0.5, 0.5, 100, 50 FROM numbers(1200)"
             ))
             .await;
+        for sql in rows {
+            house.ask(sql).await;
+        }
         let now = Arc::new(AtomicI64::new(T0 + 6 * WINDOW_MS + 2_000));
         let page = Asset { path: "/index.html", content_type: "text/html", bytes: b"<!doctype html>", policy: None };
         let deps =
             Deps { store: house.store.clone(), registry: Registry::new(), slo: Some(objectives()), assets: vec![page] };
-        let service = build_with_clock(Config::try_from(raw()).unwrap(), deps, clock(&now)).await.unwrap();
+        let service = build_with_clock(Config::try_from(config).unwrap(), deps, clock(&now)).await.unwrap();
         let base = format!("http://{}", service.local_addr());
         let stop = CancellationToken::new();
         let task = tokio::spawn(service.run(stop.clone()));

@@ -6,6 +6,7 @@ mod cycle;
 mod house;
 mod ks_oracle;
 mod page;
+mod rollouts;
 mod simulation;
 mod store_read;
 mod tests_oracle;

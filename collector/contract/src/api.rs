@@ -8,12 +8,15 @@
 //! | `GET /api/v1/baselines` | list of [`BaselineInfo`] |
 //! | `POST /api/v1/baselines` | [`FreezeBaseline`] in, [`BaselineInfo`] out |
 //!
-//! The routes of the page's single views are in [`page`].
+//! The routes of the page's single views are in [`page`], those for rollout controllers in [`shadow`].
 //! Times are milliseconds since the Unix epoch; ratios are 0 to 1; absent numbers are `null`, never NaN.
 
 pub mod page;
+pub mod shadow;
 
 use serde::{Deserialize, Serialize};
+
+pub use shadow::{Flip, Interval, ShadowStatus, ShadowVerdict};
 
 /// Everything the first page shows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -216,84 +219,6 @@ pub struct ClassShare {
     pub reference: Option<f64>,
     /// Share in the last window.
     pub current: Option<f64>,
-}
-
-/// A shadow compared with its primary over all pairs so far.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ShadowStatus {
-    /// Model name.
-    pub model: String,
-    /// The primary's version.
-    pub primary: String,
-    /// The shadow's version.
-    pub shadow: String,
-    /// Pairs in which both answered.
-    pub pairs: u64,
-    /// Pairs that agree on the label.
-    pub agreed: u64,
-    /// Requests the shadow was offered and did not answer, errors and shed ones together.
-    pub failed: u64,
-    /// Observed agreement.
-    pub agreement: Option<f64>,
-    /// Wilson interval at 95 %, for display.
-    pub wilson: Option<Interval>,
-    /// Confidence sequence: valid at every look.
-    pub sequence: Option<Interval>,
-    /// Mean of shadow's run time over the primary's, for the same requests.
-    pub latency_ratio: Option<f64>,
-    /// Disagreements by label pair, most frequent first.
-    pub flips: Vec<Flip>,
-    /// Promote, hold or reject.
-    pub verdict: ShadowVerdict,
-    /// The verdict in one sentence.
-    pub sentence: String,
-}
-
-/// Two bounds.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Interval {
-    /// Lower bound.
-    pub lower: f64,
-    /// Upper bound.
-    pub upper: f64,
-}
-
-/// How often the primary said one thing and the shadow another.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Flip {
-    /// The primary's label.
-    pub primary: String,
-    /// The shadow's label.
-    pub shadow: String,
-    /// Pairs.
-    pub pairs: u64,
-}
-
-/// What to do with a shadow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ShadowVerdict {
-    /// Every guardrail is proved.
-    Promote,
-    /// Not enough is known.
-    Hold,
-    /// Some guardrail is proved broken.
-    Reject,
-}
-
-impl ShadowVerdict {
-    /// All verdicts.
-    pub const ALL: [Self; 3] = [Self::Promote, Self::Hold, Self::Reject];
-
-    /// The word in labels and tables.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Promote => "promote",
-            Self::Hold => "hold",
-            Self::Reject => "reject",
-        }
-    }
 }
 
 /// An SLO's budget and burn.

@@ -19,7 +19,7 @@ pub use baselines::{BaselineRow, BaselineSummary, CategoryCounts, FeatureSeen, N
 pub use confidence::ConfidenceCounts;
 pub use detectors::{DetectorState, DetectorsAt};
 pub use overview::RowCounts;
-pub use shadows::{FlipCount, ShadowCounts};
+pub use shadows::{FlipCount, LabelPairs, ShadowCounts};
 pub use slo::{EventCounts, LabelledCounts};
 pub use sources::{ModelSeen, SourceSeen};
 pub use traffic::TrafficCounts;

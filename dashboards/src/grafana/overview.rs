@@ -270,9 +270,15 @@ pub(super) fn shadows() -> Row {
                 .series(verdict.join(" or "), "{{model}} {{version}}")
                 .named(&[("0", "promote", "green"), ("1", "hold", "blue"), ("2", "reject", "red")])
                 .sized(9, 8),
-            Panel::number("Pairs", "Answer pairs compared so far.", "short")
-                .series(of(&a::SHADOW_PAIRS), "{{model}} {{version}}")
-                .sized(6, 8),
+            Panel::number(
+                "Pairs",
+                "Answer pairs compared so far, and about how many more would prove every guardrail at the observed shares \
+                 (nothing where more alone will not).",
+                "short",
+            )
+            .series(of(&a::SHADOW_PAIRS), "{{model}} {{version}}")
+            .series(of(&a::SHADOW_PAIRS_NEEDED), "{{model}} {{version}} to go")
+            .sized(6, 8),
             Panel::lines(
                 "Shadow runs",
                 "Requests offered to a shadow a second, by how they ended; it is shed first.",

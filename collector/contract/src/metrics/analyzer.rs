@@ -124,6 +124,12 @@ pub const SHADOW_PAIRS: Metric = Metric::gauge(
     "Answer pairs of primary and shadow compared so far.",
     &["model", "version"],
 );
+/// Shadow: pairs to come.
+pub const SHADOW_PAIRS_NEEDED: Metric = Metric::gauge(
+    "driftline_shadow_pairs_needed",
+    "Answer pairs still needed to prove every guardrail at the observed shares; absent where more alone will not.",
+    &["model", "version"],
+);
 /// Shadow: agreement and its bounds.
 pub const SHADOW_AGREEMENT: Metric = Metric::gauge(
     "driftline_shadow_agreement_ratio",
@@ -206,6 +212,7 @@ pub const ALL: &[Metric] = &[
     QUALITY_CORRECT,
     QUALITY_CONFIDENCE,
     SHADOW_PAIRS,
+    SHADOW_PAIRS_NEEDED,
     SHADOW_AGREEMENT,
     SHADOW_AGREEMENT_LOWER,
     SHADOW_AGREEMENT_UPPER,

@@ -3,7 +3,7 @@
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 
-use super::Reader;
+use super::{MS, Reader};
 use crate::Error;
 
 /// Counts of one shadow against one primary, over all comparisons stored.
@@ -33,6 +33,17 @@ pub struct ShadowCounts {
     pub primary_us: u64,
     /// The shadow's.
     pub shadow_us: u64,
+}
+
+/// Pairs in which the primary said one label.
+#[derive(Clone, Debug, PartialEq, Eq, Row, Serialize, Deserialize)]
+pub struct LabelPairs {
+    /// The primary's label.
+    pub label: String,
+    /// Pairs.
+    pub pairs: u64,
+    /// Those with the same label.
+    pub agreed: u64,
 }
 
 /// How often one label met another.
@@ -81,5 +92,35 @@ impl Reader {
              GROUP BY c.primary_label, c.shadow_label ORDER BY pairs DESC, primary, shadow LIMIT ?";
         let query = self.store.client().query(sql).bind(model).bind(version).bind(shadow).bind(limit);
         self.store.bounded("the flips", query.fetch_all()).await
+    }
+
+    /// Pairs by the primary's label, most frequent first.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn pairs_by_label(
+        &self,
+        (model, version, shadow): (&str, &str, &str),
+        limit: u64,
+    ) -> Result<Vec<LabelPairs>, Error> {
+        let sql = "SELECT toString(c.primary_label) AS label, count() AS pairs, \
+               countIf(c.primary_label = c.shadow_label) AS agreed \
+             FROM comparisons AS c WHERE c.model = ? AND c.version = ? AND c.shadow = ? AND c.answered \
+               AND c.primary_label != '' GROUP BY c.primary_label ORDER BY pairs DESC, label LIMIT ?";
+        let query = self.store.client().query(sql).bind(model).bind(version).bind(shadow).bind(limit);
+        self.store.bounded("pairs by label", query.fetch_all()).await
+    }
+
+    /// Whether some answer of a version since `since_ms` may depend on the others in its batch; `None` without answers.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn batch_variant(&self, model: &str, version: &str, since_ms: i64) -> Result<Option<bool>, Error> {
+        let sql = format!(
+            "SELECT count(), countIf(batch_variant) FROM observations WHERE model = ? AND version = ? AND at >= {MS}"
+        );
+        let query = self.store.client().query(&sql).bind(model).bind(version).bind(since_ms);
+        let (answers, variant): (u64, u64) = self.store.bounded("batch variance", query.fetch_one()).await?;
+        Ok((answers > 0).then_some(variant > 0))
     }
 }

@@ -1,0 +1,148 @@
+//! What rollout controllers ask, against the real engine: the manifests of `docs/rollouts.md` as their tools would read them.
+
+use contract::api::{
+    ShadowVerdict,
+    shadow::{GateAnswer, ShadowGate, VerdictAnswer},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    api::Running,
+    cycle::{T0, raw},
+};
+
+/// The body that Flagger posts (`CanaryWebhookPayload`): names of its own, and `checksum` since 1.22.
+fn hook() -> Value {
+    json!({"name": "support-router", "namespace": "prod", "phase": "Progressing", "checksum": "5f4d", "metadata": {"a": "b"}})
+}
+
+/// An analyzer that asks 30 s of comparisons, beside the rejected `2` with two shadows that differ in one of 1000 pairs: `good` has
+/// 4000, `young` 100. Pairs are spread over 60 s.
+async fn start() -> Running {
+    let mut config = raw();
+    config.shadow.min_time = std::time::Duration::from_secs(30);
+    let rows = [("good", 4_000), ("young", 100)].map(|(shadow, pairs)| {
+        format!(
+            "INSERT INTO comparisons SELECT generateUUIDv4(), 0, generateUUIDv4(), now64(3), \
+               fromUnixTimestamp64Milli(toInt64({T0} + intDiv(number * 60000, {pairs})), 'UTC'), 'm', '1', '{shadow}', true, 'ok', '', \
+               said, if(number % 1000 = 1, 'x', said), 0.5, 0.5, 100, 50 \
+             FROM (SELECT number, if(number % 2 = 0, 'a', 'b') AS said FROM numbers({pairs}))"
+        )
+    });
+    Running::start_with(config, &rows).await
+}
+
+async fn verdict(running: &Running, shadow: &str) -> VerdictAnswer {
+    running.read(&format!("/api/v1/models/m/shadows/{shadow}/verdict")).await
+}
+
+async fn ask(running: &Running, path: &str) -> (u16, Value) {
+    let answer = running.http.post(format!("{}{path}", running.base)).json(&hook()).send().await.unwrap();
+    (answer.status().as_u16(), answer.json().await.unwrap())
+}
+
+/// The manifests of a kind in the page.
+fn manifest(kind: &str) -> Value {
+    let page = include_str!("../../../docs/rollouts.md");
+    let blocks = page.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let mut found =
+        blocks.map(|block| serde_saphyr::from_str::<Value>(block).unwrap()).filter(|one| one["kind"] == kind);
+    found.next().unwrap()
+}
+
+/// A JSONPath of names only, in the braces that `kubectl` and Argo write around it.
+fn at<'a>(path: &str, value: &'a Value) -> &'a Value {
+    let names = path.strip_prefix("{$.").and_then(|rest| rest.strip_suffix('}')).unwrap();
+    names.split('.').fold(value, |value, name| value.get(name).unwrap())
+}
+
+/// A condition of the form `result == "word"`.
+fn holds(condition: &Value, result: &Value) -> bool {
+    let word = condition.as_str().unwrap().strip_prefix("result == ").unwrap();
+    serde_json::from_str::<Value>(word).unwrap() == *result
+}
+
+/// The path of an address with a manifest's arguments put in.
+fn path(url: &Value, model: &str, version: &str) -> String {
+    let url = url.as_str().unwrap().replace("{{args.model}}", model).replace("{{args.version}}", version);
+    let url = url.replace("/models/support-router/", &format!("/models/{model}/"));
+    let url = url.replace("/shadows/2/", &format!("/shadows/{version}/"));
+    format!("/{}", url.splitn(4, '/').nth(3).unwrap())
+}
+
+#[tokio::test]
+async fn argo_reads_promote_hold_and_reject_from_the_manifest_of_the_page() {
+    let running = start().await;
+    let template = manifest("AnalysisTemplate");
+    let metric = &template["spec"]["metrics"][0];
+    let web = &metric["provider"]["web"];
+    for (version, success, failure) in
+        [("good", true, false), ("young", false, false), ("2", false, true), ("unseen", false, false)]
+    {
+        let body: Value = running.read(&path(&web["url"], "m", version)).await;
+        let result = at(web["jsonPath"].as_str().unwrap(), &body);
+        assert_eq!(holds(&metric["successCondition"], result), success, "{version}: {body}");
+        assert_eq!(holds(&metric["failureCondition"], result), failure, "{version}: {body}");
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn flagger_goes_on_halts_and_rolls_back_by_the_statuses_of_the_page() {
+    let running = start().await;
+    let canary = manifest("Canary");
+    let hooks = canary["spec"]["analysis"]["webhooks"].as_array().unwrap();
+    for (kind, good, unseen, rejected) in
+        [("rollout", 200, 200, 409), ("confirm-promotion", 200, 409, 409), ("rollback", 409, 409, 200)]
+    {
+        let hook = hooks.iter().find(|hook| hook["type"] == kind).unwrap();
+        for (version, status) in [("good", good), ("unseen", unseen), ("2", rejected)] {
+            let (found, body) = ask(&running, &path(&hook["url"], "m", version)).await;
+            assert_eq!(found, status, "{kind} of {version}: {body}");
+            let body: GateAnswer = serde_json::from_value(body).unwrap();
+            assert_eq!(body.open, status == 200);
+            assert_eq!(body.sentence, verdict(&running, version).await.sentence);
+        }
+    }
+    // whatever is not known opens no gate, not even the one that rolls back
+    for gate in ShadowGate::ALL.map(ShadowGate::as_str) {
+        for (model, version) in [("absent", "2"), ("m", "1")] {
+            let (status, body) = ask(&running, &format!("/api/v1/models/{model}/shadows/{version}/gates/{gate}")).await;
+            assert_eq!(status, 404, "{body}");
+            assert!(body["error"].is_string());
+        }
+    }
+    assert_eq!(ask(&running, "/api/v1/models/m/shadows/2/gates/advnce").await.0, 404);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_verdict_says_what_it_rests_on_and_what_it_lacks() {
+    let running = start().await;
+    let young = verdict(&running, "young").await;
+    assert_eq!((young.verdict, young.primary.as_str()), (ShadowVerdict::Hold, "1"));
+    assert_eq!(young.agreement.observed, Some(0.99));
+    assert!(young.agreement.lower < Some(young.agreement.required), "{young:?}");
+    assert!(young.pairs.needed >= Some(young.pairs.minimum - 100), "{young:?}");
+    assert_eq!((young.failures.offered, young.failures.ratio, young.run_time_ratio), (100, Some(0.0), Some(0.5)));
+    // the one that differs is a `b`
+    let classes: Vec<(&str, u64)> = young.classes.iter().map(|one| (one.label.as_str(), one.pairs)).collect();
+    assert_eq!(classes, [("a", 50), ("b", 50)]);
+    assert!(young.classes[0].lower > young.classes[1].lower);
+    // the primary's answers of the last hour are stored, and say no; the shadow has none of its own
+    assert_eq!((young.primary_batch_variant, young.batch_variant), (Some(false), None));
+    let varying = "INSERT INTO observations SELECT * REPLACE(generateUUIDv4() AS id, 'young' AS version, true AS batch_variant) \
+                   FROM (SELECT * FROM observations WHERE version = '1' LIMIT 1)";
+    running.house.ask(varying).await;
+    assert_eq!(verdict(&running, "young").await.batch_variant, Some(true));
+    let rejected = verdict(&running, "2").await;
+    assert_eq!((rejected.verdict, rejected.pairs.needed), (ShadowVerdict::Reject, None));
+    let unseen = verdict(&running, "unseen").await;
+    assert_eq!((unseen.verdict, unseen.judged_ms, unseen.pairs.seen), (ShadowVerdict::Hold, None, 0));
+    let (_, text) = running.get("/metrics").await;
+    let needed =
+        format!("driftline_shadow_pairs_needed{{model=\"m\",version=\"young\"}} {}", young.pairs.needed.unwrap());
+    assert!(text.contains(&needed), "{needed} is not in\n{text}");
+    assert!(!text.contains("driftline_shadow_pairs_needed{model=\"m\",version=\"2\"}"), "{text}");
+    running.stop().await;
+}
