@@ -180,6 +180,12 @@ impl Pipeline {
         &self.shared.limits
     }
 
+    /// A text masked; nothing where nothing personal is in it.
+    pub fn masked(&self, text: &str) -> Option<String> {
+        let (masked, hits) = self.shared.masker.mask_text(text);
+        (hits.total() > 0).then_some(masked)
+    }
+
     /// Takes observations: a batch, a single one, or several as lines.
     pub async fn observations(&self, post: Post) -> Result<Ack, Refusal> {
         let arrived = post.arrived;

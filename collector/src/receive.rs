@@ -44,35 +44,47 @@ pub(crate) fn need(method: &Method, path: &str) -> Need {
 
 async fn observations(State(pipeline): State<Pipeline>, request: Request) -> Response {
     let arrived = Instant::now();
-    answer(match read(&pipeline, request, arrived).await {
-        Ok(post) => pipeline.observations(post).await,
-        Err(refusal) => {
-            let outcome = Err(refusal);
-            pipeline.count(arrived, &outcome);
-            outcome
-        }
-    })
+    answer(
+        &pipeline,
+        match read(&pipeline, request, arrived).await {
+            Ok(post) => pipeline.observations(post).await,
+            Err(refusal) => {
+                let outcome = Err(refusal);
+                pipeline.count(arrived, &outcome);
+                outcome
+            }
+        },
+    )
 }
 
 async fn labels(State(pipeline): State<Pipeline>, request: Request) -> Response {
-    answer(match read(&pipeline, request, Instant::now()).await {
-        Ok(post) => pipeline.labels(post).await,
-        Err(refusal) => Err(refusal),
-    })
+    answer(
+        &pipeline,
+        match read(&pipeline, request, Instant::now()).await {
+            Ok(post) => pipeline.labels(post).await,
+            Err(refusal) => Err(refusal),
+        },
+    )
 }
 
 async fn outcomes(State(pipeline): State<Pipeline>, request: Request) -> Response {
-    answer(match read(&pipeline, request, Instant::now()).await {
-        Ok(post) => pipeline.outcomes(post).await,
-        Err(refusal) => Err(refusal),
-    })
+    answer(
+        &pipeline,
+        match read(&pipeline, request, Instant::now()).await {
+            Ok(post) => pipeline.outcomes(post).await,
+            Err(refusal) => Err(refusal),
+        },
+    )
 }
 
 async fn events(State(pipeline): State<Pipeline>, request: Request) -> Response {
-    answer(match read(&pipeline, request, Instant::now()).await {
-        Ok(post) => pipeline.events(post).await,
-        Err(refusal) => Err(refusal),
-    })
+    answer(
+        &pipeline,
+        match read(&pipeline, request, Instant::now()).await {
+            Ok(post) => pipeline.events(post).await,
+            Err(refusal) => Err(refusal),
+        },
+    )
 }
 
 async fn cloud_event(State(pipeline): State<Pipeline>, request: Request) -> Response {
@@ -82,10 +94,13 @@ async fn cloud_event(State(pipeline): State<Pipeline>, request: Request) -> Resp
         let post = read_as(&pipeline, request, Instant::now(), Form::Json).await?;
         pipeline.half(head, post).await
     };
-    answer(match head {
-        Ok(head) => body(head).await,
-        Err(refusal) => Err(refusal),
-    })
+    answer(
+        &pipeline,
+        match head {
+            Ok(head) => body(head).await,
+            Err(refusal) => Err(refusal),
+        },
+    )
 }
 
 /// Reads the body and what the headers say of it.
@@ -112,8 +127,9 @@ fn form(headers: &HeaderMap) -> Result<Form, Refusal> {
         contract::headers::MSGPACK | "application/x-msgpack" | "application/vnd.msgpack" => Ok(Form::Msgpack),
         "application/x-ndjson" | "application/jsonl" | "application/json-lines" => Ok(Form::Lines),
         "text/csv" => Ok(Form::Csv),
-        other => Err(Refusal::Unsupported(format!(
-            "content-type '{other}' is not read; send application/json, application/x-ndjson or application/msgpack"
+        // as it was given: a secret in lower case would not be known for one
+        _ => Err(Refusal::Unsupported(format!(
+            "content-type '{given}' is not read; send application/json, application/x-ndjson or application/msgpack"
         ))),
     }
 }
@@ -162,12 +178,14 @@ fn is_too_long(error: &axum::Error) -> bool {
     false
 }
 
-fn answer(outcome: Result<Ack, Refusal>) -> Response {
+fn answer(pipeline: &Pipeline, outcome: Result<Ack, Refusal>) -> Response {
     let refusal = match outcome {
         Ok(ack) => return Json(ack).into_response(),
         Err(refusal) => refusal,
     };
     let sentence = refusal.to_string();
+    // it may quote what was posted, and what senders log of it outlives their request; quotes are escaped
+    let sentence = pipeline.masked(&unescaped(&sentence)).unwrap_or(sentence);
     match refusal {
         Refusal::Malformed(_) => error(StatusCode::BAD_REQUEST, &sentence),
         Refusal::Invalid(_) => error(StatusCode::UNPROCESSABLE_ENTITY, &sentence),
@@ -179,6 +197,27 @@ fn answer(outcome: Result<Ack, Refusal>) -> Response {
             (after, error(StatusCode::SERVICE_UNAVAILABLE, &sentence)).into_response()
         }
     }
+}
+
+/// A text without the escapes of Rust's quotes: `\n`, `\u{200b}` and the like.
+fn unescaped(text: &str) -> String {
+    let (mut plain, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some((before, escape)) = rest.split_once('\\') {
+        plain.push_str(before);
+        let code = escape.strip_prefix("u{").and_then(|code| code.split_once('}'));
+        let code = code.and_then(|(hex, after)| Some((char::from_u32(u32::from_str_radix(hex, 16).ok()?)?, after)));
+        let mut after = escape.chars();
+        let (c, after) = code.unwrap_or_else(|| match after.next() {
+            Some('n') => ('\n', after.as_str()),
+            Some('r') => ('\r', after.as_str()),
+            Some('t') => ('\t', after.as_str()),
+            Some(c) => (c, after.as_str()),
+            None => ('\\', ""),
+        });
+        plain.push(c);
+        rest = after;
+    }
+    plain + rest
 }
 
 fn error(status: StatusCode, sentence: &str) -> Response {

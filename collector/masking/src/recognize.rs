@@ -93,9 +93,7 @@ pub(crate) fn all(text: &str, context: Context, triggers: Triggers) -> Vec<(Rang
         });
     }
     if triggers.colons {
-        if !context.name {
-            ip::find_v6(text, &mut spans);
-        }
+        ip::find_v6(text, &mut spans);
         mac::find_colons(text, &mut spans);
     }
     if triggers.digits {

@@ -181,3 +181,30 @@ fn tricks_of_unicode_and_line_breaks_do_not_help() {
         assert_eq!(masker.mask_text(text).0, masked, "{text}");
     }
 }
+
+#[test]
+fn an_address_in_a_name_is_masked_and_a_version_is_not() {
+    let masker = Masker::new(&RawConfig::default()).unwrap();
+    for (name, expected) in [
+        ("2001:db8:5193:649a::f62c", "[IPV6]"),
+        ("seen from ２００１:db８::f６２c", "seen from [IPV6]"),
+        ("10.11.12.13", "10.11.12.13"),
+        ("std::fmt", "std::fmt"),
+        ("10:30:45", "10:30:45"),
+    ] {
+        assert_eq!(masker.mask_name(name).0, expected);
+    }
+}
+
+#[test]
+fn a_colon_of_the_sentence_ends_or_begins_a_hardware_address() {
+    let masker = Masker::new(&RawConfig::default()).unwrap();
+    for (text, expected) in [
+        ("C9-A0-F3-5A-C6-3F: unknown field", "[MAC]: unknown field"),
+        ("43:35:86:EC:F1:EC: unreachable", "[MAC]: unreachable"),
+        ("mac:43:35:86:EC:F1:EC", "mac:[MAC]"),
+        ("43:35:86:EC:F1:EC:17:2B", "[IPV6]"),
+    ] {
+        assert_eq!(masker.mask_text(text).0, expected);
+    }
+}

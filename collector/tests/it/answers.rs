@@ -56,6 +56,30 @@ async fn refusals_say_what_and_where() {
     collector.stop().await;
 }
 
+#[tokio::test]
+async fn a_refusal_quotes_nothing_personal() {
+    let dir = tempfile::tempdir().unwrap();
+    let collector = Running::start(raw(dir.path()), nowhere()).await;
+    let with = |key: &str, value: &str| json!({"model": "m", "version": "1", "outcome": "ok", key: value}).to_string();
+    let key = "ghs_ZOSi0wGLQgX6D1pAyXCUWzVjj2nNysxTme8c";
+    for (headers, body, sentence) in [
+        (vec![], with("outcome", "jane@example.com"), "outcome: unknown variant `[EMAIL]`"),
+        (vec![], with("jane@example.com", ""), "unknown field `[EMAIL]`"),
+        (vec![], with("at_ms", "4111\n1111 11\u{200B}11 1111"), "at_ms: invalid type: string \"[CARD]\""),
+        (vec![("content-type", key)], "{}".to_owned(), "content-type '[API_KEY]' is not read"),
+    ] {
+        let (status, text) = send(&collector.url, OBSERVATIONS, &headers, body).await;
+        assert!((400..500).contains(&status), "{text}");
+        let said = serde_json::from_str::<Value>(&text).unwrap();
+        assert!(said["error"].as_str().unwrap().contains(sentence), "{text}");
+    }
+    // hosts go by their addresses
+    for source in ["10.11.12.13", "2001:db8::1"] {
+        ack(post(&reqwest::Client::new(), &collector.url, &batch(source, 1, 1, 1)).await.unwrap()).await;
+    }
+    collector.stop().await;
+}
+
 /// Posts so many bytes in pieces; the answer as it comes.
 async fn chunked(url: &str, bytes: usize) -> String {
     let mut connection = TcpStream::connect(url.strip_prefix("http://").unwrap()).await.unwrap();

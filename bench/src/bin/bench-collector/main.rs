@@ -3,6 +3,7 @@
 #![allow(clippy::print_stderr)] // progress
 
 mod delivery;
+mod planted;
 
 use std::process::ExitCode;
 
@@ -45,6 +46,9 @@ async fn main() -> anyhow::Result<ExitCode> {
     if options.wants("masking") {
         masking::labelled(&mut table)?;
         masking::speed(&mut table)?;
+    }
+    if options.wants("planted") {
+        planted::measure(&options.driftline, &mut table).await?;
     }
     delivery(&options, &mut table).await?;
     options.finish("bench-collector", &table)

@@ -14,9 +14,10 @@ use masking::{Entity, Masker, RawConfig, Strength};
 
 // one scoring for the test that asserts and the evidence that prints
 #[path = "../../../../collector/masking/tests/data/score.rs"]
-mod score;
+pub(crate) mod score;
 
-const CASES: &str = include_str!("../../../../collector/masking/tests/data/cases.jsonl");
+/// The labelled set.
+pub(crate) const CASES: &str = include_str!("../../../../collector/masking/tests/data/cases.jsonl");
 const CLEAN_BYTES: usize = 8 << 20;
 const DENSE_BYTES: usize = 4 << 20;
 /// Bytes between the starts of two identifiers.

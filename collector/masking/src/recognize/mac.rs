@@ -34,10 +34,21 @@ fn separated(text: &str, sign: u8, width: usize, groups: usize, found: &mut Vec<
             continue;
         }
         let whole = stands_free_before(text, start) && stands_free_after(text, start + length);
-        let tied = bytes[start + length..].starts_with(b":") || text[..start].ends_with(':');
+        let tied = goes_on(bytes[start + length..].iter()) || goes_on(bytes[..start].iter().rev());
         if whole && !tied {
             found.push((start..start + length, Entity::Mac));
             from = start + length;
         }
     }
+}
+
+/// Whether a colon and another group follow (or, backwards, precede): it is part of something longer, such as an address
+/// of version 6. A colon of the sentence is none: `00-1A-2B-3C-4D-5E: unreachable`, `mac:00:1A:2B:3C:4D:5E`.
+fn goes_on<'a>(mut bytes: impl Iterator<Item = &'a u8>) -> bool {
+    if bytes.next() != Some(&b':') {
+        return false;
+    }
+    let word: Vec<u8> = bytes.copied().take_while(|b| b.is_ascii_alphanumeric() || *b == b':').take(5).collect();
+    let group = word.split(|b| *b == b':').next().unwrap_or_default();
+    word.starts_with(b":") || (1..=4).contains(&group.len()) && group.iter().all(u8::is_ascii_hexdigit)
 }
