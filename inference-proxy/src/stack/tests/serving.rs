@@ -20,6 +20,19 @@ async fn ask(proxy: &Proxy, path: &str, body: Value) -> Value {
     answer
 }
 
+/// The metrics, as soon as a line of them begins so.
+async fn scraped(proxy: &Proxy, line: &str) -> String {
+    let until = std::time::Instant::now() + Duration::from_secs(30);
+    loop {
+        let metrics = proxy.call("GET", "/metrics", "").await.2.as_str().unwrap().to_owned();
+        if metrics.lines().any(|l| l.starts_with(line)) {
+            return metrics;
+        }
+        assert!(std::time::Instant::now() < until, "{line} is not in\n{metrics}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 /// Value of the one series whose line begins so.
 fn series(metrics: &str, line: &str) -> f64 {
     let found = metrics.lines().find_map(|l| l.strip_prefix(line)?.trim().parse().ok());
@@ -186,11 +199,10 @@ async fn what_steps_in_for_a_card_says_so() {
         (&json!("CPUExecutionProvider"), &json!("cpu"))
     );
     ask(&proxy, "/v1/models/router/predict", json!({"text": "where is my parcel"})).await;
-    let (_, _, metrics) = proxy.call("GET", "/metrics", "").await;
-    let metrics = metrics.as_str().unwrap();
+    // a run is counted when it has ended, which is after its answer
+    let metrics = scraped(&proxy, "driftline_proxy_cost_total{device=\"cpu\"").await;
     assert!(
         metrics.contains("provider=\"CPUExecutionProvider\"") && !metrics.contains("CUDAExecutionProvider"),
         "{metrics}"
     );
-    assert!(metrics.contains("driftline_proxy_cost_total{device=\"cpu\""), "it costs what it runs on\n{metrics}");
 }
