@@ -1,9 +1,11 @@
 //! The queue between requests and sessions: a [`Batcher`] under a lock, with a way to wait on both sides.
 //!
 //! Requests hand in works and hold a [`Ticket`]; dropping the ticket (an answer, a deadline, a client that left) takes
-//! out what still waits, at once, also while every session is busy. Sessions take batches when they are free.
+//! out what still waits, at once, also while every session is busy. Sessions take batches when they are free. Of several
+//! free ones it is the one that ran last: each has weights and buffers of its own, and its are still in the cache.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
@@ -21,7 +23,6 @@ use crate::tensor::Tensor;
 #[derive(Debug)]
 pub(crate) struct Queue {
     inner: Mutex<Inner>,
-    wake: Condvar,
     pub(crate) metrics: VersionMetrics,
     pub(crate) stats: Stats,
 }
@@ -36,6 +37,8 @@ struct Inner {
     live: usize,
     /// Why a session cannot run.
     trouble: Option<String>,
+    /// Threads of sessions that wait for work, the one that ran last at the end.
+    parked: Vec<Thread>,
 }
 
 /// A work that waits, and who waits for it.
@@ -87,8 +90,8 @@ impl Queue {
         metrics: VersionMetrics,
     ) -> Arc<Self> {
         let batcher = Batcher::new(policy, limits, cost);
-        let inner = Inner { batcher, closed: false, running: 0, live: sessions, trouble: None };
-        Arc::new(Self { inner: Mutex::new(inner), wake: Condvar::new(), metrics, stats: Stats::default() })
+        let inner = Inner { batcher, closed: false, running: 0, live: sessions, trouble: None, parked: vec![] };
+        Arc::new(Self { inner: Mutex::new(inner), metrics, stats: Stats::default() })
     }
 
     /// Refuses a request of more items than may ever wait: asked before the work of preparing them is done.
@@ -137,7 +140,10 @@ impl Queue {
         self.metrics.waiting(inner.batcher.load());
         match admitted {
             Ok(ids) => {
-                self.wake.notify_one();
+                let session = inner.parked.pop();
+                // it needs the lock at once
+                drop(inner);
+                session.iter().for_each(Thread::unpark);
                 Ok((Ticket { queue: Arc::clone(self), ids }, replies))
             }
             Err(_refused) => Err(RunError::QueueFull { retry_after: inner.time_to_drain() }),
@@ -172,19 +178,31 @@ impl Queue {
             inner = match next {
                 Next::Run(batch) => {
                     inner.running += 1;
-                    if inner.batcher.load().items > 0 {
-                        self.wake.notify_one();
-                    }
+                    let other = if inner.batcher.load().items > 0 { inner.parked.pop() } else { None };
+                    drop(inner);
+                    other.iter().for_each(Thread::unpark);
                     return Some(batch);
                 }
                 Next::Idle if inner.closed => return None,
-                Next::Idle => self.wake.wait(inner).unwrap_or_else(PoisonError::into_inner),
-                Next::WaitUntil(at) => {
-                    let wait = at.saturating_duration_since(now);
-                    self.wake.wait_timeout(inner, wait).unwrap_or_else(PoisonError::into_inner).0
-                }
+                Next::Idle => self.park(inner, None),
+                Next::WaitUntil(at) => self.park(inner, Some(at.saturating_duration_since(now))),
             };
         }
+    }
+
+    /// Lets this session's thread sleep until there is work, or for a time. It may wake for nothing.
+    fn park<'a>(&'a self, mut inner: MutexGuard<'a, Inner>, time: Option<Duration>) -> MutexGuard<'a, Inner> {
+        let this = thread::current();
+        inner.parked.push(this.clone());
+        drop(inner);
+        // who takes it from the list wakes it, and one that was woken before it sleeps does not sleep
+        match time {
+            Some(time) => thread::park_timeout(time),
+            None => thread::park(),
+        }
+        let mut inner = self.lock();
+        inner.parked.retain(|parked| parked.id() != this.id());
+        inner
     }
 
     /// A batch that was taken is done, one way or the other; `took` is known where it went well.
@@ -235,8 +253,9 @@ impl Queue {
 
     /// Takes no more work; what is in is still run.
     pub(crate) fn close(&self) {
-        self.lock().closed = true;
-        self.wake.notify_all();
+        let mut inner = self.lock();
+        inner.closed = true;
+        inner.parked.drain(..).for_each(|session| session.unpark());
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -309,6 +328,10 @@ mod tests {
 
     /// A queue whose only session never comes: it is busy for ever.
     fn queue() -> Arc<Queue> {
+        queue_of(1)
+    }
+
+    fn queue_of(sessions: usize) -> Arc<Queue> {
         let metrics = VersionMetrics {
             families: Arc::new(Metrics::register(&Registry::new())),
             model: "m".into(),
@@ -325,7 +348,7 @@ mod tests {
             order: Order::Cost,
             priority_step: Duration::ZERO,
         };
-        Queue::new(policy, QueueLimits { max_items: 2, max_tokens: 8, max_bytes: 80 }, None, 1, metrics)
+        Queue::new(policy, QueueLimits { max_items: 2, max_tokens: 8, max_bytes: 80 }, None, sessions, metrics)
     }
 
     fn job(deadline: Instant) -> Job<Work> {
@@ -345,6 +368,43 @@ mod tests {
         assert_eq!((late.unwrap_err(), later.unwrap_err()), (RunError::Deadline, RunError::Deadline));
         assert_eq!(started.elapsed().as_secs(), 7, "not when a session gets free");
         assert_eq!(queue.lock().batcher.load(), Load::default(), "and their places are free");
+    }
+
+    /// Runs works as long as there are any; gives how many.
+    fn serve(queue: &Queue) -> usize {
+        let mut ran = 0;
+        while let Some(batch) = queue.take() {
+            let (rows, longest) = (batch.rows, batch.longest);
+            queue.finished(rows, longest, None);
+            for job in batch.jobs {
+                let _gone = job.load.reply.send(Err(RunError::Failed("ran".into())));
+            }
+            ran += 1;
+        }
+        ran
+    }
+
+    #[tokio::test]
+    async fn the_session_that_ran_last_runs_next() {
+        let queue = queue_of(3);
+        let sessions: Vec<_> = (0..3)
+            .map(|_| {
+                let queue = Arc::clone(&queue);
+                thread::spawn(move || serve(&queue))
+            })
+            .collect();
+        let deadline = Instant::now() + Duration::from_secs(600);
+        for _ in 0..20 {
+            while queue.lock().parked.len() < 3 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            let ran = queue.run(vec![job(deadline)], deadline).await;
+            assert_eq!(ran.unwrap_err(), RunError::Failed("ran".into()));
+        }
+        queue.close();
+        let mut ran: Vec<_> = sessions.into_iter().map(|session| session.join().unwrap()).collect();
+        ran.sort_unstable();
+        assert_eq!(ran, [0, 0, 20], "its weights are in the cache");
     }
 
     #[tokio::test(start_paused = true)]

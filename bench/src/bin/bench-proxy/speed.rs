@@ -6,6 +6,8 @@
 
 use std::path::Path;
 
+use std::time::Duration;
+
 use anyhow::anyhow;
 use bench::table::Table;
 use inference_proxy::model::raw::RawLoop;
@@ -77,41 +79,91 @@ pub fn throughput(setting: &Setting, subject: &Subject, table: &mut Table) -> an
     Ok(())
 }
 
-/// p50 with one connection, less the bare run of the same text, pair by pair.
+/// Texts that one side answers before it is the other's turn.
+const BLOCK: usize = 100;
+
+/// p50 with one connection, less the bare run of the same text.
+///
+/// The two take turns by blocks, the bare loop first: turns by single texts would have each of two copies of the weights
+/// throw the other's out of the processor's cache, which no server that has the machine for itself lives with. The first
+/// texts of a block still pay for that, and count.
 pub fn latency(setting: &Setting, table: &mut Table) -> anyhow::Result<()> {
-    let texts = corpus::texts(400, 2);
+    let texts = corpus::texts(4 * BLOCK, 2);
     let dir = setting.root.join(SUBJECTS[0].dir);
     let mut raw = raw(setting, &dir, &texts)?;
     let proxy = Server::proxy(&setting.program, &setting.root, &[("1", dir)], "")?;
     let requests = requests(&texts);
     let mut connection = Connection::open(proxy.address)?;
-    let (mut bare, mut served, mut apart) = (vec![], vec![], vec![]);
-    let until = std::time::Instant::now() + setting.part(1.0, 30.0);
-    for turn in 0.. {
-        let i = turn % texts.len();
-        let alone = raw.time_one(i).map_err(|why| anyhow!(why))?.as_secs_f64();
-        let asked = std::time::Instant::now();
-        let (status, _) = connection.ask(&requests[i])?;
-        let through = asked.elapsed().as_secs_f64();
-        anyhow::ensure!(status == 200, "the proxy answered {status}");
-        // the first round warms both up
-        if turn >= texts.len() {
-            bare.push(alone);
-            served.push(through);
-            apart.push(through - alone);
+    let mut pairs = Pairs::default();
+    let until = std::time::Instant::now() + setting.part(1.0, 60.0);
+    for block in 0.. {
+        let turn = (0..BLOCK).map(|i| (block * BLOCK + i) % texts.len());
+        let alone: Result<Vec<_>, _> = turn.clone().map(|i| raw.time_one(i)).collect();
+        for (i, alone) in turn.zip(alone.map_err(|why| anyhow!(why))?) {
+            let asked = std::time::Instant::now();
+            let (status, answer) = connection.ask(&requests[i])?;
+            let through = asked.elapsed();
+            anyhow::ensure!(status == 200, "the proxy answered {status}");
+            let timing = serde_json::from_slice::<serde_json::Value>(answer)?["timing_ms"].take();
+            // the first round warms both up
+            if block >= texts.len() / BLOCK {
+                pairs.add(alone, through, &timing);
+            }
         }
-        if turn > 2 * texts.len() && std::time::Instant::now() > until {
+        if block > 2 * texts.len() / BLOCK && std::time::Instant::now() > until {
             break;
         }
     }
-    let note = format!(
-        "INT8; p50 {:.2} ms served, {:.2} ms bare, over {} pairs; the median of the pairs' differences",
-        median(served) * 1e3,
-        median(bare) * 1e3,
-        apart.len()
-    );
-    table.seen("latency", median(apart) * 1e3, note);
+    let apart = median(pairs.apart.clone());
+    table.seen("latency", apart, format!("INT8; {}", pairs.told()));
     Ok(())
+}
+
+/// Bare runs and requests of the same texts, in milliseconds, and where the time between them goes, by what each answer
+/// says of itself.
+#[derive(Default)]
+struct Pairs {
+    bare: Vec<f64>,
+    served: Vec<f64>,
+    apart: Vec<f64>,
+    slower: Vec<f64>,
+    tokenize: Vec<f64>,
+    queue: Vec<f64>,
+    rest: Vec<f64>,
+    outside: Vec<f64>,
+}
+
+impl Pairs {
+    fn add(&mut self, alone: Duration, through: Duration, timing: &serde_json::Value) {
+        let (alone, through) = (alone.as_secs_f64() * 1e3, through.as_secs_f64() * 1e3);
+        let ms = |stage: &str| timing[stage].as_f64().unwrap_or_default();
+        let (total, tokenize, queue, infer) = (ms("total"), ms("tokenize"), ms("queue"), ms("infer"));
+        self.bare.push(alone);
+        self.served.push(through);
+        self.apart.push(through - alone);
+        self.slower.push(infer - alone);
+        self.tokenize.push(tokenize);
+        self.queue.push(queue);
+        self.rest.push(total - tokenize - queue - infer);
+        self.outside.push(through - total);
+    }
+
+    fn told(self) -> String {
+        let Self { bare, served, apart, slower, tokenize, queue, rest, outside } = self;
+        format!(
+            "p50 {:.2} ms served, {:.2} ms bare, over {} pairs in blocks of {BLOCK}; the median of the pairs' differences, \
+             whose parts have the medians: the run itself {:+.3}, tokenizer {:.3}, queue {:.3}, the rest of the request \
+             {:.3}, outside of it (HTTP, the kernel, the client) {:.3}",
+            median(served),
+            median(bare),
+            apart.len(),
+            median(slower),
+            median(tokenize),
+            median(queue),
+            median(rest),
+            median(outside)
+        )
+    }
 }
 
 fn raw(setting: &Setting, dir: &Path, texts: &[String]) -> anyhow::Result<RawLoop> {
