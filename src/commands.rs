@@ -4,6 +4,7 @@ use std::future::Future;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Cli, Command, ConfigArgs, KeyCommand, ModelCommand, RoleArgs, StoreCommand};
@@ -27,9 +28,9 @@ mod verify;
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Up(args) => up(&args),
-        Command::Proxy(args) => role(&args, roles::proxy),
-        Command::Collect(args) => role(&args, roles::collect),
-        Command::Analyze(args) => role(&args, roles::analyze),
+        Command::Proxy(args) => role(&args, |loaded| Some(loaded.raw.proxy.request_threads()), roles::proxy),
+        Command::Collect(args) => role(&args, |_| None, roles::collect),
+        Command::Analyze(args) => role(&args, |_| None, roles::analyze),
         Command::Check(args) => check::run(&args),
         Command::Model(ModelCommand::Verify(args)) => verify::run(&args),
         Command::Model(ModelCommand::Pin(args)) => pin::run(&args),
@@ -58,7 +59,8 @@ fn up(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn role<F, R>(args: &RoleArgs, run: F) -> anyhow::Result<ExitCode>
+/// Runs a role on so many threads; on one a processor where it does not say.
+fn role<F, R>(args: &RoleArgs, threads: fn(&Loaded) -> Option<usize>, run: F) -> anyhow::Result<ExitCode>
 where
     F: FnOnce(Loaded, CancellationToken) -> R,
     R: Future<Output = anyhow::Result<()>>,
@@ -66,7 +68,7 @@ where
     let loaded = Loaded::read(&args.config)?;
     check::all(&loaded)?;
     start_log(&loaded)?;
-    runtime()?.block_on(async {
+    runtime_on(threads(&loaded))?.block_on(async {
         let shutdown = host::signals::shutdown()?;
         if args.stop_with_stdin {
             cancel_with_stdin(shutdown.clone());
@@ -82,8 +84,14 @@ fn start_log(loaded: &Loaded) -> anyhow::Result<()> {
         .map_err(|error| exit::Usage(format!("log: {error}")).into())
 }
 
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the async runtime")
+fn runtime() -> anyhow::Result<Runtime> {
+    runtime_on(None)
+}
+
+fn runtime_on(threads: Option<usize>) -> anyhow::Result<Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    threads.iter().for_each(|&threads| _ = builder.worker_threads(threads));
+    builder.enable_all().build().context("cannot start the async runtime")
 }
 
 /// The supervisor holds the other end of standard input: when that ends, so do we.

@@ -39,6 +39,9 @@ pub struct RawConfig {
     pub max_open_body_bytes: ByteSize,
     /// Requests beyond this number at one time get 429.
     pub max_concurrent_requests: usize,
+    /// Threads that read requests and write answers; half of the processors without it. Every one that is woken for
+    /// nothing takes a processor from the sessions.
+    pub request_threads: Option<usize>,
     /// How long open requests may go on after the signal to stop.
     #[serde(with = "humantime_serde")]
     pub drain: Duration,
@@ -73,6 +76,7 @@ impl Default for RawConfig {
             max_body_bytes: ByteSize::mib(16),
             max_open_body_bytes: ByteSize::mib(1_024),
             max_concurrent_requests: 1_024,
+            request_threads: None,
             drain: Duration::from_secs(15),
             client_key: None,
             access_log_percent: 0.0,
@@ -235,6 +239,9 @@ pub struct Limits {
 
 /// A semaphore of tokio holds no more permits than this.
 const MAX_CONCURRENT: usize = 1 << 20;
+
+/// More threads than this are a typing error.
+const MAX_THREADS: usize = 1_024;
 /// Nor this, in units of [`room::UNIT`]: 256 GiB.
 const MAX_ROOM: usize = 1 << 28;
 /// A shorter key can be guessed.
@@ -258,6 +265,8 @@ impl RawConfig {
             "proxy.max_concurrent_requests",
             format!("must be from 1 to {MAX_CONCURRENT}"),
         );
+        let threads = (1..=MAX_THREADS).contains(&self.request_threads());
+        faults.check(threads, "proxy.request_threads", format!("must be from 1 to {MAX_THREADS}"));
         let short = self.client_key.as_ref().is_some_and(|key| key.len() < MIN_KEY_BYTES);
         faults.check(!short, "proxy.client_key", format!("must have at least {MIN_KEY_BYTES} bytes"));
         let percent = self.access_log_percent;
@@ -288,6 +297,15 @@ impl RawConfig {
             mirror_drain,
         };
         faults.result(config)
+    }
+}
+
+impl RawConfig {
+    /// Threads that read requests and write answers.
+    #[must_use]
+    pub fn request_threads(&self) -> usize {
+        let half = || std::thread::available_parallelism().map_or(1, |all| (all.get() / 2).clamp(1, MAX_THREADS));
+        self.request_threads.unwrap_or_else(half)
     }
 }
 
@@ -410,6 +428,7 @@ mod tests {
             r#"
             request_timeout = "0s"
             max_concurrent_requests = 0
+            request_threads = 0
             client_key = "short"
             [shadow]
             shed_above = 2
@@ -427,6 +446,7 @@ mod tests {
         for key in [
             "proxy.request_timeout:",
             "proxy.max_concurrent_requests:",
+            "proxy.request_threads:",
             "proxy.client_key:",
             "proxy.shadow.shed_above:",
             "proxy.sampling.percent:",
@@ -437,7 +457,7 @@ mod tests {
         ] {
             assert!(text.contains(key), "{key} is not in:\n{text}");
         }
-        assert_eq!(text.lines().count(), 9, "{text}");
+        assert_eq!(text.lines().count(), 10, "{text}");
     }
 
     #[test]

@@ -5,7 +5,6 @@
 //! and length-sorted batches of 512 padded tokens. The mirror is off: what it costs has rows of its own.
 
 use std::path::Path;
-
 use std::time::Duration;
 
 use anyhow::anyhow;
