@@ -8,7 +8,7 @@ PYTHON := .deps/venv/bin/python
 # A step announces itself, so that a long run shows where it is.
 say = @printf '\n== %s\n' "$(1)"
 
-.PHONY: help deps page build models demo test fuzz smoke bench-proxy bench-collector gpu-check chaos simulate clean
+.PHONY: help deps page build models demo test fuzz smoke bench-proxy bench-collector bench-analyzer gpu-check chaos simulate clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -45,6 +45,9 @@ gpu-check: ## on a machine with an NVIDIA card: its answers beside the processor
 	@cargo run --release --locked -p bench --bin gpu-check -- --write docs/BENCHMARKS.md $(BENCH_FLAGS)
 
 FUZZ_SECONDS ?= 60
+bench-analyzer: build ## the analyzer's promises, measured: judging, what is stored, files beside scipy (ten minutes, 10 GB of disk)
+	@cargo run --release --locked -p bench --bin bench-analyzer -- --write docs/BENCHMARKS.md $(BENCH_FLAGS)
+
 fuzz: ## the readers of clients' bytes and the masker under libFuzzer, FUZZ_SECONDS each (60; needs a nightly toolchain and a C++ compiler)
 	@deploy/setup/fuzz.sh $(FUZZ_SECONDS)
 

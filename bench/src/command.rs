@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Parser;
 
+use crate::machine;
 use crate::table::Table;
 
 /// Options of every evidence command.
@@ -39,7 +40,7 @@ impl Options {
         let text = table.markdown();
         println!("{text}");
         if let Some(path) = &self.write {
-            write_between(path, name, &text)?;
+            write_between(path, name, &format!("{}\n\n{text}", machine::told()))?;
         }
         Ok(if table.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }

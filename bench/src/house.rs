@@ -198,16 +198,25 @@ impl House {
     /// # Errors
     /// Where the database does not answer, or refuses.
     pub async fn ask(&self, sql: &str) -> anyhow::Result<String> {
+        let answer = self.fetch(sql).await?;
+        Ok(String::from_utf8_lossy(&answer).trim_end().to_owned())
+    }
+
+    /// What a query gives, as it comes.
+    ///
+    /// # Errors
+    /// Where the database does not answer, or refuses.
+    pub async fn fetch(&self, sql: &str) -> anyhow::Result<bytes::Bytes> {
         let url = format!("http://127.0.0.1:{}/?database=driftline", self.engine_port);
         let request = self.http.post(url).body(sql.to_owned());
         let request = request.header("X-ClickHouse-User", "driftline").header("X-ClickHouse-Key", &self.password);
         let answer = request.send().await?;
         let status = answer.status();
-        let text = answer.text().await?;
+        let body = answer.bytes().await?;
         if !status.is_success() {
-            bail!("{sql}: {text}");
+            bail!("{sql}: {}", String::from_utf8_lossy(&body));
         }
-        Ok(text.trim_end().to_owned())
+        Ok(body)
     }
 
     /// The sum of a family of the collector's metrics whose series begin so.

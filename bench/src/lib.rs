@@ -6,4 +6,5 @@
 pub mod command;
 pub mod house;
 pub mod load;
+pub mod machine;
 pub mod table;

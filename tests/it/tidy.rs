@@ -24,7 +24,7 @@ const MAY_IMPORT: &[(&str, &str, &[&str])] = &[
     ("collector/masking", "masking", &["contract"]),
     ("deploy/host", "host", &["contract"]),
     ("collector/contract", "contract", &[]),
-    ("bench", "bench", &["analyzer", "contract", "masking", "store", "inference-proxy"]),
+    ("bench", "bench", &["analyzer", "contract", "host", "masking", "store", "inference-proxy"]),
 ];
 
 /// Foreign crates that only one of ours may name.
