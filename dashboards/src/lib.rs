@@ -29,6 +29,8 @@ pub struct Options {
     pub clickhouse_port: u16,
     /// Its database.
     pub database: String,
+    /// Days of the error budgets' period: burn panels draw their lines for it.
+    pub period_days: u32,
 }
 
 impl Default for Options {
@@ -38,6 +40,7 @@ impl Default for Options {
             clickhouse_host: "127.0.0.1".into(),
             clickhouse_port: 8123,
             database: "driftline".into(),
+            period_days: 30,
         }
     }
 }
@@ -55,8 +58,9 @@ pub fn render_with(options: &Options) -> Vec<RenderedFile> {
         path: format!("grafana/dashboards/{name}.json"),
         contents: format!("{json:#}\n"),
     };
-    let mut files = vec![dashboard("overview", &grafana::overview()), dashboard("pipeline", &grafana::pipeline())];
-    files.extend(grafana::boards().iter().map(|(name, json)| dashboard(name, json)));
+    let overview = grafana::overview(options.period_days);
+    let mut files = vec![dashboard("overview", &overview), dashboard("pipeline", &grafana::pipeline())];
+    files.extend(grafana::boards(options.period_days).iter().map(|(name, json)| dashboard(name, json)));
     files.extend(grafana::provisioning(options));
     files
 }

@@ -43,7 +43,11 @@ fn grafana(loaded: &Loaded) -> dashboards::Options {
     let store = &loaded.raw.store;
     let address = std::fs::read_to_string(store.data_dir.join("address")).ok();
     let url = store.url.clone().or(address).unwrap_or_default();
-    let defaults = dashboards::Options { database: store.database.clone(), ..dashboards::Options::default() };
+    let defaults = dashboards::Options {
+        database: store.database.clone(),
+        period_days: loaded.slo.as_ref().map_or(dashboards::Options::default().period_days, |slo| slo.period_days),
+        ..dashboards::Options::default()
+    };
     let authority = url.trim().trim_start_matches("http://").trim_end_matches('/');
     match authority.rsplit_once(':').map(|(host, port)| (host, port.parse())) {
         Some((host, Ok(port))) => {

@@ -48,6 +48,17 @@ pub const LABELS: View = View { name: "dash_labels", columns: &["at", "labels", 
 /// Feedback an hour: how much of each name, and its mean (of booleans, the share of yes).
 pub const OUTCOMES: View =
     View { name: "dash_outcomes", columns: &["at", "model", "version", "name", "outcomes", "mean"] };
+/// Where the time of each request went.
+pub const STAGES: View = View {
+    name: "dash_stages",
+    columns: &["at", "id", "model", "version", "outcome", "tokenize_ms", "queue_ms", "infer_ms", "rest_ms", "total_ms"],
+};
+/// Each window beside its reference: one row a part, those without values too. `kind` is `range`, `atom`, `category`, `below`,
+/// `above`, `infinite`, `NaN`, `missing`, `never seen` or `other type`; `reference` a share, `current` a count.
+pub const BINS: View = View {
+    name: "dash_bins",
+    columns: &["at", "model", "version", "feature", "part", "label", "kind", "reference", "current"],
+};
 
 /// All views.
-pub const ALL: &[View] = &[TRAFFIC, DRIFT, CONFIDENCE, SHADOW, FAILURES, EVENTS, LABELS, OUTCOMES];
+pub const ALL: &[View] = &[TRAFFIC, DRIFT, CONFIDENCE, SHADOW, FAILURES, EVENTS, LABELS, OUTCOMES, STAGES, BINS];

@@ -31,6 +31,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { number: 4, name: "feedback", sql: include_str!("../migrations/0004_feedback.sql") },
     Migration { number: 5, name: "serving", sql: include_str!("../migrations/0005_serving.sql") },
     Migration { number: 6, name: "events", sql: include_str!("../migrations/0006_events.sql") },
+    Migration { number: 7, name: "boards", sql: include_str!("../migrations/0007_boards.sql") },
 ];
 
 /// One row a migration and start that applied it; duplicates of concurrent starts are equal and harmless.

@@ -13,10 +13,10 @@ use super::overview::{
 use super::panel::Panel;
 use super::pipeline::{batching, processes};
 use super::query::{gauge, quantile, rate, rate_where};
-use super::{dashboard, serving, versions};
+use super::{dashboard, details, serving, versions};
 
-/// All of them, each with the name of its file.
-pub fn boards() -> Vec<(&'static str, Value)> {
+/// All of them, each with the name of its file; burn lines are those of a period.
+pub fn boards(period_days: u32) -> Vec<(&'static str, Value)> {
     let board =
         |name, uid, title, text, rows| (name, dashboard(uid, title, text, ("Overview", "driftline-overview"), rows));
     vec![
@@ -32,21 +32,23 @@ pub fn boards() -> Vec<(&'static str, Value)> {
             "driftline-on-call",
             "Driftline on call",
             "What is wrong now: rate, latency, errors, burn against its lines, versions, devices, processes.",
-            vec![traffic(), errors(), objectives(), versions::trouble(), serving::cards(), processes()],
+            vec![traffic(), errors(), objectives(period_days), versions::trouble(), serving::cards(), processes()],
         ),
         board(
             "debug",
             "driftline-debug",
             "Driftline debug",
-            "Why: stages, batches and padding, memory, loads, checks, servers behind the proxy, the newest failures.",
+            "Why: stages, slow and failed requests one by one, batches and padding, memory, loads, checks, servers behind the proxy.",
             vec![
                 traffic(),
+                details::waterfalls(),
                 batching(),
                 versions::loaded(),
                 versions::trouble(),
                 versions::behind(),
                 failures(),
                 processes(),
+                serving::cards(),
             ],
         ),
         board(
@@ -54,7 +56,7 @@ pub fn boards() -> Vec<(&'static str, Value)> {
             "driftline-drift",
             "Driftline drift",
             "What moved against the reference, since when, on what evidence.",
-            vec![evidence(), drift(), drift_rows()],
+            vec![details::evidence(), details::distributions(), drift(), drift_rows()],
         ),
         board(
             "confidence",
@@ -114,22 +116,6 @@ fn worth() -> Row {
                 .better_from(&[(0.0, "orange"), (0.25, "green")]),
             Panel::lines("Cost of a request", "In the currency of the configured prices.", "none")
                 .series(each, "{{model}}"),
-        ],
-    )
-}
-
-/// The heat map: a line a feature, its colour the evidence.
-fn evidence() -> Row {
-    row(
-        "Evidence by feature and time",
-        vec![
-            Panel::states(
-                "Heat of evidence",
-                "Evidence that a feature moved beyond what is ignored, as a power of ten: green below 1, red from 3 on.",
-            )
-            .series(gauge("max", &a::DRIFT_EVIDENCE, &["model", "feature"]), "{{model}} {{feature}}")
-            .from(&[(1.0, "yellow"), (2.0, "orange"), (3.0, "red")])
-            .sized(24, 12),
         ],
     )
 }

@@ -1,9 +1,11 @@
 //! Grafana dashboards in its classic JSON, and the files that make a server load them.
 //!
-//! Read `overview.rs` and `pipeline.rs`: one line of prose a panel; `boards.rs` puts their rows together, a question each. `panel.rs` knows Grafana's JSON, `query.rs` turns a
+//! Read `overview.rs` and `pipeline.rs`: one line of prose a panel; `boards.rs` puts their rows together, a question each, and
+//! `details.rs` has what only one of them shows. `panel.rs` knows Grafana's JSON, `query.rs` turns a
 //! metric's definition into PromQL (a counter can only come out inside `rate`), `layout.rs` places panels.
 
 mod boards;
+mod details;
 mod layout;
 mod overview;
 mod panel;
@@ -25,6 +27,9 @@ use layout::Row;
 
 /// Version of the classic schema that these dashboards are written in; newer servers migrate it.
 const SCHEMA_VERSION: u32 = 41;
+
+/// Variables that choose what is shown. A query is filtered by those that its metric or view has.
+const FILTERS: [&str; 3] = ["model", "version", "feature"];
 
 /// The data source variable for metrics.
 const PROMETHEUS: &str = "${prometheus}";
@@ -75,7 +80,7 @@ fn annotation() -> Value {
     })
 }
 
-fn variables() -> [Value; 4] {
+fn variables() -> [Value; 5] {
     let source = |name: &str, label: &str, plugin: &str| {
         json!({
             "name": name, "label": label, "type": "datasource", "query": plugin, "hide": 0, "includeAll": false,
@@ -93,11 +98,14 @@ fn variables() -> [Value; 4] {
         })
     };
     let state = contract::metrics::proxy::VERSION_STATE.name;
+    let judged = contract::metrics::analyzer::DRIFT_STATE.name;
+    let [model, version, feature] = FILTERS;
     [
         source("prometheus", "Metrics", "prometheus"),
         source("clickhouse", "Rows", CLICKHOUSE_PLUGIN),
-        labels("model", "Model", format!("label_values({state}, model)")),
-        labels("version", "Version", format!("label_values({state}{{model=~\"$model\"}}, version)")),
+        labels(model, "Model", format!("label_values({state}, model)")),
+        labels(version, "Version", format!("label_values({state}{{model=~\"$model\"}}, version)")),
+        labels(feature, "Feature", format!("label_values({judged}{{model=~\"$model\"}}, feature)")),
     ]
 }
 

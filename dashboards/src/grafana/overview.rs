@@ -12,18 +12,15 @@ use super::panel::Panel;
 use super::query::{gauge, gauge_where, quantile, rate, rate_where};
 use super::{dashboard, sql};
 
-/// Period that the lines of the burn panels are drawn for; the page draws them for the file's own.
-const PERIOD_DAYS: u32 = 30;
-
-/// The overview dashboard.
+/// The overview dashboard, with the burn lines of a period.
 #[must_use]
-pub fn overview() -> Value {
+pub fn overview(period_days: u32) -> Value {
     dashboard(
         "driftline-overview",
         "Driftline overview",
         "Traffic, objectives, drift, confidence and shadows of every model.",
         ("Pipeline", "driftline-pipeline"),
-        vec![traffic(), errors(), objectives(), drift(), confidence(), shadows(), rows()],
+        vec![traffic(), errors(), objectives(period_days), drift(), confidence(), shadows(), rows()],
     )
 }
 
@@ -88,7 +85,7 @@ pub(super) fn errors() -> Row {
     )
 }
 
-pub(super) fn objectives() -> Row {
+pub(super) fn objectives(period_days: u32) -> Row {
     let budget = Panel::bars(
         "Error budget left",
         "Share of the period's error budget that is left, by objective; below 0 it is overspent.",
@@ -108,13 +105,13 @@ pub(super) fn objectives() -> Row {
     .series(rate(&a::SLI_BAD_EVENTS, &["slo"]), "{{slo}} bad, counted later")
     .sized(12, 8);
     let burns = BURN_WINDOWS.iter().map(|w| {
-        let factor = w.factor(PERIOD_DAYS);
+        let factor = (w.factor(period_days) * 1e3).round() / 1e3;
         let windows = format!("{}|{}", w.long_name, w.short_name);
         Panel::lines(
             &format!("Burn over {} and {} ({})", w.long_name, w.short_name, w.severity.as_str()),
             &format!(
                 "Burn rate of the error budget; 1 spends it exactly in the period. A {} follows when both windows are above the \
-                 dashed line at {factor} (for {PERIOD_DAYS} days).",
+                 dashed line at {factor} (for {period_days} days).",
                 w.severity.as_str()
             ),
             "none",

@@ -128,6 +128,48 @@ impl Panel {
         panel
     }
 
+    /// A heat map: a line a series, a cell a step, its colour the value between `low` and `high`.
+    pub fn heat(title: &str, description: &str, unit: &str, (low, high): (f64, f64)) -> Self {
+        let mut panel = Self::new("heatmap", title, description, unit);
+        panel.defaults["custom"] = json!({ "scaleDistribution": { "type": "linear" } });
+        panel.options = json!({
+            "calculate": false, "cellGap": 0, "showValue": "never", "exemplars": { "color": "rgba(255,0,255,0.7)" },
+            "color": {
+                "mode": "scheme", "scheme": "RdYlGn", "reverse": true, "fill": "red", "scale": "linear", "exponent": 0.5,
+                "steps": 64, "min": low, "max": high
+            },
+            "filterValues": {}, "rowsFrame": { "layout": "auto" }, "legend": { "show": true },
+            "tooltip": { "mode": "single", "yHistogram": false, "showColorScale": true },
+            "yAxis": { "axisPlacement": "left", "reverse": false, "unit": unit }
+        });
+        panel.sized(24, 12)
+    }
+
+    /// Bars from rows: a bar a row, named by the column `name`; the other columns are stacked in it, in their order.
+    pub fn stacks_of_rows(title: &str, description: &str, unit: &str, name: &str, sql: &str) -> Self {
+        let mut panel = Self::bars_of_rows(title, description, unit, name, sql);
+        panel.options["orientation"] = json!("horizontal");
+        panel.options["stacking"] = json!("normal");
+        panel.sized(12, 12)
+    }
+
+    /// Bars from rows: a group a row, named by the column `name`; a bar each other column of numbers.
+    pub fn bars_of_rows(title: &str, description: &str, unit: &str, name: &str, sql: &str) -> Self {
+        let mut panel = Self::new("barchart", title, description, unit);
+        panel.source = clickhouse();
+        panel.targets = vec![sql_target("A", sql)];
+        panel.defaults["custom"] =
+            json!({ "fillOpacity": 80, "lineWidth": 0, "axisPlacement": "auto", "axisSoftMin": 0 });
+        panel.options = json!({
+            "xField": name, "orientation": "vertical", "stacking": "none", "showValue": "never", "groupWidth": 0.8,
+            "barWidth": 0.95, "barRadius": 0, "fullHighlight": false, "xTickLabelRotation": -45, "xTickLabelSpacing": 0,
+            "xTickLabelMaxLength": 32,
+            "legend": { "displayMode": "list", "placement": "bottom", "showLegend": true, "calcs": [] },
+            "tooltip": { "mode": "multi", "sort": "none" }
+        });
+        panel.sized(24, 10)
+    }
+
     /// Adds a series.
     pub fn series(mut self, expr: impl Into<String>, legend: &str) -> Self {
         let ref_id = char::from(b'A' + u8::try_from(self.targets.len()).unwrap_or(25).min(25)).to_string();

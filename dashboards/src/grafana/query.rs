@@ -1,10 +1,13 @@
 //! From a metric's definition to PromQL: what a metric is decides what may be asked of it.
 
+use contract::metrics::proxy::SCHEMA_VIOLATIONS;
 use contract::metrics::{Kind, Metric};
 
 /// Matchers for the dashboard's variables, as far as the metric has their labels, and further ones.
 fn matchers(metric: &Metric, further: &[(&str, &str)]) -> String {
-    let variables = ["model", "version"].into_iter().filter(|v| metric.labels.contains(v));
+    // of a schema's violations it is the column that was given, not the feature that is judged
+    let has = |v: &&str| metric.labels.contains(v) && (*v != "feature" || metric.name != SCHEMA_VIOLATIONS.name);
+    let variables = super::FILTERS.into_iter().filter(has);
     let mut all: Vec<String> = variables.map(|v| format!("{v}=~\"${v}\"")).collect();
     all.extend(further.iter().map(|(label, value)| format!("{label}=~\"{value}\"")));
     if all.is_empty() { String::new() } else { format!("{{{}}}", all.join(", ")) }
