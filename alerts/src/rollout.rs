@@ -111,7 +111,21 @@ struct Open {
 #[derive(Clone, Debug)]
 struct Held {
     id: String,
-    renewed_ms: i64,
+    ends_ms: i64,
+}
+
+impl Open {
+    /// When a silence that is posted now ends: soon, and not after the rollout.
+    fn ends_ms(&self, now_ms: i64) -> i64 {
+        now_ms.saturating_add(millis(LENGTH)).min(self.until_ms)
+    }
+
+    /// Whether one is to be posted: there is none, or it ends soon and the rollout later.
+    fn is_due(&self, now_ms: i64) -> bool {
+        self.held.as_ref().is_none_or(|held| {
+            held.ends_ms < self.ends_ms(now_ms) && held.ends_ms - now_ms <= millis(LENGTH - RENEW_AFTER)
+        })
+    }
 }
 
 #[derive(Deserialize)]
@@ -147,11 +161,11 @@ impl Silencer {
                 self.open.remove(&model);
                 step.ended += 1;
                 Ok(())
-            } else if open.held.as_ref().is_none_or(|held| now_ms - held.renewed_ms >= millis(RENEW_AFTER)) {
+            } else if open.is_due(now_ms) {
                 let posted = self.post(&model, open, now_ms).await;
-                posted.map(|id| {
+                posted.map(|held| {
                     step.held += 1;
-                    self.open.entry(model).and_modify(|open| open.held = Some(Held { id, renewed_ms: now_ms }));
+                    self.open.entry(model).and_modify(|open| open.held = Some(held));
                 })
             } else {
                 Ok(())
@@ -185,12 +199,12 @@ impl Silencer {
         }
     }
 
-    async fn post(&self, model: &str, open: &Open, now_ms: i64) -> Result<String, reqwest::Error> {
-        let ends_ms = now_ms.saturating_add(millis(LENGTH)).min(open.until_ms);
+    async fn post(&self, model: &str, open: &Open, now_ms: i64) -> Result<Held, reqwest::Error> {
+        let ends_ms = open.ends_ms(now_ms);
         let body = silence(model, open, now_ms, ends_ms);
         let url = format!("{}/api/v2/silences", self.alertmanager);
         let answer = self.client.post(url).json(&body).send().await?.error_for_status()?;
-        Ok(answer.json::<Posted>().await?.silence_id)
+        Ok(Held { id: answer.json::<Posted>().await?.silence_id, ends_ms })
     }
 
     /// One that Alertmanager does not know any more is deleted already.
@@ -359,6 +373,26 @@ mod tests {
         let settled = silencer.step(&changes, now + millis(settle)).await;
         assert_eq!(settled, Step { ended: 1, ..Step::default() });
         assert_eq!(manager.silenced().await, [""; 0]);
+    }
+
+    /// A second change lets the rollout end later than the silence that is held.
+    #[tokio::test]
+    async fn a_change_upon_a_change_leaves_no_gap() {
+        let manager = Alertmanager::start();
+        manager.get("/api/v2/status").await;
+        let (settle, now) = (Duration::from_secs(60), now_ms());
+        let mut silencer = Silencer::new(&manager.url, settle).unwrap();
+        let change = |at_ms| Change { model: "m".into(), version: "2".into(), at_ms };
+        let held = Step { held: 1, ..Step::default() };
+        assert_eq!(silencer.step(&[change(now)], now).await, held);
+        let changes = [change(now), change(now + 30_000)];
+        assert_eq!(silencer.step(&changes, now + 30_000).await, held);
+        assert_eq!(silencer.step(&changes, now + 31_000).await, Step::default());
+        let list = manager.get("/api/v2/silences").await;
+        let ends = list.as_array().unwrap().iter().filter(|s| s["status"]["state"] != "expired");
+        let ends: Vec<&str> = ends.map(|s| s["endsAt"].as_str().unwrap()).collect();
+        assert_eq!(ends, [rfc3339(now + 90_000)]);
+        assert_eq!(silencer.step(&changes, now + 90_000).await, Step { ended: 1, ..Step::default() });
     }
 
     #[tokio::test]
