@@ -215,6 +215,26 @@ fn every_metric_in_a_rule_exists_and_every_alert_has_its_runbook() {
     }
 }
 
+/// A reader of the page about alerts finds each of them, where its severity says.
+#[test]
+fn every_alert_stands_under_its_severity_in_its_page() {
+    let page = read(root().join("docs/alerts.md"));
+    let (_, lists) = page.split_once("## How loud").expect("has a list by severity");
+    let under = |severity: &str| {
+        let (_, rest) = lists.split_once(&format!("**{severity}**")).expect("has this severity");
+        rest.split("\n\n").next().unwrap_or_default().to_owned()
+    };
+    let (pages, tickets, infos) = (under("Page"), under("Ticket"), under("Info"));
+    for (name, severity, _) in alerts::service::TABLE {
+        let list = match severity {
+            alerts::Severity::Page => &pages,
+            alerts::Severity::Ticket => &tickets,
+            alerts::Severity::Info => &infos,
+        };
+        assert!(list.contains(&format!("`{name}`")), "docs/alerts.md does not list {name} as {}", severity.as_str());
+    }
+}
+
 #[test]
 fn every_changelog_version_is_ours() {
     let changelog = read(root().join("CHANGELOG.md"));
