@@ -48,6 +48,14 @@ export interface ConfidenceRange { step_ms: number; points: ConfidencePoint[]; r
 export interface SloPage { status: SloStatus; period_ms: number; points: { at_ms: number; remaining: number }[]; exhausted_ms: N; projected_from: string | null }
 export interface AgreementPoint { at_ms: number; pairs: number; agreement: number; lower: number; upper: number }
 export interface Disagreement { id: string; at_ms: number; primary: string; shadow: string; primary_confidence: number; shadow_confidence: number; input: string }
+/** What a verdict rests on: every guardrail as it is and as it has to be. `needed` is null where more pairs alone will not prove it. */
+export interface ClassAgreement { label: string; pairs: number; lower: N; upper: N; needed: N }
+export interface VerdictAnswer {
+  verdict: ShadowVerdict; sentence: string; judged_ms: N; agreement: { observed: N; lower: N; upper: N; required: number; alpha: number };
+  pairs: { seen: number; needed: N; minimum: number }; failures: { offered: number; errors: number; shed: number; ratio: N; allowed: number };
+  watched: { seconds: number; minimum: number }; run_time_ratio: N; batch_variant: boolean | null; primary_batch_variant: boolean | null;
+  classes: ClassAgreement[];
+}
 export interface ShadowPage { status: ShadowStatus; agreement_min: number; points: AgreementPoint[]; disagreements: Disagreement[] }
 export interface Sample {
   id: string; at_ms: number; model: string; version: string; outcome: string; reason: string; label: string; confidence: N; total_ms: number;

@@ -67,7 +67,7 @@ const VIEWS = [
   ["confidence", `#/models/${MODEL}/confidence?range=15m`, [".chart canvas", ".shares .share"]],
   ["slos", "#/slos", [".slo .meter", ".burns li"]],
   ["slo", "#/slos/available", [".chart canvas", ".burns li"]],
-  ["shadow", `#/models/${MODEL}/shadows`, [".verdict .badge", ".chart canvas", ".flips td", ".samples li"]],
+  ["shadow", `#/models/${MODEL}/shadows`, [".verdict .badge", ".chart canvas", ".flips td", ".samples li", ".guardrails td", ".classes td"]],
   ["samples", `#/samples?model=${MODEL}`, [".samples li", ".samples .masked"]],
   ["events", "#/events?range=1d", [".events li"]],
   ["pipeline", "#/pipeline", [".flow li", ".ledger"]],

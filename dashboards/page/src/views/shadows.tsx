@@ -1,8 +1,8 @@
 // Shadows of a model: the verdict and its reason, the bounds closing in, what flips into what, and inputs on which they differ.
 
-import { api, type Disagreement, type Flip, type ModelPage, type ShadowPage, type ShadowStatus } from "../api";
+import { api, type ClassAgreement, type Disagreement, type Flip, type ModelPage, type ShadowPage, type ShadowStatus, type VerdictAnswer } from "../api";
 import { Chart, Panel } from "../chart";
-import { count, percent, plural, short } from "../format";
+import { count, percent, plural, short, span } from "../format";
 import { useAsk } from "../live";
 import { Answer, Empty, Masked, readable, Stat, Tabs, Time } from "../parts";
 import { to } from "../route";
@@ -41,6 +41,7 @@ function One({ model, shadow }: { model: string; shadow: string }) {
             <p>{page.status.sentence}</p>
           </section>
           <Numbers status={page.status} />
+          <Proof model={model} shadow={shadow} />
           <Panel title="Agreement" aside="and its bounds, valid at every look">{page.points.length > 1 ? <Closing page={page} /> : <Empty title="Too few pairs to draw"><p>The bounds appear with the first pairs and close in with each.</p></Empty>}</Panel>
           <div class="grid two">
             <Panel title="Flips" aside={page.status.pairs ? `${count(page.status.pairs - page.status.agreed)} of ${plural(page.status.pairs, "pair")}` : null}>{page.status.flips.length ? <Flips flips={page.status.flips} /> : <Empty title="No disagreement yet" />}</Panel>
@@ -63,6 +64,62 @@ const Numbers = ({ status }: { status: ShadowStatus }) => (
     <Stat name="Failed or shed" value={count(status.failed)} />
     <Stat name="Run time" value={status.latency_ratio === null ? "–" : `${short(status.latency_ratio)}×`} note="of the primary's" />
   </dl>
+);
+
+/** How many more pairs, in words. */
+const toGo = (needed: number | null) => (needed === 0 ? "proved" : needed === null ? "more alone will not prove it" : `about ${count(needed)} more`);
+
+/** Each guardrail beside what it asks for, and the agreement label by label. */
+function Proof({ model, shadow }: { model: string; shadow: string }) {
+  const path = api("models", model, "shadows", shadow, "verdict");
+  const found = useAsk<VerdictAnswer>(path, () => path, 5_000);
+  return (
+    <Answer asked={found}>
+      {(answer) => (
+        <div class="grid two">
+          <Panel title="What is asked, and what is proved" aside={`pairs to go: ${toGo(answer.pairs.needed)}`}><Guardrails answer={answer} /></Panel>
+          <Panel title="Agreement by label" aside="for a look; none decides">{answer.classes.length ? <Classes classes={answer.classes} /> : <Empty title="No pairs yet" />}</Panel>
+        </div>
+      )}
+    </Answer>
+  );
+}
+
+function Guardrails({ answer }: { answer: VerdictAnswer }) {
+  const { agreement, pairs, failures, watched } = answer;
+  const company = [answer.batch_variant && "this version's", answer.primary_batch_variant && "the primary's"].filter(Boolean).join(" and ");
+  const rows: [string, string, string, boolean][] = [
+    ["Agreement, at least", percent(agreement.lower), `${percent(agreement.required)} or more`, agreement.lower !== null && agreement.lower >= agreement.required],
+    ["Pairs", count(pairs.seen), `${count(pairs.minimum)} or more`, pairs.seen >= pairs.minimum],
+    ["Failed or shed", `${percent(failures.ratio)} (${count(failures.errors)} failed, ${count(failures.shed)} shed)`, `${percent(failures.allowed)} or less`, failures.ratio !== null && failures.ratio <= failures.allowed],
+    ["Watched for", span(watched.seconds * 1_000), `${span(watched.minimum * 1_000)} or more`, watched.seconds >= watched.minimum],
+  ];
+  return (
+    <div class="scroll" tabIndex={0} role="region" aria-label="Guardrails">
+      <table class="guardrails">
+        <caption>What a promotion asks for</caption>
+        <thead><tr><th scope="col">what</th><th scope="col">is</th><th scope="col">asked</th><th scope="col">met now</th></tr></thead>
+        <tbody>{rows.map(([what, is, asked, met]) => <tr key={what}><th scope="row">{what}</th><td>{is}</td><td>{asked}</td><td>{met ? "yes" : "not yet"}</td></tr>)}</tbody>
+      </table>
+      {company && <p class="quiet small">Answers of {company} may depend on the others in their batch: a difference may be no fault of the weights.</p>}
+    </div>
+  );
+}
+
+const Classes = ({ classes }: { classes: ClassAgreement[] }) => (
+  <div class="scroll tall" tabIndex={0} role="region" aria-label="Agreement by label">
+    <table class="classes">
+      <caption>Agreement by the primary's label</caption>
+      <thead><tr><th scope="col">label</th><th scope="col">pairs</th><th scope="col">at every look between</th><th scope="col">to go</th></tr></thead>
+      <tbody>
+        {classes.map((one) => (
+          <tr key={one.label}>
+            <th scope="row">{one.label}</th><td>{count(one.pairs)}</td><td>{one.lower === null || one.upper === null ? "–" : `${percent(one.lower)} – ${percent(one.upper)}`}</td><td>{toGo(one.needed)}</td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  </div>
 );
 
 function Closing({ page }: { page: ShadowPage }) {
