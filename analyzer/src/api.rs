@@ -4,6 +4,7 @@ mod assets;
 pub mod limits;
 mod lists;
 mod range;
+mod segments;
 mod shadows;
 mod stream;
 mod views;
@@ -117,9 +118,11 @@ pub fn router(api: Api, files: Vec<Asset>) -> Router {
         .route("/api/v1/stream", get(stream::stream))
         .route("/api/v1/models/{model}", get(views::model))
         .route("/api/v1/models/{model}/traffic", get(views::traffic))
+        .route("/api/v1/models/{model}/segments", get(segments::segments))
         .route("/api/v1/models/{model}/heat", get(views::heat))
         .route("/api/v1/models/{model}/evidence/{feature}", get(views::evidence))
         .route("/api/v1/models/{model}/confidence", get(views::confidence))
+        .route("/api/v1/models/{model}/quality", get(views::quality))
         .route("/api/v1/models/{model}/shadows/{shadow}", get(views::shadow))
         .route("/api/v1/models/{model}/shadows/{shadow}/verdict", get(shadows::verdict))
         .route("/api/v1/models/{model}/shadows/{shadow}/gates/{gate}", post(shadows::gate))
@@ -176,7 +179,9 @@ async fn feature(
     };
     let mut history = read_verdicts(&api.reader, &model, &feature, HISTORY_MAX).await?;
     history.reverse();
-    Ok(Json(FeatureDetail { verdict, distribution, history }))
+    let segments = snapshot.segments.get(&model).map(|shown| shown.verdicts.as_slice()).unwrap_or_default();
+    let segments = segments.iter().filter(|one| one.feature == feature).take(segments::VERDICTS).cloned().collect();
+    Ok(Json(FeatureDetail { verdict, distribution, history, segments }))
 }
 
 #[derive(Deserialize)]

@@ -1,5 +1,7 @@
 //! The `[analyzer]` section of the configuration: as typed ([`RawConfig`], with all defaults) and as meant ([`Config`]).
 
+mod segments;
+
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use host::config::Faults;
@@ -8,6 +10,8 @@ use serde::Deserialize;
 
 use crate::api::limits::{PageConfig, RawPage};
 use crate::judge::{agreement::ShadowPolicy, gate::Policy, sequential};
+
+pub use segments::{RawSegments, SegmentsConfig};
 
 /// The section as typed.
 #[derive(Clone, Debug, Deserialize)]
@@ -63,6 +67,10 @@ pub struct RawConfig {
     pub low_confidence: f64,
     /// What a shadow has to prove.
     pub shadow: RawShadow,
+    /// Parts of the traffic judged apart: how many.
+    pub segments: RawSegments,
+    /// Labelled answers that are the reference of errors, the first to arrive.
+    pub label_reference: u64,
     /// Reference files by model.
     pub baselines: BTreeMap<String, RawBaseline>,
     /// Overrides by model.
@@ -123,6 +131,8 @@ pub struct RawOverrides {
     pub max_failures: Option<f64>,
     /// See [`RawShadow::min_pairs`].
     pub min_pairs: Option<u64>,
+    /// Parts of the traffic judged apart: `client`, `text.length_bucket` or categorical features.
+    pub segments: Vec<String>,
 }
 
 impl Default for RawConfig {
@@ -151,6 +161,8 @@ impl Default for RawConfig {
             provisional_after: 1_000,
             low_confidence: 0.5,
             shadow: RawShadow::default(),
+            segments: RawSegments::default(),
+            label_reference: 1_000,
             baselines: BTreeMap::new(),
             models: BTreeMap::new(),
         }
@@ -190,6 +202,10 @@ pub struct Config {
     pub common: ModelConfig,
     /// What holds for the others.
     pub by_model: BTreeMap<String, ModelConfig>,
+    /// Parts of the traffic judged apart.
+    pub segments: SegmentsConfig,
+    /// Labelled answers that are the reference of errors.
+    pub label_reference: u64,
     /// Reference files by model.
     pub files: BTreeMap<String, RawBaseline>,
 }
@@ -257,6 +273,7 @@ impl TryFrom<RawConfig> for Config {
             ("resolve_windows", u64::from(raw.resolve_windows), 10_000),
             ("bins", u64::from(raw.bins), 65_536),
             ("baseline_rows", raw.baseline_rows, 10_000_000),
+            ("label_reference", raw.label_reference, 1_000_000),
         ] {
             let within = (1..=most).contains(&value);
             faults.check(within, format!("analyzer.{key}"), format!("is {value}; write a number from 1 to {most}"));
@@ -267,6 +284,8 @@ impl TryFrom<RawConfig> for Config {
             .iter()
             .map(|(name, own)| (name.clone(), model_config(&raw, own, &format!("analyzer.models.{name}"), &mut faults)))
             .collect();
+        let named = raw.models.iter().map(|(name, own)| (name, &own.segments));
+        let segments = raw.segments.check(named, &mut faults);
         for (model, baseline) in &raw.baselines {
             let key = format!("analyzer.baselines.{model}.file");
             let sentence = format!("{} is not a file that can be read", baseline.file.display());
@@ -286,6 +305,8 @@ impl TryFrom<RawConfig> for Config {
             },
             common,
             by_model,
+            segments,
+            label_reference: raw.label_reference,
             files: raw.baselines,
         })
     }

@@ -4,11 +4,18 @@
 //! it can read back: after a restart the next window follows the last one judged, with the states it had.
 
 pub mod changes;
+mod concept;
 mod detect;
+mod embeddings;
 pub mod figures;
-mod known;
+mod judging;
+pub mod known;
 pub mod model;
 pub mod paced;
+mod parts;
+pub mod quality;
+pub mod round;
+mod segments;
 pub mod span;
 mod verdicts;
 pub mod watermark;
@@ -20,7 +27,7 @@ use std::{
 };
 
 use contract::{
-    api::{Distribution, Event, Overview, Pipeline, SloStatus},
+    api::{Distribution, Event, Overview, Pipeline, Segments, SloStatus},
     slo::SloFile,
 };
 use store::read::{BaselineSummary, EventRow, ModelSeen, Reader, SourceSeen};
@@ -51,6 +58,8 @@ pub struct Snapshot {
     pub distributions: HashMap<(String, String), Distribution>,
     /// Share of low-confidence answers by model.
     pub low_shares: HashMap<String, f64>,
+    /// Parts of the traffic by model, of models that name any.
+    pub segments: BTreeMap<String, Segments>,
 }
 
 /// The snapshot of the last cycle; `None` before the first.
@@ -124,7 +133,7 @@ impl Cycle {
         self.models.retain(|name, _| seen.iter().any(|model| model.model == *name));
         // Publish: one snapshot for API and metrics, so that they cannot disagree.
         let snapshot = self.snapshot(&seen, &sources, now_ms).await?;
-        self.metrics.publish(&snapshot.overview, &snapshot.low_shares);
+        self.metrics.publish(&snapshot);
         self.metrics.cycle_done(began.elapsed(), now_ms);
         self.shared.send_replace(Some(Arc::new(snapshot)));
         Ok(())
@@ -161,7 +170,7 @@ impl Cycle {
         let Some(watermark_ms) = self.watermark_ms else { return };
         let state = self.models.entry(seen.model.clone()).or_default();
         let summary = in_force.iter().find(|summary| summary.model == seen.model);
-        let round = model::Round {
+        let round = round::Round {
             reader: &self.reader,
             config: &self.config,
             metrics: &self.metrics,
@@ -184,12 +193,13 @@ impl Cycle {
         let figures =
             figures::Figures { reader: &self.reader, config: &self.config, now_ms, watermark_ms: self.watermark_ms };
         let mut models = Vec::with_capacity(seen.len());
-        let (mut distributions, mut low_shares) = (HashMap::new(), HashMap::new());
+        let (mut distributions, mut low_shares, mut segments) = (HashMap::new(), HashMap::new(), BTreeMap::new());
         for model in seen {
             let state = self.models.entry(model.model.clone()).or_default();
             models.push(figures.model(model, state).await?);
             let low_share = state.confidence.as_ref().and_then(|figures| figures.low_share);
             low_shares.extend(low_share.map(|share| (model.model.clone(), share)));
+            segments.extend(figures.segments(&model.model, state).map(|shown| (model.model.clone(), shown)));
             distributions.extend(state.distributions().map(|(name, shown)| ((model.model.clone(), name), shown)));
         }
         models.sort_by(|a, b| a.model.cmp(&b.model));
@@ -222,7 +232,7 @@ impl Cycle {
                 sources: sources.iter().map(figures::source).collect(),
             },
         };
-        Ok(Snapshot { overview, distributions, low_shares })
+        Ok(Snapshot { overview, distributions, low_shares, segments })
     }
 
     /// Labels come for weeks, so they are looked at now and then only.

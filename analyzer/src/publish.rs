@@ -6,13 +6,18 @@ use std::{
 };
 
 use contract::{
-    api::{DriftState, FeatureVerdict, Overview, ShadowStatus, ShadowVerdict},
+    api::{
+        ConceptKind, DriftState, FeatureVerdict, Segments, ShadowStatus, ShadowVerdict,
+        quality::{Classification, Figure},
+    },
     metrics::{Metric, analyzer as names},
     slo::Slo,
 };
 use host::metrics::Registry;
 use prometheus::{GaugeVec, HistogramVec, IntCounterVec};
-use store::read::{EventCounts, LabelledCounts};
+use store::read::EventCounts;
+
+use crate::cycle::{Snapshot, known::Labelled};
 
 /// The analyzer's metrics.
 pub struct Metrics {
@@ -22,7 +27,7 @@ pub struct Metrics {
     unjudged: GaugeVec,
     sli_events: IntCounterVec,
     sli_bad_events: IntCounterVec,
-    quality: [(&'static str, Family); 3],
+    quality: HashMap<&'static str, Family>,
     cycle_seconds: HistogramVec,
     failures: IntCounterVec,
     last_cycle: GaugeVec,
@@ -35,7 +40,7 @@ struct Family {
 }
 
 /// Gauges that are set from a snapshot.
-const FROM_SNAPSHOT: [&Metric; 22] = [
+const FROM_SNAPSHOT: [&Metric; 27] = [
     &names::DRIFT_KS_LOWER,
     &names::DRIFT_KS_UPPER,
     &names::DRIFT_P_VALUE,
@@ -47,6 +52,11 @@ const FROM_SNAPSHOT: [&Metric; 22] = [
     &names::DRIFT_STATE,
     &names::DRIFT_WINDOW,
     &names::DRIFT_VISIBLE,
+    &names::SEGMENT_TESTED,
+    &names::SEGMENT_DRIFTED,
+    &names::SEGMENT_EVIDENCE,
+    &names::SEGMENT_UNTESTED,
+    &names::CONCEPT_STATE,
     &names::CONFIDENCE,
     &names::LOW_CONFIDENCE,
     &names::SLO_BUDGET,
@@ -58,6 +68,22 @@ const FROM_SNAPSHOT: [&Metric; 22] = [
     &names::SHADOW_AGREEMENT_UPPER,
     &names::SHADOW_VERDICT,
     &names::WATERMARK_LAG,
+];
+
+/// Gauges that are set from labels.
+const FROM_LABELS: [&Metric; 12] = [
+    &names::QUALITY_LABELLED,
+    &names::QUALITY_CORRECT,
+    &names::QUALITY_CONFIDENCE,
+    &names::QUALITY_COVERAGE,
+    &names::QUALITY_F1,
+    &names::QUALITY_BRIER,
+    &names::QUALITY_LOG_LOSS,
+    &names::QUALITY_CALIBRATION,
+    &names::QUALITY_AUROC,
+    &names::QUALITY_EXPECTED,
+    &names::QUALITY_MAE,
+    &names::QUALITY_RMSE,
 ];
 
 /// Values of one snapshot by metric name.
@@ -90,6 +116,42 @@ impl Values {
         }
     }
 
+    /// By segment and never by value: a value may be a user's.
+    fn segments(&mut self, model: &str, segments: &Segments) {
+        self.put(&names::SEGMENT_UNTESTED, [model], segments.untested as f64);
+        for name in segments.named.iter().filter(|name| !segments.waiting.contains(name)) {
+            let of = || segments.verdicts.iter().filter(|verdict| verdict.segment == *name);
+            let drifted = of().filter(|verdict| verdict.state == DriftState::Drifted).count();
+            let labels = [model, name.as_str()];
+            self.put(&names::SEGMENT_TESTED, labels, of().count() as f64);
+            self.put(&names::SEGMENT_DRIFTED, labels, drifted as f64);
+            self.put(&names::SEGMENT_EVIDENCE, labels, of().filter_map(|verdict| verdict.evidence).reduce(f64::max));
+        }
+    }
+
+    fn labelled(&mut self, Labelled { model, window, arrived, given }: &Labelled) {
+        let labels = [model.as_str(), window];
+        if arrived.labelled > 0 {
+            self.put(&names::QUALITY_LABELLED, labels, arrived.labelled as f64);
+            self.put(&names::QUALITY_CORRECT, labels, arrived.correct as f64);
+            self.put(&names::QUALITY_CONFIDENCE, labels, Some(arrived.confidence).filter(|c| c.is_finite()));
+        }
+        if given.labelled == 0 {
+            return;
+        }
+        let classes = given.classes.as_ref();
+        let of_classes = |figure: fn(&Classification) -> Option<Figure>| classes.and_then(figure).map(|one| one.value);
+        self.put(&names::QUALITY_COVERAGE, labels, given.coverage);
+        self.put(&names::QUALITY_F1, labels, classes.and_then(|one| one.macro_f1));
+        self.put(&names::QUALITY_BRIER, labels, of_classes(|one| one.brier));
+        self.put(&names::QUALITY_LOG_LOSS, labels, of_classes(|one| one.log_loss));
+        self.put(&names::QUALITY_CALIBRATION, labels, classes.and_then(|one| one.calibration_error));
+        self.put(&names::QUALITY_AUROC, labels, of_classes(|one| one.auroc));
+        self.put(&names::QUALITY_EXPECTED, labels, given.estimate.as_ref().map(|one| one.accuracy.value));
+        self.put(&names::QUALITY_MAE, labels, given.numbers.as_ref().map(|one| one.mae.value));
+        self.put(&names::QUALITY_RMSE, labels, given.numbers.as_ref().map(|one| one.rmse.value));
+    }
+
     fn shadow(&mut self, shadow: &ShadowStatus) {
         let labels = [shadow.model.as_str(), shadow.shadow.as_str()];
         self.put(&names::SHADOW_PAIRS, labels, shadow.pairs as f64);
@@ -116,20 +178,25 @@ impl Metrics {
             unjudged: registry.gauge(&names::UNJUDGED),
             sli_events: registry.counter(&names::SLI_EVENTS),
             sli_bad_events: registry.counter(&names::SLI_BAD_EVENTS),
-            quality: [&names::QUALITY_LABELLED, &names::QUALITY_CORRECT, &names::QUALITY_CONFIDENCE]
-                .map(|metric| (metric.name, family(metric))),
+            quality: FROM_LABELS.into_iter().map(|metric| (metric.name, family(metric))).collect(),
             cycle_seconds: registry.histogram(&names::CYCLE_SECONDS),
             failures: registry.counter(&names::CYCLE_FAILURES),
             last_cycle: registry.gauge(&names::LAST_CYCLE),
         }
     }
 
-    /// Shows a snapshot. `low_shares` is the share of low-confidence answers by model.
-    pub fn publish(&mut self, overview: &Overview, low_shares: &HashMap<String, f64>) {
+    /// Shows a snapshot.
+    pub fn publish(&mut self, snapshot: &Snapshot) {
+        let (overview, low_shares) = (&snapshot.overview, &snapshot.low_shares);
         let mut values = Values::default();
+        snapshot.segments.iter().for_each(|(model, segments)| values.segments(model, segments));
         for model in &overview.models {
             model.features.iter().for_each(|verdict| values.drift(verdict));
             model.shadows.iter().for_each(|shadow| values.shadow(shadow));
+            for (concept, kind) in model.concept.iter().flat_map(|one| ConceptKind::ALL.map(|kind| (one, kind))) {
+                let holds = f64::from(u8::from(concept.kind == kind));
+                values.put(&names::CONCEPT_STATE, [model.model.as_str(), kind.as_str()], holds);
+            }
             let labels = [model.model.as_str(), model.version.as_str()];
             let needed = model.features.first().and_then(|verdict| verdict.evidence_needed);
             values.put(&names::DRIFT_EVIDENCE_NEEDED, labels, needed);
@@ -156,15 +223,10 @@ impl Metrics {
         self.sli_bad_events.with_label_values(&labels).inc_by(counts.bad);
     }
 
-    /// Shows labelled answers by model and window.
-    pub fn quality(&mut self, known: &[(String, &'static str, LabelledCounts)]) {
+    /// Shows what labels say by model and window.
+    pub fn quality(&mut self, known: &[Labelled]) {
         let mut values = Values::default();
-        for (model, window, counts) in known.iter().filter(|(_, _, counts)| counts.labelled > 0) {
-            let labels = [model.as_str(), window];
-            values.put(&names::QUALITY_LABELLED, labels, counts.labelled as f64);
-            values.put(&names::QUALITY_CORRECT, labels, counts.correct as f64);
-            values.put(&names::QUALITY_CONFIDENCE, labels, Some(counts.confidence).filter(|c| c.is_finite()));
-        }
+        known.iter().for_each(|one| values.labelled(one));
         for (name, family) in &mut self.quality {
             family.replace(values.0.remove(name).unwrap_or_default());
         }

@@ -13,6 +13,7 @@ use contract::api::{
         AgreementPoint, BudgetPoint, ConfidencePoint, ConfidenceRange, Disagreement, Heat, HeatCell, HeatRow,
         ModelPage, ReliabilityBin, ShadowPage, SloPage, TrafficRange,
     },
+    quality::Quality,
 };
 use serde::Deserialize;
 use store::read::{
@@ -114,6 +115,8 @@ pub(super) async fn model(
         confidence: whole.confidence.clone(),
         confidence_mean: whole.confidence_mean,
         classes: whole.classes.clone(),
+        concept: whole.concept.clone(),
+        embeddings: whole.embeddings.clone(),
         shadows: whole.shadows.clone(),
         baseline: whole.baseline.clone(),
         guarantee: whole.guarantee.clone(),
@@ -204,6 +207,16 @@ fn calibration_error(bins: &[ReliabilityBin]) -> Option<f64> {
     let n: u64 = bins.iter().map(|bin| bin.n).sum();
     let gaps: f64 = bins.iter().map(|bin| bin.n as f64 * (bin.confidence - bin.accuracy).abs()).sum();
     (n > 0).then(|| gaps / n as f64)
+}
+
+pub(super) async fn quality(
+    State(api): State<Api>,
+    Path(model): Path<String>,
+    asked: Ranged,
+) -> Result<Json<Quality>, Refusal> {
+    let span = range(&api, asked)?;
+    let _turn = turn(&api).await?;
+    Ok(Json(cycle::quality::of(&api.reader, &model, span).await?))
 }
 
 pub(super) async fn slo(State(api): State<Api>, Path(name): Path<String>) -> Result<Json<SloPage>, Refusal> {

@@ -6,7 +6,7 @@ use store::read::{DetectorState, DetectorsAt, Reader, Window};
 
 use super::span::Recent;
 use crate::{
-    baseline::Baseline,
+    baseline::Frozen,
     judge::{
         gate::{Input, Policy},
         sequential::Detector,
@@ -30,11 +30,10 @@ impl Detectors {
         Ok(Self(stored.into_iter().filter_map(read).collect()))
     }
 
-    /// Every feature of the baseline, in its order, one window further. The detectors themselves stay: a window that cannot
-    /// be written down is judged again.
+    /// Every feature, in the order given, one window further. The detectors themselves stay: a window that cannot be written
+    /// down is judged again.
     #[must_use]
-    pub fn look(&self, baseline: &Baseline, recent: &Recent, window: Window, policy: &Policy) -> Vec<Watched> {
-        let features = &baseline.features;
+    pub fn look(&self, features: &[Frozen], recent: &Recent, window: Window, policy: &Policy) -> Vec<Watched> {
         let own = |name: &str| recent.take(name, window.start_ms, window.end_ms, u64::MAX).bins;
         let cells: Vec<Vec<u64>> = features.iter().map(|frozen| frozen.reference.cells(own(&frozen.name))).collect();
         let inputs: Vec<Input<'_>> = features

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use contract::{
     api::{
-        ClassShare, Distribution, DriftState, Flip, ModelOverview, ShadowStatus, SloStatus, Source, Traffic,
+        ClassShare, Distribution, DriftState, Flip, ModelOverview, Segments, ShadowStatus, SloStatus, Source, Traffic,
         TrafficPoint,
     },
     feature,
@@ -86,10 +86,21 @@ impl Figures<'_> {
             confidence: confidence.and_then(|figures| figures.distribution.clone()),
             confidence_mean: confidence.and_then(|figures| figures.mean),
             classes: confidence.map(|figures| figures.classes.clone()).unwrap_or_default(),
+            concept: state.concept(),
+            embeddings: state.embeddings().to_vec(),
             shadows,
             baseline: state.baseline().map(|baseline| baseline.info.clone()),
             guarantee: sentence::guarantee(&settings.policy, features, self.config.windows.length_ms),
         })
+    }
+
+    /// Parts of a model's traffic as the API shows them; `None` where none are named.
+    #[must_use]
+    pub fn segments(&self, model: &str, state: &ModelState) -> Option<Segments> {
+        let named = self.config.segments.of(model);
+        let policy = &self.config.of(model).policy;
+        let promise = |pairs| sentence::segments_guarantee(policy, pairs, self.config.windows.length_ms);
+        (!named.is_empty()).then(|| state.segments().shown(named, promise))
     }
 
     async fn traffic(&self, model: &str) -> Result<Traffic, store::Error> {

@@ -5,11 +5,13 @@
 //! counted as a whole or, when the database fails in it, again as a whole.
 
 use contract::{
+    api::quality::Quality,
     metrics::analyzer::QUALITY_WINDOWS,
     slo::{Counter, SloFile},
 };
 use store::read::{EventCounts, LabelledCounts, Reader, Window};
 
+use super::quality;
 use crate::publish::Metrics;
 
 /// Up to where events are counted.
@@ -50,19 +52,33 @@ impl Known {
     }
 }
 
+/// What labels say of one model in one window.
+#[derive(Clone, Debug)]
+pub struct Labelled {
+    /// Model name.
+    pub model: String,
+    /// Name of the window.
+    pub window: &'static str,
+    /// Answers whose labels came in it.
+    pub arrived: LabelledCounts,
+    /// Answers given in it.
+    pub given: Quality,
+}
+
 /// Labelled answers of each model and window.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn quality(
-    reader: &Reader,
-    models: &[String],
-    now_ms: i64,
-) -> Result<Vec<(String, &'static str, LabelledCounts)>, store::Error> {
+pub async fn quality(reader: &Reader, models: &[String], now_ms: i64) -> Result<Vec<Labelled>, store::Error> {
     let mut known = Vec::new();
     for model in models {
         for (window, seconds) in QUALITY_WINDOWS {
-            known.push((model.clone(), window, reader.labelled(model, now_ms - seconds * 1_000).await?));
+            let span = Window { start_ms: now_ms - seconds * 1_000, end_ms: now_ms };
+            let arrived = reader.labelled(model, span.start_ms).await?;
+            // What was never labelled has no figures to be drawn, and a model without labels costs one question.
+            let labelled = arrived.labelled > 0 || reader.number_answered(model, span).await?.is_some();
+            let given = if labelled { quality::of(reader, model, span).await? } else { Quality::default() };
+            known.push(Labelled { model: model.clone(), window, arrived, given });
         }
     }
     Ok(known)

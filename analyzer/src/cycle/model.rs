@@ -2,60 +2,34 @@
 
 use std::collections::HashMap;
 
-use contract::api::{Distribution, DriftState, FeatureVerdict, ShadowStatus, ShadowVerdict, TrafficPoint};
-use store::read::{BaselineSummary, DetectorState, DetectorsAt, ModelSeen, Reader, VerdictRow, Window, WindowSeen};
+use contract::api::{
+    Concept, Distribution, DriftState, EmbeddingShift, FeatureVerdict, ShadowStatus, ShadowVerdict, TrafficPoint,
+};
+use store::read::{BaselineSummary, DetectorState, DetectorsAt, VerdictRow, Window, WindowSeen};
 
 use super::{
     changes::{self, Versions, event},
+    concept,
     detect::{self, Detectors},
+    embeddings::Embeddings,
     figures::ConfidenceFigures,
+    judging::Bench,
     paced::Paced,
-    span::{Recent, Taken},
+    parts,
+    round::{LOOK_BACK_MS, Round, ceiling, first_span, floor, of_first_traffic, span_ms},
+    segments::Segments,
+    span::Recent,
     verdicts::{Evidence, Judged, row, sort, verdict},
 };
 use crate::{
     baseline::{self, Baseline, BaselineError},
-    config::{Config, ModelConfig},
-    judge::{
-        display,
-        gate::{self, Input, Track},
-        sentence, watch,
-    },
-    publish::Metrics,
+    judge::{display, gate::Track, sentence, sequential::Detector, unusual, watch},
 };
 
-/// How far back the first observations of a model are looked for: as long as features are kept.
-const PROVISIONAL_LOOK_BACK_MS: i64 = 30 * 86_400_000;
 /// Windows of one model judged in one cycle, so that catching up does not starve the others.
 const WINDOWS_A_ROUND: u64 = 64;
 /// Windows given up that are counted at most: more than fit in the time that observations are kept.
 const SKIPPED_COUNTED: u64 = 1_000_000;
-
-/// What one round works with.
-pub struct Round<'a> {
-    /// The database.
-    pub reader: &'a Reader,
-    /// The configuration.
-    pub config: &'a Config,
-    /// The counters.
-    pub metrics: &'a Metrics,
-    /// The model.
-    pub seen: &'a ModelSeen,
-    /// Event time that is closed.
-    pub watermark_ms: i64,
-    /// The clock.
-    pub now_ms: i64,
-}
-
-impl Round<'_> {
-    fn model(&self) -> &str {
-        &self.seen.model
-    }
-
-    fn settings(&self) -> &ModelConfig {
-        self.config.of(self.model())
-    }
-}
 
 /// What is remembered of a model between two rounds. All of it can be read back from the database.
 #[derive(Debug, Default)]
@@ -72,6 +46,9 @@ pub struct ModelState {
     detectors: Detectors,
     cells: HashMap<String, Vec<u64>>,
     verdicts: Vec<FeatureVerdict>,
+    segments: Segments,
+    errors: concept::Watch,
+    embeddings: Embeddings,
     /// The last verdict on each shadow, to see it change.
     pub shadows: HashMap<String, ShadowVerdict>,
     /// Shadows of a primary version as last counted.
@@ -80,6 +57,13 @@ pub struct ModelState {
     pub history: Paced<Vec<TrafficPoint>>,
     /// Confidence of the last window, so that it is counted once.
     pub confidence: Option<ConfidenceFigures>,
+}
+
+/// What one window showed of everything that is judged.
+struct All {
+    features: Vec<Judged>,
+    segments: Vec<parts::Judged>,
+    errors: Vec<parts::Judged>,
 }
 
 impl ModelState {
@@ -98,6 +82,10 @@ impl ModelState {
         }
         self.skip_own_values(round).await?;
         let Some(baseline) = self.baseline.clone() else { return Ok(()) };
+        let counted = self.counted(round);
+        self.segments.prepare(round, &baseline, counted).await?;
+        self.errors.prepare(round, &baseline).await?;
+        self.embeddings.prepare(round, &baseline).await?;
         let closed_ms = floor(round.watermark_ms, round.config.windows.length_ms);
         let windows = self.closed_windows(round, closed_ms).await?;
         for window in &windows {
@@ -113,6 +101,24 @@ impl ModelState {
     #[must_use]
     pub fn verdicts(&self) -> &[FeatureVerdict] {
         &self.verdicts
+    }
+
+    /// Verdicts of the last window on parts of the traffic.
+    #[must_use]
+    pub(super) const fn segments(&self) -> &Segments {
+        &self.segments
+    }
+
+    /// How far embeddings moved in the last window.
+    #[must_use]
+    pub fn embeddings(&self) -> &[EmbeddingShift] {
+        self.embeddings.shifts()
+    }
+
+    /// What the last window says of errors and inputs; `None` before there were enough labels.
+    #[must_use]
+    pub fn concept(&self) -> Option<Concept> {
+        self.errors.verdict(&self.verdicts, self.last_window?.end_ms)
     }
 
     /// The reference in force.
@@ -152,6 +158,11 @@ impl ModelState {
                 self.verdicts.push(verdict);
             }
             sort(&mut self.verdicts);
+            let (verdicts, tracks) = parts::read(round.reader, round.model(), end_ms).await?;
+            let (errors, segments) = verdicts.into_iter().partition(|one| one.segment == contract::segment::TRUTH);
+            self.tracks.extend(tracks);
+            self.segments.restore(segments);
+            self.errors.restore(errors, end_ms);
         }
         self.restored = true;
         Ok(())
@@ -184,7 +195,8 @@ impl ModelState {
 
     /// With no baseline at all, the first good observations make one.
     async fn provisional(&mut self, round: &Round<'_>) -> Result<(), BaselineError> {
-        let Some(span) = first_span(round, round.now_ms - PROVISIONAL_LOOK_BACK_MS).await? else { return Ok(()) };
+        let (since_ms, wanted) = (round.now_ms - LOOK_BACK_MS, round.settings().provisional_after);
+        let Some(span) = first_span(round, since_ms, wanted).await? else { return Ok(()) };
         let limits = &round.config.freezing;
         let frozen = baseline::from_rows(round.reader, round.model(), span, true, vec![], limits, round.now_ms).await;
         let frozen = match frozen {
@@ -202,9 +214,9 @@ impl ModelState {
     /// A provisional reference is not judged against its own values. They are found again rather than remembered, so that a
     /// restart before the first verdict starts at the same window.
     async fn skip_own_values(&mut self, round: &Round<'_>) -> Result<(), BaselineError> {
-        let own = |baseline: &Baseline| baseline.features.iter().all(|frozen| frozen.provisional);
-        if self.judged_until_ms.is_none() && self.baseline.as_ref().is_some_and(own) {
-            let span = first_span(round, round.now_ms - PROVISIONAL_LOOK_BACK_MS).await?;
+        if self.judged_until_ms.is_none() && self.baseline.as_ref().is_some_and(of_first_traffic) {
+            let (since_ms, wanted) = (round.now_ms - LOOK_BACK_MS, round.settings().provisional_after);
+            let span = first_span(round, since_ms, wanted).await?;
             self.judged_until_ms = span.map(|span| ceiling(span.end_ms, round.config.windows.length_ms));
         }
         Ok(())
@@ -218,7 +230,8 @@ impl ModelState {
         if !chosen || self.completed == baseline.info.fingerprint {
             return Ok(());
         }
-        let Some(span) = first_span(round, baseline.info.frozen_at_ms).await? else { return Ok(()) };
+        let wanted = round.settings().provisional_after;
+        let Some(span) = first_span(round, baseline.info.frozen_at_ms, wanted).await? else { return Ok(()) };
         let (before, keep) = (baseline.features.len(), baseline.features.clone());
         let limits = &round.config.freezing;
         let whole = baseline::from_rows(round.reader, round.model(), span, true, keep, limits, round.now_ms).await?;
@@ -239,6 +252,12 @@ impl ModelState {
         self.recent = Recent::default();
         self.detectors = Detectors::default();
         Ok(())
+    }
+
+    /// The span whose counts may still be judged with the next window.
+    fn counted(&self, round: &Round<'_>) -> Window {
+        let end_ms = self.judged_until_ms.unwrap_or(0);
+        Window { start_ms: end_ms - span_ms(round), end_ms }
     }
 
     /// Closed windows with data that were not judged yet.
@@ -275,102 +294,94 @@ impl ModelState {
         round.reader.count_window(model, fingerprint, window, seen).await?;
         self.recent.put(round.reader.bin_counts(model, fingerprint, window).await?);
         self.recent.forget_before(window.end_ms - span_ms(round));
-        let judged = self.judge_features(round, baseline, window, seen);
+        self.segments.count(round, window, seen, window.end_ms - span_ms(round)).await?;
+        self.errors.count(round, window).await?;
+        self.embeddings.look(round, window, seen).await?;
+        let All { features: judged, segments, errors } = self.judge_all(round, baseline, window, seen);
         let versions = Versions { before: &self.version, now: &seen.version };
-        let changes = changes::of(window.end_ms, model, versions, &judged);
+        let changes = changes::of(window.end_ms, model, versions, &judged, &segments);
         if !changes.is_empty() {
             round.reader.insert_events(&changes).await?;
         }
-        let states: Vec<DetectorState> =
-            judged.iter().map(|one| detect::state(&one.verdict.feature, &one.detector)).collect();
+        let states = judged.iter().map(|one| detect::state(&one.verdict.feature, &one.detector));
+        let parts = || segments.iter().chain(&errors);
+        let of_parts = parts().map(|one| detect::state(&one.key, &one.looked.watched.detector));
+        let states: Vec<DetectorState> = states.chain(of_parts).collect();
         let at = DetectorsAt { model, fingerprint, window_end_ms: window.end_ms };
         round.reader.insert_detectors(at, round.now_ms, &states).await?;
+        // Last the rows that say that the window is judged.
+        round.reader.insert_segment_verdicts(&parts::rows(parts(), model, round.now_ms)).await?;
         let rows: Vec<VerdictRow> = judged.iter().map(|one| row(one, round.now_ms, seen.cut_ms)).collect();
         round.reader.insert_verdicts(&rows).await?;
         let unjudged = round.reader.features_seen(model, window).await?;
         let unjudged = unjudged.iter().filter(|feature| baseline.reference(&feature.feature).is_none()).count();
         round.metrics.judged(model, &seen.version, unjudged);
-        self.remember(judged, window, seen);
+        let before = self.concept();
+        self.remember(All { features: judged, segments, errors }, window, seen);
+        let now = self.concept();
+        let event = now.and_then(|now| changes::of_concept(window.end_ms, model, &seen.version, before.as_ref(), &now));
+        if let Some(event) = event {
+            round.reader.insert_events(&[event]).await?;
+        }
         Ok(())
     }
 
-    fn judge_features(&self, round: &Round<'_>, baseline: &Baseline, window: Window, seen: &WindowSeen) -> Vec<Judged> {
+    /// The features, and the pairs of segments beside them.
+    fn judge_all(&self, round: &Round<'_>, baseline: &Baseline, window: Window, seen: &WindowSeen) -> All {
         let policy = &round.settings().policy;
-        let from_ms = window.end_ms - span_ms(round);
-        let (taken, cells): (Vec<Taken>, Vec<Vec<u64>>) = baseline
-            .features
-            .iter()
-            .map(|frozen| {
-                let mut taken = self.recent.take(&frozen.name, from_ms, window.end_ms, policy.n_min);
-                taken.start_ms = taken.start_ms.min(window.start_ms);
-                let cells = frozen.reference.cells(std::mem::take(&mut taken.bins));
-                (taken, cells)
-            })
-            .unzip();
-        let inputs: Vec<Input<'_>> = baseline
-            .features
-            .iter()
-            .zip(&cells)
-            .map(|(frozen, current)| Input { reference: &frozen.reference, current })
-            .collect();
-        let findings = gate::judge(&inputs, policy);
-        let watched = self.detectors.look(baseline, &self.recent, window, policy);
-        let judged = baseline.features.iter().zip(findings).zip(watched).zip(taken).zip(cells);
-        judged
-            .map(|((((frozen, mut finding), watched), taken), cells)| {
-                let before = self.tracks.get(&frozen.name).copied().unwrap_or_default();
-                // Values judged before are not evidence once more that a drift is over.
-                finding.call = watch::call(finding.call, &watched, before.state, policy);
-                let stale = !self.recent.holds(&frozen.name, window.start_ms) && before.state == DriftState::Drifted;
-                let track = if stale { before } else { before.next(finding.call, policy.resolve_windows) };
-                let text = sentence::of_feature(&frozen.reference, &finding, &watched, track, policy);
-                let span = Window { start_ms: taken.start_ms, end_ms: window.end_ms };
-                let names = (round.model(), seen.version.as_str(), frozen.name.as_str());
-                let shown = (&finding, &watched, track);
-                let verdict = verdict(names, span, shown, policy, &baseline.info.fingerprint, text);
-                Judged { verdict, before, track, cells, detector: watched.detector }
-            })
-            .collect()
+        let bench = Bench {
+            recent: &self.recent,
+            detectors: &self.detectors,
+            tracks: &self.tracks,
+            policy,
+            window,
+            from_ms: window.end_ms - span_ms(round),
+        };
+        let (mut found, mut parts) = (bench.look(&baseline.features), self.segments.judge(&bench));
+        let errors = self.errors.judge(&bench);
+        if !parts.is_empty() {
+            let of_parts = parts.iter_mut().map(|part| &mut part.looked.watched);
+            watch::list_together(found.iter_mut().map(|one| &mut one.watched).chain(of_parts), policy.alpha);
+            parts.iter_mut().for_each(|part| part.verdict.discovery = part.looked.watched.listed);
+        }
+        let judged = baseline.features.iter().zip(found).map(|(frozen, one)| {
+            let text = sentence::of_feature(&frozen.reference, &one.finding, &one.watched, one.track, policy);
+            let span = Window { start_ms: one.start_ms, end_ms: window.end_ms };
+            let names = (round.model(), seen.version.as_str(), frozen.name.as_str());
+            let shown = (&one.finding, &one.watched, one.track);
+            let mut verdict = verdict(names, span, shown, policy, &baseline.info.fingerprint, text);
+            verdict.unusual = unusual::of(&frozen.reference, &one.cells);
+            verdict.sentence.push_str(&unusual::sentence(&verdict.unusual));
+            if one.track.state >= DriftState::Watch {
+                verdict.causes = self.segments.causes(frozen, span);
+                verdict.sentence.push_str(&sentence::of_causes(&verdict.causes));
+                verdict.sentence.push_str(&self.embeddings.sentence(&frozen.name));
+            }
+            Judged { verdict, before: one.before, track: one.track, cells: one.cells, detector: one.watched.detector }
+        });
+        All { features: judged.collect(), segments: parts, errors }
     }
 
-    fn remember(&mut self, judged: Vec<Judged>, window: Window, seen: &WindowSeen) {
+    fn remember(&mut self, all: All, window: Window, seen: &WindowSeen) {
+        let All { features: judged, segments, errors } = all;
+        let parts = || segments.iter().chain(&errors);
         self.tracks = judged.iter().map(|one| (one.verdict.feature.clone(), one.track)).collect();
+        self.tracks.extend(parts().map(|one| (one.key.clone(), one.looked.track)));
         self.cells.clear();
         self.verdicts.clear();
-        let mut detectors = Vec::with_capacity(judged.len());
+        let of_parts = parts().map(|one| (one.key.clone(), one.looked.watched.detector.clone()));
+        let mut detectors: Vec<(String, Detector)> = of_parts.collect();
         for one in judged {
             detectors.push((one.verdict.feature.clone(), one.detector));
             self.cells.insert(one.verdict.feature.clone(), one.cells);
             self.verdicts.push(one.verdict);
         }
         sort(&mut self.verdicts);
+        self.segments.remember(segments);
+        self.errors.remember(errors, window);
         self.detectors.keep(detectors);
         self.version.clone_from(&seen.version);
         self.last_window = Some(window);
         self.judged_until_ms = Some(window.end_ms);
     }
-}
-
-/// The span of a model's first good observations since a time, once all of them are closed by the watermark.
-async fn first_span(round: &Round<'_>, since_ms: i64) -> Result<Option<Window>, store::Error> {
-    let wanted = round.settings().provisional_after;
-    if wanted == 0 {
-        return Ok(None);
-    }
-    let times = round.reader.first_observations(round.model(), since_ms, wanted).await?;
-    let (Some(first), Some(last)) = (times.first(), times.last()) else { return Ok(None) };
-    let complete = times.len() as u64 == wanted && *last < round.watermark_ms;
-    Ok(complete.then_some(Window { start_ms: *first, end_ms: *last + 1 }))
-}
-
-fn span_ms(round: &Round<'_>) -> i64 {
-    round.config.windows.span * round.config.windows.length_ms
-}
-
-fn floor(at_ms: i64, length_ms: i64) -> i64 {
-    at_ms.div_euclid(length_ms) * length_ms
-}
-
-fn ceiling(at_ms: i64, length_ms: i64) -> i64 {
-    floor(at_ms + length_ms - 1, length_ms)
 }

@@ -59,12 +59,14 @@ pub(super) fn verdict(
         threshold: finding.threshold,
         visible: finding.visible,
         baseline: fingerprint.to_owned(),
+        unusual: Vec::new(),
+        causes: Vec::new(),
         sentence,
     }
 }
 
 /// A natural logarithm as people read evidence; nothing yet is nothing.
-fn power_of_ten(log: f64) -> Option<f64> {
+pub(super) fn power_of_ten(log: f64) -> Option<f64> {
     log.is_finite().then_some(log / std::f64::consts::LN_10)
 }
 

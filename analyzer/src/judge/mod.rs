@@ -14,8 +14,14 @@
 //! | [`psi`] | population stability index over merged bins |
 //! | [`shares`] | categories: largest difference of a share, G test |
 //! | [`bh`] | Benjamini-Hochberg |
+//! | [`causes`] | which parts of the traffic a shift comes from |
+//! | [`quality`] | accuracy, precision, recall, calibration, AUROC and errors of numbers by labels |
+//! | [`estimate`] | accuracy expected without labels, from calibrated confidence |
+//! | [`concept`] | whether inputs moved, what they mean, or both |
+//! | [`frechet`] | how far an embedding's projections moved, as a description |
 //! | [`gate`] | the verdict of one window, and how states follow each other |
 //! | [`sequential`] | the detector over windows: evidence with a bound on false alarms at every look |
+//! | [`unusual`] | values that are missing, not numbers, of another type or never seen |
 //! | [`watch`] | the detectors of all features of a model, one window further |
 //! | [`agreement`] | shadow verdicts from paired answers |
 //! | [`burn`] | error budgets and burn rates from counts |
@@ -25,18 +31,24 @@ pub mod agreement;
 pub mod bh;
 pub mod bounds;
 pub mod burn;
+pub mod causes;
+pub mod concept;
 pub mod display;
 pub mod distances;
+pub mod estimate;
+pub mod frechet;
 pub mod gate;
 pub mod kolmogorov;
 pub mod ks;
 pub mod null;
 pub mod order;
 pub mod psi;
+pub mod quality;
 pub mod ranks;
 pub mod reference;
 pub mod sentence;
 pub mod sequential;
 pub mod shares;
+pub mod unusual;
 pub mod wasserstein;
 pub mod watch;

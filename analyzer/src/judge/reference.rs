@@ -115,6 +115,15 @@ impl Reference {
         self
     }
 
+    /// A reference over the same bins with other counts by cell, such as those of a part of the traffic.
+    #[must_use]
+    pub fn counted(&self, cells: Vec<u64>) -> Self {
+        match self {
+            Self::Numbers(numbers) => Self::Numbers(Numbers { edges: numbers.edges.clone(), counts: cells }),
+            Self::Categories(named) => Self::Categories(Categories { names: named.names.clone(), counts: cells }),
+        }
+    }
+
     /// Reads a stored reference and checks it.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! Verdicts in plain words: what differs, by how much, against what.
 
-use contract::api::DriftState;
+use contract::api::{Cause, DriftState};
 
 use super::{
     bounds::Witness,
@@ -53,6 +53,21 @@ pub fn of_feature(
         ),
         _ => format!("A shift of {lower:.2} agrees with chance and the ignored shift of {ignored:.2} ({n} values)."),
     }
+}
+
+/// Which part of the traffic a shift comes from, to follow the sentence on the feature; empty where none is known.
+#[must_use]
+pub fn of_causes(causes: &[Cause]) -> String {
+    let Some(cause) = causes.first() else { return String::new() };
+    let Cause { segment, value, within, mix, .. } = cause;
+    let percent = |share: f64| format!("{:.0} %", share * 100.0);
+    let how = match (cause.before, cause.now) {
+        (Some(before), Some(now)) if within.abs() >= mix.abs() => {
+            format!("its own values went from {} to {} there", percent(before), percent(now))
+        }
+        _ => format!("it went from {} to {} of the values", percent(cause.share_before), percent(cause.share_now)),
+    };
+    format!(" Most of it comes from {segment} = {value}, {:.2} of the shift: {how}.", cause.contribution().abs())
 }
 
 /// What differs most, as shares: `62 % of values are below 0.31, in the reference 21 %`.
@@ -119,6 +134,26 @@ pub fn guarantee(policy: &Policy, features: usize, window_ms: i64) -> String {
     )
 }
 
+/// What the verdicts on parts of the traffic promise beside those on features.
+#[must_use]
+pub fn segments_guarantee(policy: &Policy, pairs: usize, window_ms: i64) -> String {
+    if pairs == 0 {
+        return "No part of the traffic has a reference yet, so nothing is promised.".to_owned();
+    }
+    let windows = policy.false_alarm_windows * (1.0 - policy.delta);
+    let days = windows * window_ms as f64 / 86_400_000.0;
+    format!(
+        "{pairs} pairs of a feature and a part of the traffic alarm as a family of their own: if none moved by more than {:.2}, at least \
+         {windows:.0} windows ({days:.1} days) pass on average between two false alarms of this family, given references that lie \
+         within their margins, which they do with probability at least {:.3}. The list of discoveries is one over features and parts \
+         together: at most {:.0} % of it are false, at any time (e-BH). Contributions of parts describe where a shift is; they \
+         test nothing.",
+        policy.delta_ignore,
+        1.0 - policy.delta,
+        (policy.alpha + 2.0 * policy.delta) * 100.0,
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -178,6 +213,28 @@ mod tests {
                 .starts_with("0 % of values are at most 0, in the reference 75 %")
         );
         assert!(sentence(&zeros, &[(store::read::bin::MISSING, 300)]).contains("in the reference"));
+    }
+
+    #[test]
+    fn a_cause_says_whether_it_moved_or_grew() {
+        let cause = Cause {
+            segment: "text.language".into(),
+            value: "deu".into(),
+            within: 0.28,
+            mix: 0.01,
+            share_before: 0.2,
+            share_now: 0.25,
+            before: Some(0.12),
+            now: Some(0.8),
+        };
+        let text = of_causes(std::slice::from_ref(&cause));
+        assert!(
+            text.contains("text.language = deu, 0.29 of the shift: its own values went from 12 % to 80 %"),
+            "{text}"
+        );
+        let grew = Cause { within: 0.01, mix: 0.2, ..cause };
+        assert!(of_causes(&[grew]).contains("it went from 20 % to 25 % of the values"));
+        assert_eq!(of_causes(&[]), "");
     }
 
     #[test]

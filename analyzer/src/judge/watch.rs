@@ -51,6 +51,17 @@ pub fn watch(inputs: &[Input<'_>], before: Vec<Detector>, policy: &Policy) -> Ve
     watched
 }
 
+/// Lists discoveries over a larger family than was watched together, such as features with their segments (e-BH). What was
+/// listed before no longer counts.
+pub fn list_together<'a>(family: impl Iterator<Item = &'a mut Watched>, alpha: f64) {
+    let mut family: Vec<&mut Watched> = family.collect();
+    let lives: Vec<f64> = family.iter().map(|one| one.life).collect();
+    family.iter_mut().for_each(|one| one.listed = false);
+    for at in sequential::discoveries(&lives, alpha) {
+        family[at].listed = true;
+    }
+}
+
 fn look(input: &Input<'_>, mut detector: Detector, delta: f64, policy: &Policy) -> Watched {
     let points = sequential::points(input.reference);
     let allowance = gate::margin(input.reference, input.reference.total(), delta) + policy.delta_ignore;
@@ -143,6 +154,29 @@ mod tests {
     fn more_features_ask_for_more_evidence_and_still_see() {
         let (few, many) = (first_alarm(2, 0.12).unwrap().0, first_alarm(60, 0.12).unwrap().0);
         assert!(many > few && many < 60, "{few} {many}");
+    }
+
+    #[test]
+    fn segments_make_the_list_longer_to_get_on() {
+        let of = |life: f64| Watched {
+            detector: Detector::default(),
+            evidence: 0.0,
+            life,
+            named: false,
+            listed: false,
+            ongoing: false,
+            dependence: None,
+        };
+        // e-BH at .01: of 2 the largest has to reach 200, of 6 it has to reach 600, or two of them 300.
+        let listed = |lives: &[f64], others: &[f64]| {
+            let mut features: Vec<Watched> = lives.iter().map(|e| of(f64::ln(*e))).collect();
+            let mut segments: Vec<Watched> = others.iter().map(|e| of(f64::ln(*e))).collect();
+            list_together(features.iter_mut().chain(&mut segments), 0.01);
+            (features.iter().filter(|one| one.listed).count(), segments.iter().filter(|one| one.listed).count())
+        };
+        assert_eq!(listed(&[250.0, 1.0], &[]), (1, 0));
+        assert_eq!(listed(&[250.0, 1.0], &[1.0, 1.0, 1.0, 1.0]), (0, 0));
+        assert_eq!(listed(&[310.0, 1.0], &[320.0, 1.0, 1.0, 1.0]), (1, 1));
     }
 
     #[test]

@@ -75,39 +75,44 @@ pub async fn window(house: &House, index: i64, shift: f64) {
     heartbeat(house, start + WINDOW_MS + 1_500).await;
 }
 
-async fn heartbeat(house: &House, at: i64) {
+pub async fn heartbeat(house: &House, at: i64) {
     let at = format!("fromUnixTimestamp64Milli({at}, 'UTC')");
     house.ask(&format!("INSERT INTO heartbeats SELECT 's', generateUUIDv4(), {at}, 1, 1, {at}, 400, 400, 0, 0")).await;
 }
 
-struct Bench {
-    house: House,
+pub struct Bench {
+    pub house: House,
     now: Arc<AtomicI64>,
-    registry: Registry,
+    pub registry: Registry,
     cycle: Cycle,
     config: RawConfig,
 }
 
 impl Bench {
-    async fn build(config: RawConfig) -> Self {
+    pub async fn build(config: RawConfig) -> Self {
         let house = House::build().await;
         let now = Arc::new(AtomicI64::new(T0));
         let (cycle, registry) = cycle(&house, &config, &now);
         Self { house, now, registry, cycle, config }
     }
 
-    fn restart(&mut self) {
+    pub fn restart(&mut self) {
         (self.cycle, self.registry) = cycle(&self.house, &self.config, &self.now);
     }
 
     /// A window of traffic, then a cycle two seconds after its end.
     async fn step(&mut self, index: i64, shift: f64) -> Arc<Snapshot> {
         window(&self.house, index, shift).await;
+        self.after(index).await
+    }
+
+    /// A cycle two seconds after the end of a window.
+    pub async fn after(&mut self, index: i64) -> Arc<Snapshot> {
         self.now.store(T0 + (index + 1) * WINDOW_MS + 2_000, Ordering::SeqCst);
         self.tick().await
     }
 
-    async fn tick(&mut self) -> Arc<Snapshot> {
+    pub async fn tick(&mut self) -> Arc<Snapshot> {
         self.cycle.tick().await.unwrap();
         self.cycle.shared().borrow().clone().unwrap()
     }

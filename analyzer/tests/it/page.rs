@@ -176,6 +176,8 @@ async fn bad_questions_are_refused_with_a_sentence() {
         ("/api/v1/slos/absent", 404),
         ("/api/v1/models/m?limit=-1", 400),
         ("/api/v1/models/m?lmit=1", 400),
+        ("/api/v1/models/m/segments", 404),
+        ("/api/v1/models/m/segments?lmit=1", 400),
         ("/api/v1/models/m/traffic?from_ms=5&to_ms=4", 400),
         ("/api/v1/models/m/heat?from_ms=-5", 400),
         ("/api/v1/models/m/confidence?from_ms=9223372036854775807", 400),

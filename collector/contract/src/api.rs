@@ -8,14 +8,20 @@
 //! | `GET /api/v1/baselines` | list of [`BaselineInfo`] |
 //! | `POST /api/v1/baselines` | [`FreezeBaseline`] in, [`BaselineInfo`] out |
 //!
-//! The routes of the page's single views are in [`page`], those for rollout controllers in [`shadow`].
+//! The routes of the page's single views are in [`page`], those of segments in [`segment`], those for rollout controllers in
+//! [`shadow`].
 //! Times are milliseconds since the Unix epoch; ratios are 0 to 1; absent numbers are `null`, never NaN.
 
+pub mod concept;
 pub mod page;
+pub mod quality;
+pub mod segment;
 pub mod shadow;
 
 use serde::{Deserialize, Serialize};
 
+pub use concept::{Concept, ConceptKind};
+pub use segment::{Cause, SegmentVerdict, Segments};
 pub use shadow::{Flip, Interval, ShadowStatus, ShadowVerdict};
 
 /// Everything the first page shows.
@@ -56,6 +62,12 @@ pub struct ModelOverview {
     pub confidence_mean: Option<f64>,
     /// Class mix of the last window and of the reference.
     pub classes: Vec<ClassShare>,
+    /// Whether answers err otherwise than they did, apart from whether inputs moved; `None` before the first labels.
+    #[serde(default)]
+    pub concept: Option<Concept>,
+    /// How far each embedding moved in the last window, as a description.
+    #[serde(default)]
+    pub embeddings: Vec<EmbeddingShift>,
     /// Shadows of this model.
     pub shadows: Vec<ShadowStatus>,
     /// The reference in force.
@@ -182,8 +194,46 @@ pub struct FeatureVerdict {
     pub visible: f64,
     /// Fingerprint of the reference.
     pub baseline: String,
+    /// Values that are none (missing, not a number, of another type, never seen) with their shares, where there are any.
+    #[serde(default)]
+    pub unusual: Vec<Unusual>,
+    /// Values of segments that the shift comes from, most first; empty where nothing moved or no segment is named.
+    #[serde(default)]
+    pub causes: Vec<Cause>,
     /// The verdict in one sentence.
     pub sentence: String,
+}
+
+/// Fréchet distance of an embedding's stored projections to those of its reference, each taken as a normal law.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EmbeddingShift {
+    /// The embedding, without its projections.
+    pub embedding: String,
+    /// Items in the window.
+    pub n: u64,
+    /// Items in the reference.
+    pub m: u64,
+    /// The distance, in the projections' unit.
+    pub distance: f64,
+    /// Its square's part of the means.
+    pub means: f64,
+    /// Its square's part of the covariances.
+    pub covariances: f64,
+    /// What the part of the means is on average where nothing moved.
+    pub means_by_chance: f64,
+    /// The description in one sentence.
+    pub sentence: String,
+}
+
+/// A kind of values that are none.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Unusual {
+    /// Which kind.
+    pub what: String,
+    /// Their share of the reference.
+    pub before: f64,
+    /// Their share of the window.
+    pub now: f64,
 }
 
 /// A distribution in bins, of the reference and of the window.
@@ -208,6 +258,9 @@ pub struct FeatureDetail {
     pub distribution: Distribution,
     /// Earlier verdicts, oldest first.
     pub history: Vec<FeatureVerdict>,
+    /// The same feature among the items of each value of the named segments, loudest first.
+    #[serde(default)]
+    pub segments: Vec<SegmentVerdict>,
 }
 
 /// Share of one class.

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use crate::{Error, Store};
 
 /// Tables that rows leave by age: by which column, and after how many days where the configuration does not say.
-const KEPT: [(&str, &str, u64); 12] = [
+const KEPT: [(&str, &str, u64); 14] = [
     ("observations", "at", 90),
     ("features", "at", 30),
     ("categories", "at", 30),
@@ -25,6 +25,8 @@ const KEPT: [(&str, &str, u64); 12] = [
     ("bin_counts", "window_end", 365),
     ("verdicts", "window_end", 365),
     ("detector_state", "window_end", 30),
+    ("segment_counts", "window_end", 90),
+    ("segment_verdicts", "window_end", 90),
 ];
 const DAY_SECONDS: u64 = 86_400;
 /// Shorter, and rows would leave before windows are judged.

@@ -24,7 +24,13 @@ export interface Glance { at_ms: number; watermark_ms: N; models: ModelGlance[];
 export interface FeatureVerdict {
   model: string; version: string; feature: string; state: DriftState; window_start_ms: number; window_end_ms: number;
   n: number; needed: number; m: number; ks_lower: N; ks_upper: N; p_value: N; q_value: N; psi: N; evidence: N; evidence_needed: N;
-  discovery: boolean; autocorrelation: N; worth: N; delta: number; threshold: N; visible: number; baseline: string; sentence: string;
+  discovery: boolean; autocorrelation: N; worth: N; delta: number; threshold: N; visible: number; baseline: string; unusual: { what: string; before: number; now: number }[]; causes: Cause[]; sentence: string;
+}
+export interface Cause { segment: string; value: string; within: number; mix: number; share_before: number; share_now: number; before: N; now: N }
+export interface Concept { kind: "insufficient" | "stable" | "input" | "concept" | "both"; reference: number; error_before: N; labelled: number; error_now: N; parts: SegmentVerdict[]; sentence: string }
+export interface SegmentVerdict {
+  feature: string; segment: string; value: string; state: DriftState; window_start_ms: number; window_end_ms: number; n: number; needed: number; m: number;
+  ks_lower: N; ks_upper: N; p_value: N; q_value: N; evidence: N; discovery: boolean; visible: number; baseline: string; sentence: string;
 }
 export interface Distribution { edges: number[]; names: string[]; reference: number[]; current: number[] }
 export interface ClassShare { label: string; reference: N; current: N }
@@ -35,16 +41,25 @@ export interface ShadowStatus {
 }
 export interface ModelPage {
   model: string; version: string; state: DriftState; traffic: Traffic; features: FeatureVerdict[]; confidence: Distribution | null;
-  confidence_mean: N; classes: ClassShare[]; shadows: ShadowStatus[]; baseline: BaselineInfo | null; guarantee: string;
+  confidence_mean: N; classes: ClassShare[]; concept: Concept | null; embeddings: { embedding: string; n: number; m: number; distance: number; sentence: string }[]; shadows: ShadowStatus[]; baseline: BaselineInfo | null; guarantee: string;
   matching: number; states: Partial<Record<DriftState, number>>;
 }
-export interface FeatureDetail { verdict: FeatureVerdict; distribution: Distribution; history: FeatureVerdict[] }
+export interface FeatureDetail { verdict: FeatureVerdict; distribution: Distribution; history: FeatureVerdict[]; segments: SegmentVerdict[] }
 export interface TrafficRange { step_ms: number; points: TrafficPoint[]; events: Event[] }
 export interface HeatCell { step: number; state: DriftState; ks_lower: N }
 export interface Heat { from_ms: number; step_ms: number; steps: number; rows: { feature: string; cells: HeatCell[] }[] }
 export interface ConfidencePoint { at_ms: number; answers: number; mean: number; p05: number; p50: number; low: number }
 export interface ReliabilityBin { n: number; confidence: number; accuracy: number }
 export interface ConfidenceRange { step_ms: number; points: ConfidencePoint[]; reliability: ReliabilityBin[]; labelled: number; calibration_error: N }
+export interface Figure extends Interval { value: number }
+export interface ClassQuality { label: string; support: number; answers: number; precision: Figure | null; recall: Figure | null; f1: Figure | null }
+export interface Classification {
+  accuracy: Figure; macro_f1: N; classes: ClassQuality[]; brier: Figure | null; log_loss: Figure | null; calibration_error: N;
+  auroc: Figure | null; auroc_of: string; reliability: { n: number; confidence: number; accuracy: Figure }[];
+}
+export interface Regression { feature: string; bias: Figure; mae: Figure; rmse: Figure; quantiles: number[]; sizes: number[] }
+export interface Estimate { accuracy: Figure; calibrated_by: number; back_test: { expected: number; found: Figure; holds: boolean } | null }
+export interface Quality { answers: number; labelled: number; coverage: N; classes: Classification | null; numbers: Regression | null; estimate: Estimate | null }
 export interface SloPage { status: SloStatus; period_ms: number; points: { at_ms: number; remaining: number }[]; exhausted_ms: N; projected_from: string | null }
 export interface AgreementPoint { at_ms: number; pairs: number; agreement: number; lower: number; upper: number }
 export interface Disagreement { id: string; at_ms: number; primary: string; shadow: string; primary_confidence: number; shadow_confidence: number; input: string }

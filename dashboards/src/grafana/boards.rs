@@ -12,7 +12,9 @@ use super::overview::{
 };
 use super::panel::Panel;
 use super::pipeline::{batching, processes};
+use super::quality::quality;
 use super::query::{gauge, quantile, rate, rate_where};
+use super::segments::segments;
 use super::{dashboard, details, serving, versions};
 
 /// All of them, each with the name of its file; burn lines are those of a period.
@@ -56,14 +58,14 @@ pub fn boards(period_days: u32) -> Vec<(&'static str, Value)> {
             "driftline-drift",
             "Driftline drift",
             "What moved against the reference, since when, on what evidence.",
-            vec![details::evidence(), details::distributions(), drift(), drift_rows()],
+            vec![details::evidence(), details::distributions(), drift(), segments(), drift_rows()],
         ),
         board(
             "confidence",
             "driftline-confidence",
             "Driftline confidence",
             "How sure the answers are, and how right, where labels say.",
-            vec![confidence(), confidence_rows()],
+            vec![confidence(), quality(), confidence_rows()],
         ),
         board(
             "shadow",

@@ -68,6 +68,30 @@ pub const DRIFT_VISIBLE: Metric = Metric::gauge(
     "Smallest CDF shift that this reference can show, 2 eps_m + Delta.",
     &["model", "version", "feature"],
 );
+/// Segments: pairs tested.
+pub const SEGMENT_TESTED: Metric = Metric::gauge(
+    "driftline_segment_tested_pairs",
+    "Pairs of a feature and a value of the segment that were tested in the last window.",
+    &["model", "segment"],
+);
+/// Segments: pairs that drifted.
+pub const SEGMENT_DRIFTED: Metric = Metric::gauge(
+    "driftline_segment_drifted_pairs",
+    "Pairs of a feature and a value of the segment whose verdict is drifted; which ones is in the API and on the page.",
+    &["model", "segment"],
+);
+/// Segments: the largest evidence.
+pub const SEGMENT_EVIDENCE: Metric = Metric::gauge(
+    "driftline_segment_evidence_log10",
+    "Largest evidence, over the segment's values and all features, of more than the ignored shift, as a power of ten.",
+    &["model", "segment"],
+);
+/// Segments: pairs beyond the bound.
+pub const SEGMENT_UNTESTED: Metric = Metric::gauge(
+    "driftline_segment_untested_pairs",
+    "Pairs of a feature and a value of a segment that analyzer.segments.max_tests leaves out.",
+    &["model"],
+);
 /// Confidence quantiles of the last window.
 pub const CONFIDENCE: Metric =
     Metric::gauge("driftline_confidence_mean_ratio", "Mean confidence of the last window.", &["model", "version"]);
@@ -115,6 +139,66 @@ pub const QUALITY_CONFIDENCE: Metric = Metric::gauge(
     "driftline_quality_labelled_confidence_ratio",
     "Mean confidence of the answers that were labelled within a window.",
     &["model", "window"],
+);
+/// How much is known.
+pub const QUALITY_COVERAGE: Metric = Metric::gauge(
+    "driftline_quality_label_coverage_ratio",
+    "Share of the answers given within a window that have a label.",
+    &["model", "window"],
+);
+/// Precision and recall over classes.
+pub const QUALITY_F1: Metric = Metric::gauge(
+    "driftline_quality_macro_f1_ratio",
+    "Mean over the labelled classes of F1, of the answers given within a window.",
+    &["model", "window"],
+);
+/// Brier score.
+pub const QUALITY_BRIER: Metric = Metric::gauge(
+    "driftline_quality_brier_ratio",
+    "Mean of the squared gap between the winning class's confidence and whether it was right, of the answers given within a window.",
+    &["model", "window"],
+);
+/// Log loss.
+pub const QUALITY_LOG_LOSS: Metric = Metric::gauge(
+    "driftline_quality_log_loss_nats",
+    "Mean logarithmic loss of the winning class's confidence, of the answers given within a window.",
+    &["model", "window"],
+);
+/// Calibration.
+pub const QUALITY_CALIBRATION: Metric = Metric::gauge(
+    "driftline_quality_calibration_error_ratio",
+    "Mean gap of confidence and accuracy over ten bins, of the answers given within a window.",
+    &["model", "window"],
+);
+/// Ranking.
+pub const QUALITY_AUROC: Metric = Metric::gauge(
+    "driftline_quality_auroc_ratio",
+    "Chance that a positive scores above a negative (more than two classes: a right answer above a wrong one), within a window.",
+    &["model", "window"],
+);
+/// What is expected without labels.
+pub const QUALITY_EXPECTED: Metric = Metric::gauge(
+    "driftline_quality_expected_accuracy_ratio",
+    "Accuracy expected of all answers given within a window, labelled or not, from confidence calibrated by earlier labels.",
+    &["model", "window"],
+);
+/// Errors of numbers.
+pub const QUALITY_MAE: Metric = Metric::gauge(
+    "driftline_quality_absolute_error_mean",
+    "Mean absolute error of numbers answered within a window, in their own unit.",
+    &["model", "window"],
+);
+/// Errors of numbers, large ones weighing more.
+pub const QUALITY_RMSE: Metric = Metric::gauge(
+    "driftline_quality_squared_error_root",
+    "Root of the mean squared error of numbers answered within a window, in their own unit.",
+    &["model", "window"],
+);
+/// What changed of errors and inputs.
+pub const CONCEPT_STATE: Metric = Metric::gauge(
+    "driftline_concept_state",
+    "1 for what changed (insufficient, stable, input, concept, both), by labels that arrived and inputs that moved, 0 for the others.",
+    &["model", "state"],
 );
 /// Windows of the quality metrics: name and length in seconds. The long one is what the short one is held against.
 pub const QUALITY_WINDOWS: [(&str, i64); 2] = [("1d", 86_400), ("30d", 30 * 86_400)];
@@ -202,6 +286,10 @@ pub const ALL: &[Metric] = &[
     DRIFT_STATE,
     DRIFT_WINDOW,
     DRIFT_VISIBLE,
+    SEGMENT_TESTED,
+    SEGMENT_DRIFTED,
+    SEGMENT_EVIDENCE,
+    SEGMENT_UNTESTED,
     CONFIDENCE,
     LOW_CONFIDENCE,
     SLO_BUDGET,
@@ -211,6 +299,16 @@ pub const ALL: &[Metric] = &[
     QUALITY_LABELLED,
     QUALITY_CORRECT,
     QUALITY_CONFIDENCE,
+    QUALITY_COVERAGE,
+    QUALITY_F1,
+    QUALITY_BRIER,
+    QUALITY_LOG_LOSS,
+    QUALITY_CALIBRATION,
+    QUALITY_AUROC,
+    QUALITY_EXPECTED,
+    QUALITY_MAE,
+    QUALITY_RMSE,
+    CONCEPT_STATE,
     SHADOW_PAIRS,
     SHADOW_PAIRS_NEEDED,
     SHADOW_AGREEMENT,

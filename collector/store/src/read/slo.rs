@@ -36,7 +36,7 @@ pub struct LabelledCounts {
 
 /// The newest label of each item that was labelled since a time, beside what the model had said. A label may come
 /// again, corrected: the last one holds.
-fn labelled(columns: &str) -> String {
+pub(super) fn labelled(columns: &str) -> String {
     format!(
         "SELECT {columns} FROM ( \
            SELECT id, item, any(value) AS said FROM categories \

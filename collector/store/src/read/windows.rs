@@ -77,41 +77,12 @@ impl Reader {
         window: Window,
         seen: &WindowSeen,
     ) -> Result<(), Error> {
-        let rows = format!("model = ? AND at >= {MS} AND at < {MS} AND received_at <= {MS}");
         let sql = format!(
             "INSERT INTO bin_counts (model, version, feature, fingerprint, window_start, window_end, bin, n) \
-             WITH frozen AS ( \
-               SELECT toString(feature) AS feature, JSONExtractString(any(bins), 'kind') AS kind, \
-                 arrayConcat([{least:e}], JSONExtract(any(bins), 'edges', 'Array(Float64)'), [inf]) AS edges, \
-                 JSONExtract(any(bins), 'names', 'Array(String)') AS names \
-               FROM baselines WHERE model = ? AND fingerprint = ? GROUP BY feature) \
-             SELECT ?, ?, feature, ?, {MS}, {MS}, bin, sum(counted) FROM ( \
-               SELECT f.feature AS feature, \
-                 multiIf(f.missing, toInt32({missing}), \
-                   f.feature IN (SELECT feature FROM frozen WHERE kind = 'categories'), toInt32({other}), \
-                   isNaN(f.value), toInt32({nan}), e.bin) AS bin, count() AS counted \
-               FROM (SELECT toString(feature) AS feature, value, missing FROM features \
-                     WHERE {rows} AND feature IN (SELECT feature FROM frozen)) AS f \
-               LEFT ASOF JOIN (SELECT feature, edge, toInt32(position) AS bin FROM frozen \
-                     ARRAY JOIN edges AS edge, arrayEnumerate(edges) AS position WHERE kind = 'numbers') AS e \
-               ON f.feature = e.feature AND f.value >= e.edge \
-               GROUP BY feature, bin \
-               UNION ALL \
-               SELECT c.feature AS feature, \
-                 multiIf(c.feature IN (SELECT feature FROM frozen WHERE kind = 'numbers'), toInt32({other}), \
-                   k.position = 0, toInt32({never_seen}), toInt32(k.position) - 1) AS bin, count() AS counted \
-               FROM (SELECT toString(feature) AS feature, toString(value) AS value FROM categories \
-                     WHERE {rows} AND feature IN (SELECT feature FROM frozen)) AS c \
-               LEFT JOIN (SELECT feature, name, position FROM frozen \
-                     ARRAY JOIN names AS name, arrayEnumerate(names) AS position WHERE kind = 'categories') AS k \
-               ON c.feature = k.feature AND c.value = k.name \
-               GROUP BY feature, bin) \
-             GROUP BY feature, bin",
-            least = bin::LEAST,
-            missing = bin::MISSING,
-            other = bin::OTHER,
-            nan = bin::NAN,
-            never_seen = bin::NEVER_SEEN,
+             WITH frozen AS ({frozen} GROUP BY feature) \
+             SELECT ?, ?, feature, ?, {MS}, {MS}, bin, count() FROM ({values}) GROUP BY feature, bin",
+            frozen = frozen(),
+            values = binned(""),
         );
         let query = self.store.client().query(&sql).bind(model).bind(fingerprint);
         let query = query.bind(model).bind(&seen.version).bind(fingerprint).bind(window.start_ms).bind(window.end_ms);
@@ -133,4 +104,50 @@ impl Reader {
         let query = self.store.client().query(&sql).bind(model).bind(fingerprint).bind(span.start_ms).bind(span.end_ms);
         self.store.bounded("counts over bins", query.fetch_all()).await
     }
+}
+
+/// Rows of a model in a window that were there at its cut: model, start, end and cut are bound.
+pub(super) fn rows() -> String {
+    format!("model = ? AND at >= {MS} AND at < {MS} AND received_at <= {MS}")
+}
+
+/// The references of a baseline, to be grouped by feature: model and fingerprint are bound.
+pub(super) fn frozen() -> String {
+    format!(
+        "SELECT toString(feature) AS feature, JSONExtractString(any(bins), 'kind') AS kind, \
+           arrayConcat([{least:e}], JSONExtract(any(bins), 'edges', 'Array(Float64)'), [inf]) AS edges, \
+           JSONExtract(any(bins), 'names', 'Array(String)') AS names \
+         FROM baselines WHERE model = ? AND fingerprint = ?",
+        least = bin::LEAST,
+    )
+}
+
+/// Every value of the features in `frozen` with its bin, one row a value, and the columns `further` of its row (each with a comma
+/// behind it): what [`rows`] binds is bound twice.
+pub(super) fn binned(further: &str) -> String {
+    let rows = rows();
+    format!(
+        "SELECT {further} f.feature AS feature, \
+           multiIf(f.missing, toInt32({missing}), \
+             f.feature IN (SELECT feature FROM frozen WHERE kind = 'categories'), toInt32({other}), \
+             isNaN(f.value), toInt32({nan}), e.bin) AS bin \
+         FROM (SELECT {further} toString(feature) AS feature, value, missing FROM features \
+               WHERE {rows} AND feature IN (SELECT feature FROM frozen)) AS f \
+         LEFT ASOF JOIN (SELECT feature, edge, toInt32(position) AS bin FROM frozen \
+               ARRAY JOIN edges AS edge, arrayEnumerate(edges) AS position WHERE kind = 'numbers') AS e \
+         ON f.feature = e.feature AND f.value >= e.edge \
+         UNION ALL \
+         SELECT {further} c.feature AS feature, \
+           multiIf(c.feature IN (SELECT feature FROM frozen WHERE kind = 'numbers'), toInt32({other}), \
+             k.position = 0, toInt32({never_seen}), toInt32(k.position) - 1) AS bin \
+         FROM (SELECT {further} toString(feature) AS feature, toString(value) AS value FROM categories \
+               WHERE {rows} AND feature IN (SELECT feature FROM frozen)) AS c \
+         LEFT JOIN (SELECT feature, name, position FROM frozen \
+               ARRAY JOIN names AS name, arrayEnumerate(names) AS position WHERE kind = 'categories') AS k \
+         ON c.feature = k.feature AND c.value = k.name",
+        missing = bin::MISSING,
+        other = bin::OTHER,
+        nan = bin::NAN,
+        never_seen = bin::NEVER_SEEN,
+    )
 }

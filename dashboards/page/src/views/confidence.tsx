@@ -1,6 +1,6 @@
 // How sure a model is, and how far that can be believed.
 
-import { api, type ConfidenceRange, type ModelPage } from "../api";
+import { api, type ConfidenceRange, type ModelPage, type Quality } from "../api";
 import { Chart, Panel } from "../chart";
 import { count, percent, plural } from "../format";
 import { useAsk } from "../live";
@@ -8,11 +8,13 @@ import { Answer, Empty, Shares, Stat, Tabs } from "../parts";
 import { zoom } from "../route";
 import { Badge } from "../state";
 import { useRanged } from "./model";
+import { ConceptOf, QualityOf, ReliabilityDiagram } from "./quality";
 
 export function Confidence({ model, asked }: { model: string; asked: URLSearchParams }) {
   const path = `${api("models", model)}?limit=0`;
   const found = useAsk<ModelPage>(path, () => path, 5_000);
   const range = useRanged<ConfidenceRange>(asked, `${api("models", model)}/confidence`);
+  const quality = useRanged<Quality>(asked, `${api("models", model)}/quality`);
   return (
     <>
       {!found.data && <h1>{model}</h1>}
@@ -36,8 +38,10 @@ export function Confidence({ model, asked }: { model: string; asked: URLSearchPa
           <Answer asked={range}>{(data) => <OverTime data={data} model={model} />}</Answer>
           <div class="grid two">
             <Panel title="Histogram" aside="last window over reference">{found.data?.confidence ? <Histogram page={found.data} /> : <Empty title="No confidence in the last window"><p>Models that answer without probabilities have none.</p></Empty>}</Panel>
-            <Panel title="Reliability" aside={range.data?.labelled ? `${plural(range.data.labelled, "labelled answer")}` : null}>{range.data?.labelled ? <Reliability data={range.data} /> : <Unlabelled />}</Panel>
+            <Panel title="Reliability" aside={range.data?.labelled ? `${plural(range.data.labelled, "labelled answer")}` : null}>{quality.data?.classes?.reliability.length ? <ReliabilityDiagram classes={quality.data.classes} /> : <Unlabelled />}</Panel>
           </div>
+          {found.data?.concept && <ConceptOf concept={found.data.concept} />}
+          {quality.data && <QualityOf quality={quality.data} />}
           {found.data && found.data.classes.length > 0 && <Panel title="Answers" aside="share of each label"><Shares rows={found.data.classes} /></Panel>}
         </>
       )}
@@ -73,17 +77,6 @@ function Histogram({ page }: { page: ModelPage }) {
     <Chart says={`Confidence of ${page.model} in ${current.length} bins: the last window${reference.length ? " over the reference" : ""}`} x={edges} low={0} from={0} until={1} height={240} read={percent} readX={(v) => v.toFixed(2)} series={[
       { name: "last window", values: steps(current), ink: "accent", field: 0.22, shape: "steps" },
       ...(reference.length ? [{ name: "reference", values: steps(reference), ink: "ink", shape: "steps" as const, dash: true }] : []),
-    ]} />
-  );
-}
-
-function Reliability({ data }: { data: ConfidenceRange }) {
-  // The diagonal needs both ends; the bins have none there.
-  const points = [{ confidence: 0, accuracy: null, n: 0 }, ...data.reliability, { confidence: 1, accuracy: null, n: 0 }];
-  return (
-    <Chart says={`Accuracy against confidence in ${plural(data.reliability.length, "bin")}; on the diagonal a model is as often right as it is sure. Expected calibration error ${percent(data.calibration_error)}`} x={points.map((p) => p.confidence)} from={0} until={1} low={0} high={1} height={240} read={(v) => v.toFixed(2)} readX={(v) => v.toFixed(2)} series={[
-      { name: "as sure as right", values: points.map((p) => p.confidence), ink: "soft", dash: true, thin: true },
-      { name: "accuracy", values: points.map((p) => p.accuracy), ink: "accent", shape: "dots" },
     ]} />
   );
 }

@@ -2,12 +2,13 @@
 
 import { api, type Distribution, type FeatureDetail, type FeatureVerdict } from "../api";
 import { Chart, Panel } from "../chart";
-import { clock, count, DASH, distance, moment, plural, power, probability, short } from "../format";
+import { clock, count, DASH, distance, moment, percent, plural, power, probability, short } from "../format";
 import { useAsk } from "../live";
 import { Answer, Empty, Shares, Stat } from "../parts";
 import { to, zoom } from "../route";
 import { Badge, Shape, word } from "../state";
 import { useRanged } from "./model";
+import { Where } from "./segments";
 
 export function Feature({ model, feature, asked }: { model: string; feature: string; asked: URLSearchParams }) {
   const path = api("models", model, "features", feature);
@@ -18,11 +19,12 @@ export function Feature({ model, feature, asked }: { model: string; feature: str
       <p class="crumbs"><a href={to({ view: "model", model })}>{model}</a> / features</p>
       {!found.data && <h1>{feature}</h1>}
       <Answer asked={found}>
-        {({ verdict, distribution }) => (
+        {({ verdict, distribution, segments }) => (
           <>
             <header class="title"><h1>{feature}<span class="version">{verdict.version}</span></h1><Badge state={verdict.state} /><p class="sentence">{verdict.sentence}</p></header>
             <Facts verdict={verdict} distribution={distribution} />
             {distribution.names.length ? <Panel title="Shares" aside="last window over reference"><Shares limit={20} rows={distribution.names.map((label, i) => ({ label, reference: distribution.reference[i] ?? null, current: distribution.current[i] ?? null }))} /></Panel> : <Numeric distribution={distribution} feature={feature} />}
+            <Where verdict={verdict} segments={segments} />
           </>
         )}
       </Answer>
@@ -44,6 +46,7 @@ function Facts({ verdict: v, distribution }: { verdict: FeatureVerdict; distribu
       <Stat name="p" value={probability(v.p_value)} note={`q ${probability(v.q_value)}`} />
       <Stat name="Values" value={count(v.n)} note={`${count(v.needed)} needed`} />
       <Stat name="Reference" value={count(v.m)} note={v.baseline.slice(0, 8)} />
+      {v.unusual.map((one) => <Stat key={one.what} name={one.what[0]!.toUpperCase() + one.what.slice(1)} value={percent(one.now)} note={`${percent(one.before)} in the reference`} />)}
       <Stat name="Window" value={clock(v.window_end_ms)} note={`from ${clock(v.window_start_ms)}`} />
     </dl>
   );

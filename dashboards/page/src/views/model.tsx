@@ -61,7 +61,7 @@ export function Model({ model, asked }: { model: string; asked: URLSearchParams 
   );
 }
 
-function Numbers({ page: { traffic, confidence_mean, baseline } }: { page: ModelPage }) {
+function Numbers({ page: { traffic, confidence_mean, embeddings, baseline } }: { page: ModelPage }) {
   const tile = (name: string, ms: number | null) => { const [value, unit] = latency(ms); return <Stat name={name} value={value} unit={unit} />; };
   return (
     <dl class="stats tiles">
@@ -70,6 +70,7 @@ function Numbers({ page: { traffic, confidence_mean, baseline } }: { page: Model
       {tile("p95", traffic.p95_ms)}
       {tile("p99", traffic.p99_ms)}
       <Stat name="Bad" value={percent(traffic.bad_ratio)} />
+      {embeddings.map((one) => <Stat key={one.embedding} name="Embedding moved" value={distance(one.distance)} note={one.embedding.replace("output.", "")} />)}
       <Stat name="Confidence" value={confidence_mean === null ? "–" : confidence_mean.toFixed(3)} />
       <Stat name="Reference" value={baseline ? short(baseline.observations) : "–"} note={baseline ? (baseline.provisional ? "provisional" : `frozen ${ago(baseline.frozen_at_ms, now())}`) : "none yet"} />
     </dl>

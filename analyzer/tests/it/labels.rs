@@ -1,0 +1,186 @@
+//! Labels against the real engine: figures of quality, and errors that change apart from inputs.
+
+use std::sync::Arc;
+
+use analyzer::{config::RawConfig, cycle::Snapshot};
+use contract::api::{Concept, ConceptKind, DriftState, quality::Quality};
+
+use crate::{
+    api::Running,
+    cycle::{Bench, T0, WINDOW_MS, heartbeat, raw},
+    house::House,
+};
+
+const ROWS: i64 = 400;
+
+fn id(index: i64) -> String {
+    format!("toUUID(concat('00000000-0000-4000-9000-', leftPad(toString({index} * {ROWS} + number), 12, '0')))")
+}
+
+/// A window of answers `a` and `b`, one in five with the confidence .95, and labels that arrive in it for all of them: of those
+/// that are `a`, `wrong` in 100 are labelled `b`.
+async fn window(house: &House, index: i64, shift: f64, wrong: i64) {
+    let (start, id) = (T0 + index * WINDOW_MS, id(index));
+    let at = format!("fromUnixTimestamp64Milli({start} + number * 25, 'UTC')");
+    let said = "if(number % 4 = 0, 'b', 'a')";
+    for sql in [
+        format!(
+            "INSERT INTO observations (id, segment, received_at, at, source, model, version, outcome, code, items) \
+             SELECT {id}, generateUUIDv4(), {at}, {at}, 's', 'm', '1', 'ok', 200, 1 FROM numbers({ROWS})"
+        ),
+        format!(
+            "INSERT INTO features (id, item, segment, received_at, at, model, version, feature, value, missing) \
+             SELECT {id}, 0, generateUUIDv4(), {at}, {at}, 'm', '1', 'input.x', ((number * 7) % {ROWS} + 0.5) / {ROWS} + {shift}, false \
+             FROM numbers({ROWS})"
+        ),
+        format!(
+            "INSERT INTO features (id, item, segment, received_at, at, model, version, feature, value, missing) \
+             SELECT {id}, 0, generateUUIDv4(), {at}, {at}, 'm', '1', 'output.confidence', if(number % 5 = 0, 0.95, 0.75), false \
+             FROM numbers({ROWS})"
+        ),
+        format!(
+            "INSERT INTO categories (id, item, segment, received_at, at, model, version, feature, value) \
+             SELECT {id}, 0, generateUUIDv4(), {at}, {at}, 'm', '1', 'output.label', {said} FROM numbers({ROWS})"
+        ),
+        format!(
+            "INSERT INTO labels SELECT {id}, 0, generateUUIDv4(), {at}, {at}, \
+               if(number % 4 != 0 AND intDiv(number, 4) % 100 < {wrong}, 'b', {said}) FROM numbers({ROWS})"
+        ),
+    ] {
+        house.ask(&sql).await;
+    }
+    heartbeat(house, start + WINDOW_MS + 1_500).await;
+}
+
+fn config() -> RawConfig {
+    let mut config = raw();
+    config.min_window_n = 50;
+    config.min_detectable = 0.9;
+    // The first three windows are the reference of features, and their labels that of errors.
+    config.provisional_after = 3 * ROWS as u64;
+    config.label_reference = 3 * ROWS as u64;
+    config
+}
+
+async fn step(bench: &mut Bench, index: i64, shift: f64, wrong: i64) -> Arc<Snapshot> {
+    window(&bench.house, index, shift, wrong).await;
+    bench.after(index).await
+}
+
+fn concept(snapshot: &Snapshot) -> &Concept {
+    snapshot.overview.models[0].concept.as_ref().expect("labels arrived")
+}
+
+/// Kinds after windows of (shift of the inputs, wrong answers in 100 of class `a`): three for the reference, two quiet ones.
+async fn kinds(script: &[(f64, i64)]) -> (Bench, Vec<ConceptKind>) {
+    let mut bench = Bench::build(config()).await;
+    let mut kinds = Vec::new();
+    let quiet = [(0.0, 4); 5];
+    for (index, (shift, wrong)) in quiet.iter().chain(script).enumerate() {
+        let snapshot = step(&mut bench, index as i64, *shift, *wrong).await;
+        if index >= 3 {
+            kinds.push(concept(&snapshot).kind);
+        }
+    }
+    (bench, kinds)
+}
+
+#[tokio::test]
+async fn errors_that_change_while_inputs_stay_are_concept_drift() {
+    let (mut bench, found) = kinds(&[(0.0, 60), (0.0, 60)]).await;
+    assert_eq!(found[..2], [ConceptKind::Stable; 2]);
+    assert_eq!(found[3], ConceptKind::Concept, "{found:?}");
+    let snapshot = bench.tick().await;
+    let concept = concept(&snapshot);
+    assert!((concept.error_before.unwrap() - 0.03).abs() < 1e-9 && concept.reference == 1_200, "{concept:?}");
+    assert!(concept.sentence.contains("though no input moved"), "{}", concept.sentence);
+    // Errors are told apart by the truth: what is `a` is answered as it was, what is `b` now looks like `a`.
+    let state = |value: &str| concept.parts.iter().find(|part| part.value == value).unwrap().state;
+    assert_eq!((state("b"), state("a")), (DriftState::Drifted, DriftState::Stable));
+    assert!(snapshot.overview.events.iter().any(|event| event.text.starts_with("Concept drift")));
+    let text = bench.registry.render();
+    assert!(text.contains("driftline_concept_state{model=\"m\",state=\"concept\"} 1"), "{text}");
+    bench.restart();
+    assert_eq!(bench.tick().await.overview.models[0].concept.as_ref(), Some(concept), "a restart forgets nothing");
+}
+
+#[tokio::test]
+async fn inputs_that_move_while_errors_stay_are_input_drift() {
+    let (_, found) = kinds(&[(0.6, 4), (0.6, 4)]).await;
+    assert_eq!(found, [ConceptKind::Stable, ConceptKind::Stable, ConceptKind::Input, ConceptKind::Input]);
+}
+
+#[tokio::test]
+async fn both_are_said_to_be_both() {
+    let (_, found) = kinds(&[(0.6, 60), (0.6, 60)]).await;
+    assert_eq!(found[3], ConceptKind::Both, "{found:?}");
+}
+
+#[tokio::test]
+async fn figures_of_a_range_are_those_of_its_labels() {
+    let mut config = config();
+    config.models.clear();
+    let running = Running::start_with(config, &[]).await;
+    // After the six windows of traffic without labels: the same model, labelled.
+    for index in 6..8 {
+        window(&running.house, index, 0.0, 20).await;
+    }
+    let range = |from: i64, to: i64| format!("from_ms={}&to_ms={}", T0 + from * WINDOW_MS, T0 + to * WINDOW_MS);
+    let quality: Quality = running.read(&format!("/api/v1/models/m/quality?{}", range(6, 7))).await;
+    let classes = quality.classes.unwrap();
+    assert_eq!((quality.answers, quality.labelled, quality.coverage), (400, 400, Some(1.0)));
+    // 300 answers are `a`: of every 100 groups of four the first 20 are labelled `b`: 60 of 400 are wrong.
+    assert!((classes.accuracy.value - 0.85).abs() < 1e-12, "{classes:?}");
+    let class = |label: &str| classes.classes.iter().find(|one| one.label == label).unwrap();
+    assert!(
+        (class("a").precision.unwrap().value - 0.8).abs() < 1e-12
+            && (class("a").recall.unwrap().value - 1.0).abs() < 1e-12
+    );
+    assert!(
+        (class("b").precision.unwrap().value - 1.0).abs() < 1e-12
+            && (class("b").recall.unwrap().value - 0.625).abs() < 1e-12
+    );
+    assert_eq!(classes.auroc_of, "b");
+    assert!(classes.brier.unwrap().value > 0.0 && classes.auroc.unwrap().value > 0.5);
+    // The estimate of the second window is calibrated by the labels of the first.
+    let next: Quality = running.read(&format!("/api/v1/models/m/quality?{}", range(7, 8))).await;
+    let estimate = next.estimate.unwrap();
+    assert_eq!(estimate.calibrated_by, 400);
+    let test = estimate.back_test.unwrap();
+    assert!(test.holds && (test.expected - 0.85).abs() < 0.02, "{test:?}");
+    // Nothing is labelled in the range before.
+    let before: Quality = running.read(&format!("/api/v1/models/m/quality?{}", range(0, 6))).await;
+    assert_eq!((before.labelled, before.coverage, before.classes), (0, Some(0.0), None));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_model_that_answers_with_a_number_has_errors_in_its_unit() {
+    let running = Running::start().await;
+    let id = id(50);
+    let at = format!("fromUnixTimestamp64Milli({T0} + number, 'UTC')");
+    // numpy: a = [2.5, 0.1, 2, 8, 4.2, 5.1], t = [3, -.5, 2, 7, 4, 6]; see analyzer/src/judge/quality/tests.rs
+    for sql in [
+        format!(
+            "INSERT INTO features (id, item, segment, received_at, at, model, version, feature, value, missing) \
+             SELECT {id}, 0, generateUUIDv4(), {at}, {at}, 'price', '1', 'output.y', [2.5, 0.1, 2, 8, 4.2, 5.1, 9][number + 1], false \
+             FROM numbers(7)"
+        ),
+        format!(
+            "INSERT INTO labels SELECT {id}, 0, generateUUIDv4(), {at}, {at}, ['3', '-0.5', '2', '7', '4', '6', 'many'][number + 1] \
+             FROM numbers(7)"
+        ),
+    ] {
+        running.house.ask(&sql).await;
+    }
+    let path = format!("/api/v1/models/price/quality?from_ms={T0}&to_ms={}", T0 + WINDOW_MS);
+    let quality: Quality = running.read(&path).await;
+    let numbers = quality.numbers.unwrap();
+    let near = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-9, "{found} is not {expected}");
+    assert_eq!((quality.answers, quality.labelled, numbers.feature.as_str()), (7, 6, "output.y"));
+    near(numbers.mae.value, 0.533_333_333_333_333_4);
+    near(numbers.rmse.value, 0.640_312_423_743_284_9);
+    numbers.quantiles.into_iter().zip([-0.8, 0.1, 0.9]).for_each(|(found, expected)| near(found, expected));
+    numbers.sizes.into_iter().zip([0.55, 0.975]).for_each(|(found, expected)| near(found, expected));
+    running.stop().await;
+}
