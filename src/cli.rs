@@ -85,13 +85,22 @@ pub enum KeyCommand {
 #[derive(Debug, Subcommand)]
 pub enum StoreCommand {
     /// Make the tables and apply what was not applied yet; roles do it at their start
-    Migrate(ConfigArgs),
+    Migrate(MigrateArgs),
     /// Say which migrations are applied and what is in the tables (exit code 1: something is pending or differs)
     Status(StatusArgs),
     /// Write every row of one client, or of one request, as JSON lines
     Export(SubjectArgs),
     /// Delete every row of one client, or of one request, in the tables and in the collector's log, and count again
     Forget(SubjectArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct MigrateArgs {
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Print the SQL for an empty server, or cluster (`store.cluster`), and change nothing
+    #[arg(long)]
+    pub print: bool,
 }
 
 #[derive(Debug, Args)]

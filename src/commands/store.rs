@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 
 use ::store::Store;
 use ::store::erase::{Ids, Subject, TableRows};
+use ::store::status::{ClusterStatus, ServerStatus};
 use anyhow::Context as _;
 use collector::erase::{Done, Folder};
 use host::audit;
 use masking::Masker;
 
-use crate::cli::{ConfigArgs, StatusArgs, SubjectArgs};
+use crate::cli::{MigrateArgs, StatusArgs, SubjectArgs};
 use crate::config::Loaded;
 use crate::exit::{self, Usage};
 
@@ -25,8 +26,15 @@ const ROUNDS: usize = 3;
 ///
 /// # Errors
 /// What the database says.
-pub async fn migrate(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
-    let store = Loaded::read(args)?.store()?;
+pub async fn migrate(args: &MigrateArgs) -> anyhow::Result<ExitCode> {
+    let store = Loaded::read(&args.config)?.store()?;
+    if args.print {
+        let mut out = std::io::stdout().lock();
+        for statement in store.migrations_as_sql()? {
+            writeln!(out, "{statement};\n")?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
     let applied = store.migrate().await?;
     writeln!(std::io::stdout(), "{applied} migrations applied to {} at {}", store.database(), store.url())?;
     Ok(ExitCode::SUCCESS)
@@ -44,6 +52,9 @@ pub async fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
         writeln!(out, "{}", serde_json::to_string_pretty(&status)?)?;
     } else {
         writeln!(out, "{} at {}, ClickHouse {}", store.database(), store.url(), status.clickhouse)?;
+        if let Some(cluster) = &status.cluster {
+            cluster_lines(cluster, &mut out)?;
+        }
         for migration in &status.migrations {
             writeln!(out, "migration {:>3} {:<20} {}", migration.number, migration.name, migration.state)?;
         }
@@ -57,6 +68,16 @@ pub async fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     }
     let good = status.migrations.iter().all(|migration| migration.state == "applied");
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(exit::FOUND) })
+}
+
+fn cluster_lines(cluster: &ClusterStatus, out: &mut impl std::io::Write) -> std::io::Result<()> {
+    let kind = if cluster.replicated { "replicated" } else { "sharded, not replicated" };
+    writeln!(out, "cluster {}, {kind}, {} servers", cluster.name, cluster.servers.len())?;
+    for ServerStatus { shard, replica, address, errors, observations } in &cluster.servers {
+        let rows = observations.map_or_else(|| "does not answer".to_owned(), |rows| format!("{rows} observations"));
+        writeln!(out, "shard {shard:>3} replica {replica:>2} {address:<32} {rows}, {errors} errors of late")?;
+    }
+    Ok(())
 }
 
 /// Writes one subject's rows to standard output, one JSON object a line.

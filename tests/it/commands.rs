@@ -52,6 +52,23 @@ fn a_configuration_without_faults_passes_and_a_mistyped_key_does_not() {
 }
 
 #[test]
+fn what_a_cluster_will_be_told_is_printed_and_nothing_is_asked() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    fs::write(folder.path().join("driftline.toml"), "[store]\nurl = \"http://127.0.0.1:1\"\ncluster = \"main\"\n")
+        .expect("is writable");
+    let printed = driftline(folder.path(), &["store", "migrate", "--print"]);
+    assert!(printed.status.success(), "{}", stderr(&printed));
+    let sql = stdout(&printed);
+    assert!(sql.starts_with("CREATE DATABASE IF NOT EXISTS driftline ON CLUSTER 'main';\n"), "{sql}");
+    assert!(sql.contains("CREATE TABLE IF NOT EXISTS features_local ON CLUSTER 'main' ("), "{sql}");
+    assert!(sql.contains("ENGINE = Distributed('main', 'driftline', 'features_local', cityHash64(segment))"), "{sql}");
+    let alone =
+        driftline(folder.path(), &["store", "migrate", "--print", "--set", "store.shards=[\"http://127.0.0.1:2\"]"]);
+    assert!(alone.status.success(), "{}", stderr(&alone));
+    assert!(!stdout(&alone).contains("ON CLUSTER"), "without Keeper each shard is told by itself");
+}
+
+#[test]
 fn ks_of_two_files_is_what_scipy_says() {
     // scipy.stats.ks_2samp([1, 2], [3, 4, 5, 6]) -> statistic 1.0, pvalue 0.13333333333333333
     let folder = tempfile::tempdir().expect("a temporary folder");

@@ -13,6 +13,7 @@ use contract::faults::Faults;
 use serde::Deserialize;
 
 use crate::Error;
+use crate::cluster::Layout;
 use crate::retention::{RawRetention, Retention};
 
 /// The file in the engine's data folder that holds its URL while it runs.
@@ -36,6 +37,10 @@ pub struct RawConfig {
     pub password_file: Option<PathBuf>,
     /// Database; made if absent.
     pub database: String,
+    /// The cluster that the tables are spread over, as the servers' `remote_servers` names it; absent: one server.
+    pub cluster: Option<String>,
+    /// The HTTP interface of each shard, for a cluster without Keeper; empty: statements go to `url`, `ON CLUSTER`.
+    pub shards: Vec<String>,
     /// `libchdb.so` or a `clickhouse` binary: what the embedded engine runs.
     pub engine: Option<PathBuf>,
     /// Where the embedded engine keeps its data; relative to the top-level `data_dir`.
@@ -55,6 +60,8 @@ impl Default for RawConfig {
             password: None,
             password_file: None,
             database: "driftline".to_owned(),
+            cluster: None,
+            shards: Vec::new(),
             engine: None,
             data_dir: PathBuf::from("clickhouse"),
             request_timeout: Duration::from_secs(60),
@@ -68,6 +75,8 @@ impl Default for RawConfig {
 pub struct Config {
     endpoint: Endpoint,
     database: String,
+    layout: Layout,
+    shards: Vec<String>,
     request_timeout: Duration,
     retention: Arc<Retention>,
 }
@@ -110,14 +119,21 @@ impl Config {
         if let Some(sentence) = raw.url.as_deref().and_then(url_fault) {
             faults.push("store.url", sentence);
         }
+        cluster_faults(&raw, &mut faults);
         let retention = Arc::new(Retention::new(&raw.retention, &mut faults));
         let RawConfig { url, user, password, password_file, database, data_dir, request_timeout, .. } = raw;
+        let (shards, database_of) = (raw.shards, database.clone());
+        let layout = raw.cluster.map_or(Layout::Single, |name| Layout::Cluster {
+            name,
+            database: database_of,
+            keeper: shards.is_empty(),
+        });
         let password = password_file.map_or_else(|| Password::Given(password.unwrap_or_default()), Password::File);
         let endpoint = match url {
             Some(url) => Endpoint::Server { url, user: user.unwrap_or_else(|| "default".to_owned()), password },
             None => Endpoint::Embedded { data_dir },
         };
-        faults.result(Self { endpoint, database, request_timeout, retention })
+        faults.result(Self { endpoint, database, layout, shards, request_timeout, retention })
     }
 }
 
@@ -126,6 +142,25 @@ impl TryFrom<RawConfig> for Config {
 
     fn try_from(raw: RawConfig) -> Result<Self, Faults> {
         Self::new(raw)
+    }
+}
+
+fn cluster_faults(raw: &RawConfig, faults: &mut Faults) {
+    if let Some(name) = &raw.cluster {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"_-.".contains(&b);
+        let sentence = format!("'{name}' is no name of a cluster; use letters, digits and any of _ - .");
+        faults.check(!name.is_empty() && name.len() <= 64 && name.bytes().all(plain), "store.cluster", sentence);
+        let sentence = "needs store.url: the embedded engine is one server";
+        faults.check(raw.url.is_some(), "store.cluster", sentence);
+    }
+    let sentence = "needs store.cluster, the name under which the servers know each other";
+    faults.check(raw.shards.is_empty() || raw.cluster.is_some(), "store.shards", sentence);
+    for (i, shard) in raw.shards.iter().enumerate() {
+        if let Some(sentence) = url_fault(shard) {
+            faults.push(format!("store.shards[{i}]"), sentence);
+        }
+        let sentence = format!("'{shard}' is given twice");
+        faults.check(!raw.shards[..i].contains(shard), format!("store.shards[{i}]"), sentence);
     }
 }
 
@@ -158,6 +193,9 @@ pub struct Store {
     client: clickhouse::Client,
     url: String,
     database: String,
+    layout: Arc<Layout>,
+    /// Of a cluster without Keeper, each shard.
+    shards: Arc<[Self]>,
     request_timeout: Duration,
     retention: Arc<Retention>,
 }
@@ -189,14 +227,32 @@ impl Store {
                 (read_word(&address)?, ENGINE_USER.to_owned(), read_word(&data_dir.join(PASSWORD_FILE))?)
             }
         };
-        let client = clickhouse::Client::default()
-            .with_url(&url)
+        let mut client = clickhouse::Client::default()
             .with_user(user)
             .with_password(password)
             .with_database(&config.database)
             .with_product_info("driftline", env!("CARGO_PKG_VERSION"));
-        let Config { database, request_timeout, retention, .. } = config.clone();
-        Ok(Self { client, url, database, request_timeout, retention })
+        for (setting, value) in config.layout.settings() {
+            client = client.with_setting(setting, value);
+        }
+        if !config.layout.on().is_empty() {
+            // it ends before we stop waiting for it
+            let seconds = config.request_timeout.as_secs().saturating_sub(1).max(1);
+            client = client.with_setting("distributed_ddl_task_timeout", seconds.to_string());
+        }
+        let Config { database, layout, request_timeout, retention, .. } = config.clone();
+        let layout = Arc::new(layout);
+        let at = |url: &str, shards| Self {
+            client: client.clone().with_url(url),
+            url: url.to_owned(),
+            database: database.clone(),
+            layout: layout.clone(),
+            shards,
+            request_timeout,
+            retention: retention.clone(),
+        };
+        let shards = config.shards.iter().map(|url| at(url, [].into())).collect();
+        Ok(at(&url, shards))
     }
 
     /// The database's name.
@@ -218,6 +274,16 @@ impl Store {
     pub async fn ping(&self) -> Result<(), Error> {
         let query = self.client.clone().with_database("system").query("SELECT toUInt8(1 + 1)");
         self.bounded("a ping", query.fetch_one::<u8>()).await.map(drop)
+    }
+
+    /// How its tables lie.
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Those that a statement about tables is sent to, each for itself.
+    pub(crate) fn servers(&self) -> &[Self] {
+        if self.shards.is_empty() { std::slice::from_ref(self) } else { &self.shards }
     }
 
     /// The client, pinned to the database.
@@ -242,7 +308,9 @@ impl Store {
         answer: impl Future<Output = clickhouse::error::Result<T>>,
     ) -> Result<T, Error> {
         match tokio::time::timeout(self.request_timeout, answer).await {
-            Ok(answer) => answer.map_err(|error| Error::from_client(&error, &self.url, asked)),
+            Ok(answer) => {
+                answer.map_err(|error| self.layout.judged(Error::from_client(&error, &self.url, asked), &self.url))
+            }
             Err(_) => Err(Error::Unavailable {
                 url: self.url.clone(),
                 reason: format!("no answer to {asked} within {:?} (store.request_timeout)", self.request_timeout),
@@ -279,6 +347,19 @@ mod tests {
             ..RawConfig::default()
         };
         assert_eq!(keys(raw), ["store.database", "store.request_timeout", "store.password_file", "store.url"]);
+    }
+
+    #[test]
+    fn a_cluster_needs_servers() {
+        let url = Some("http://db:8123".to_owned());
+        let named = |name: &str| RawConfig { cluster: Some(name.to_owned()), ..RawConfig::default() };
+        assert_eq!(keys(RawConfig { url: url.clone(), ..named("main-1") }), Vec::<String>::new());
+        assert_eq!(keys(named("main-1")), ["store.cluster"]);
+        assert_eq!(keys(RawConfig { url: url.clone(), ..named("it's") }), ["store.cluster"]);
+        let shards = vec!["http://a:8123".to_owned(), "a:9000".to_owned(), "http://a:8123".to_owned()];
+        let alone = RawConfig { url: url.clone(), shards: shards[..1].to_vec(), ..RawConfig::default() };
+        assert_eq!(keys(alone), ["store.shards"]);
+        assert_eq!(keys(RawConfig { url, shards, ..named("main") }), ["store.shards[1]", "store.shards[2]"]);
     }
 
     #[test]

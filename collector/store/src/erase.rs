@@ -56,13 +56,25 @@ impl Store {
     /// [`Error`].
     pub async fn ids_of(&self, subject: &Subject, others: &[Uuid]) -> Result<Ids, Error> {
         let table = format!("erasing_{}", Uuid::now_v7().simple());
-        let create = format!("CREATE TABLE {table} (id UUID) ENGINE = MergeTree ORDER BY id");
-        self.execute("noting whose rows are meant", &create).await?;
+        let create = format!("CREATE TABLE IF NOT EXISTS {table} (id UUID) ENGINE = MergeTree ORDER BY id;");
+        let unmade = |reason| Error::Malformed { asked: "noting whose rows are meant".to_owned(), reason };
+        for statement in self.layout().render(&create).map_err(unmade)? {
+            self.everywhere("noting whose rows are meant", &statement).await?;
+        }
         if let Subject::Client(client) = subject {
             let sql = format!("INSERT INTO {table} SELECT DISTINCT id FROM observations WHERE client = ?");
             self.bounded("the requests of a client", self.client().query(&sql).bind(client).execute()).await?;
         }
         let one = if let Subject::Id(id) = subject { Some(*id) } else { None };
+        if let Some(id) = one {
+            // a logged response that stayed alone names the exchange that it is of
+            let sql = format!(
+                "INSERT INTO {table} SELECT DISTINCT id FROM observations \
+                 WHERE route = 'kserve' AND reason = 'no_request' AND trace_id = ?"
+            );
+            let lone = self.client().query(&sql).bind(id.simple().to_string()).execute();
+            self.bounded("a response without its request", lone).await?;
+        }
         let others: Vec<String> = others.iter().copied().chain(one).map(|id| format!("('{id}')")).collect();
         // a statement is bounded; an id has no character that needs escaping
         for some in others.chunks(2_000) {
@@ -132,13 +144,20 @@ impl Store {
     pub async fn delete_rows_of(&self, ids: &Ids) -> Result<(), Error> {
         for table in SUBJECT_TABLES {
             let sql = format!(
-                "ALTER TABLE {table} DELETE WHERE id IN (SELECT id FROM {}) \
+                "ALTER TABLE {}{} DELETE WHERE id IN (SELECT id FROM {}) \
                  SETTINGS mutations_sync = 2, allow_nondeterministic_mutations = 1",
+                self.layout().local(table),
+                self.layout().on(),
                 ids.table
             );
-            // not within one request's limit: parts are written anew
-            let done = self.client().query(&sql).execute().await;
-            done.map_err(|error| Error::from_client(&error, self.url(), "deleting a subject's rows"))?;
+            for server in self.servers() {
+                // not within one request's limit: parts are written anew
+                let query = server.client().query(&sql);
+                let far = !self.layout().on().is_empty();
+                let query = if far { query.with_setting("distributed_ddl_task_timeout", "-1") } else { query };
+                let done = query.execute().await;
+                done.map_err(|error| Error::from_client(&error, server.url(), "deleting a subject's rows"))?;
+            }
         }
         Ok(())
     }
@@ -148,6 +167,19 @@ impl Store {
     /// # Errors
     /// [`Error`].
     pub async fn forget_ids(&self, ids: Ids) -> Result<(), Error> {
-        self.execute("forgetting whose rows were meant", &format!("DROP TABLE IF EXISTS {} SYNC", ids.table)).await
+        let mut tables = vec![self.layout().local(&ids.table), ids.table];
+        tables.dedup();
+        for table in tables {
+            let sql = format!("DROP TABLE IF EXISTS {table}{} SYNC", self.layout().on());
+            self.everywhere("forgetting whose rows were meant", &sql).await?;
+        }
+        Ok(())
+    }
+
+    async fn everywhere(&self, asked: &str, sql: &str) -> Result<(), Error> {
+        for server in self.servers() {
+            server.execute(asked, sql).await?;
+        }
+        Ok(())
     }
 }

@@ -43,6 +43,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// The tables of one server are asked for as those of a cluster, or the reverse: a person has to look.
+    #[error("the tables were made {}; {}", if *made_single { "for one server" } else { "for a cluster" },
+        if *made_single { "store.cluster needs another store.database, into which rows may be copied" }
+        else { "set store.cluster, or use another store.database" })]
+    Layout {
+        /// Whether they are those of one server.
+        made_single: bool,
+    },
     /// The database was migrated by other files than ours: a person has to look.
     #[error("migration {number} ({name}) {problem}")]
     Migration {

@@ -6,6 +6,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`connection`] | where the database is, and one client for it |
+//! | `cluster` | how the same tables lie on a cluster |
 //! | `migrate` | numbered SQL files, applied once, checked by hash |
 //! | [`engine`] | the embedded engine: libchdb in a child process that listens on loopback |
 //! | [`files`] | tables in files: CSV, Parquet, JSON lines |
@@ -14,6 +15,7 @@
 //! | [`retention`], [`status`], [`erase`] | how long rows are kept, what there is, a subject's rows given out and deleted |
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod cluster;
 pub mod connection;
 pub mod engine;
 pub mod erase;

@@ -8,13 +8,14 @@ use clickhouse::Row;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
+use crate::cluster::Layout;
 use crate::{Error, Store};
 
 /// One numbered file.
 pub(crate) struct Migration {
     pub number: u32,
     pub name: &'static str,
-    sql: &'static str,
+    pub sql: &'static str,
 }
 
 impl Migration {
@@ -59,11 +60,62 @@ impl Store {
     /// # Errors
     /// [`Error::Migration`] where the database was migrated by other files or by a newer program.
     pub async fn migrate(&self) -> Result<usize, Error> {
+        let mut applied = 0;
+        for server in self.servers() {
+            applied = applied.max(server.migrate_there().await?);
+        }
+        if applied > 0 {
+            self.client().clear_cached_metadata().await;
+        }
+        self.retain().await?;
+        Ok(applied)
+    }
+
+    /// What [`Self::migrate`] would do to an empty server, or cluster, statement by statement.
+    ///
+    /// # Errors
+    /// [`Error::Migration`] where one has no form for a cluster.
+    pub fn migrations_as_sql(&self) -> Result<Vec<String>, Error> {
+        let mut all = vec![self.create_database(), self.layout().notes(NOTES)];
+        for migration in MIGRATIONS {
+            all.extend(self.rendered(migration)?);
+        }
+        Ok(all)
+    }
+
+    fn rendered(&self, &Migration { number, name, sql }: &Migration) -> Result<Vec<String>, Error> {
+        let unknown = |problem| Error::Migration { number, name: name.to_owned(), problem };
+        self.layout().render(sql).map_err(unknown)
+    }
+
+    fn create_database(&self) -> String {
+        format!("CREATE DATABASE IF NOT EXISTS {}{}", self.database(), self.layout().on())
+    }
+
+    /// The database and the table of migrations; nothing is sent where they are there, since a cluster with a server
+    /// that is away does nothing that concerns all.
+    async fn begin(&self) -> Result<(), Error> {
         // the database cannot be the session's before it exists
-        let server = self.client().clone().with_database("system");
-        let create = format!("CREATE DATABASE IF NOT EXISTS {}", self.database());
-        self.bounded("making the database", server.query(&create).execute()).await?;
-        self.execute("making the table of migrations", NOTES).await?;
+        let system = self.client().clone().with_database("system");
+        let sql = "SELECT count() FROM tables WHERE database = ? AND name = 'migrations'";
+        let there = system.query(sql).bind(self.database()).fetch_one::<u64>();
+        if self.bounded("whether the database is there", there).await? == 0 {
+            let create = self.create_database();
+            self.bounded("making the database", system.query(&create).execute()).await?;
+            self.execute("making the table of migrations", &self.layout().notes(NOTES)).await?;
+        }
+        let sql = "SELECT engine FROM tables WHERE database = ? AND name = 'observations'";
+        let engine = system.query(sql).bind(self.database()).fetch_optional::<String>();
+        let engine = self.bounded("how the tables lie", engine).await?;
+        let (single, made_single) = (*self.layout() == Layout::Single, engine.as_deref() != Some("Distributed"));
+        match engine {
+            Some(_) if single != made_single => Err(Error::Layout { made_single }),
+            _ => Ok(()),
+        }
+    }
+
+    async fn migrate_there(&self) -> Result<usize, Error> {
+        self.begin().await?;
         let notes = self.notes().await?;
         check(&notes)?;
         let mut applied = 0;
@@ -71,10 +123,6 @@ impl Store {
             self.apply(migration).await?;
             applied += 1;
         }
-        if applied > 0 {
-            self.client().clear_cached_metadata().await;
-        }
-        self.retain().await?;
         Ok(applied)
     }
 
@@ -86,7 +134,7 @@ impl Store {
 
     async fn apply(&self, migration: &Migration) -> Result<(), Error> {
         let Migration { number, name, sql } = migration;
-        for statement in statements(sql) {
+        for statement in self.rendered(migration)? {
             self.execute(&format!("migration {number} ({name})"), &statement).await?;
         }
         let note = self.client().query("INSERT INTO migrations (number, name, hash) VALUES (?, ?, ?)");
@@ -121,7 +169,7 @@ fn hash(sql: &str) -> String {
 
 /// The statements of a file: each ends with a line whose last character is a semicolon, comments left out. A test
 /// holds our files to that.
-fn statements(sql: &str) -> Vec<String> {
+pub(crate) fn statements(sql: &str) -> Vec<String> {
     let mut statements = Vec::new();
     let mut open = String::new();
     for line in sql.lines().map(code) {

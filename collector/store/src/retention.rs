@@ -94,16 +94,29 @@ impl Store {
     /// # Errors
     /// [`Error`].
     pub async fn retain(&self) -> Result<Vec<&'static str>, Error> {
+        let mut changed = Vec::new();
+        for server in self.servers() {
+            for table in server.retain_there().await? {
+                if !changed.contains(&table) {
+                    changed.push(table);
+                }
+            }
+        }
+        Ok(changed)
+    }
+
+    async fn retain_there(&self) -> Result<Vec<&'static str>, Error> {
         let sql = "SELECT name, engine_full FROM system.tables WHERE database = ?";
         let query = self.client().query(sql).bind(self.database());
         let made: BTreeMap<String, String> =
             self.bounded("the tables' definitions", query.fetch_all::<(String, String)>()).await?.into_iter().collect();
         let mut changed = Vec::new();
         for (table, expression) in &self.retention().0 {
-            if made.get(*table).is_none_or(|engine| has(engine, expression)) {
+            let local = self.layout().local(table);
+            if made.get(&local).is_none_or(|engine| has(engine, expression)) {
                 continue;
             }
-            let sql = format!("ALTER TABLE {table} MODIFY TTL {expression}");
+            let sql = format!("ALTER TABLE {local}{} MODIFY TTL {expression}", self.layout().on());
             self.execute("changing how long rows are kept", &sql).await?;
             tracing::info!(table, expression, "rows are kept for another time from now on");
             changed.push(*table);

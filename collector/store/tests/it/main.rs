@@ -1,8 +1,10 @@
 //! Tests against the real engine.
 #![allow(clippy::unwrap_used)]
 
+mod cluster;
 mod engine;
 mod house;
 mod migrate;
+mod shards;
 mod views;
 mod write;

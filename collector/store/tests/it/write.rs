@@ -15,11 +15,11 @@ use crate::house::{House, config};
 
 const AT: i64 = 1_767_225_600_123;
 
-fn now() -> i64 {
+pub fn now() -> i64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64
 }
 
-fn sample(id: u128, at_ms: i64) -> MaskedSample {
+pub fn sample(id: u128, at_ms: i64) -> MaskedSample {
     let prediction = |label: &str| Prediction { label: label.into(), confidence: 0.75, margin: 0.5, entropy: 0.25 };
     let feature = |name: &str, item, value| Feature { name: name.into(), item, value };
     let plain = Observation {
@@ -77,7 +77,7 @@ fn sample(id: u128, at_ms: i64) -> MaskedSample {
     Masker::new(&RawConfig::default()).unwrap().mask(plain).sample
 }
 
-fn segment(number: u128, samples: &[MaskedSample]) -> EncodedSegment {
+pub fn segment(number: u128, samples: &[MaskedSample]) -> EncodedSegment {
     let mut builder = SegmentBuilder::new(Uuid::from_u128(number));
     samples.iter().for_each(|sample| builder.observation(sample, "proxy-1", AT + 1));
     builder.label(&Label { id: Uuid::from_u128(1), item: 1, label: "b".into(), at_ms: Some(AT) }, AT + 1);

@@ -1,0 +1,529 @@
+CREATE TABLE IF NOT EXISTS observations_local (
+    id UUID,
+    segment UUID,
+    received_at DateTime64(3, 'UTC'),
+    at DateTime64(3, 'UTC'),
+    source LowCardinality(String),
+    trace_id String,
+    model LowCardinality(String),
+    version LowCardinality(String),
+    route LowCardinality(String),
+    outcome LowCardinality(String),
+    code UInt16,
+    reason LowCardinality(String),
+    client String,
+    total_us UInt64,
+    tokenize_us UInt64,
+    queue_us UInt64,
+    infer_us UInt64,
+    batch_size UInt32,
+    items UInt32,
+    label LowCardinality(String),
+    confidence Nullable(Float64),
+    margin Nullable(Float64),
+    entropy Nullable(Float64),
+    INDEX by_segment segment TYPE bloom_filter(0.001) GRANULARITY 1
+) ENGINE = MergeTree ORDER BY (model, at, id)
+TTL toDateTime(at) + INTERVAL 90 DAY
+SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
+
+CREATE TABLE IF NOT EXISTS observations AS observations_local ENGINE = Distributed('main', 'driftline', 'observations_local', cityHash64(segment));
+
+CREATE TABLE IF NOT EXISTS features_local (
+    id UUID,
+    item UInt32,
+    segment UUID,
+    received_at DateTime64(3, 'UTC'),
+    at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
+    model LowCardinality(String),
+    version LowCardinality(String),
+    feature LowCardinality(String),
+    value Float64 CODEC(ZSTD(1)),
+    missing Bool,
+    INDEX by_segment segment TYPE bloom_filter(0.001) GRANULARITY 1
+) ENGINE = MergeTree ORDER BY (model, feature, at)
+TTL toDateTime(at) + INTERVAL 30 DAY
+SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
+
+CREATE TABLE IF NOT EXISTS features AS features_local ENGINE = Distributed('main', 'driftline', 'features_local', cityHash64(segment));
+
+CREATE TABLE IF NOT EXISTS categories_local (
+    id UUID,
+    item UInt32,
+    segment UUID,
+    received_at DateTime64(3, 'UTC'),
+    at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
+    model LowCardinality(String),
+    version LowCardinality(String),
+    feature LowCardinality(String),
+    value LowCardinality(String),
+    INDEX by_segment segment TYPE bloom_filter(0.001) GRANULARITY 1
+) ENGINE = MergeTree ORDER BY (model, feature, at)
+TTL toDateTime(at) + INTERVAL 30 DAY
+SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
+
+CREATE TABLE IF NOT EXISTS categories AS categories_local ENGINE = Distributed('main', 'driftline', 'categories_local', cityHash64(segment));
+
+CREATE TABLE IF NOT EXISTS payloads_local (
+    id UUID,
+    segment UUID,
+    received_at DateTime64(3, 'UTC'),
+    at DateTime64(3, 'UTC'),
+    model LowCardinality(String),
+    version LowCardinality(String),
+    input String CODEC(ZSTD(3)),
+    output String CODEC(ZSTD(3)),
+    inclusion_probability Float64,
+    INDEX by_segment segment TYPE bloom_filter(0.001) GRANULARITY 1
+) ENGINE = MergeTree ORDER BY (model, at, id)
+TTL toDateTime(at) + INTERVAL 14 DAY
+SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
+
+CREATE TABLE IF NOT EXISTS payloads AS payloads_local ENGINE = Distributed('main', 'driftline', 'payloads_local', cityHash64(segment));
+
+CREATE TABLE IF NOT EXISTS comparisons_local (
+    id UUID,
+    item UInt32,
+    segment UUID,
+    received_at DateTime64(3, 'UTC'),
+    at DateTime64(3, 'UTC'),
+    model LowCardinality(String),
+    version LowCardinality(String),
+    shadow LowCardinality(String),
+    answered Bool,
+    outcome LowCardinality(String),
+    reason LowCardinality(String),
+    primary_label LowCardinality(String),
+    shadow_label LowCardinality(String),
+    primary_confidence Float64,
+    shadow_confidence Float64,
+    primary_infer_us UInt64,
+    shadow_infer_us UInt64,
+    INDEX by_segment segment TYPE bloom_filter(0.001) GRANULARITY 1
+) ENGINE = MergeTree ORDER BY (model, shadow, at)
+TTL toDateTime(at) + INTERVAL 90 DAY
+SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
+
+CREATE TABLE IF NOT EXISTS comparisons AS comparisons_local ENGINE = Distributed('main', 'driftline', 'comparisons_local', cityHash64(segment));
+
+CREATE TABLE IF NOT EXISTS labels_local (
+    id UUID,
+    item UInt32,
+    segment UUID,
+    received_at DateTime64(3, 'UTC'),
+    at DateTime64(3, 'UTC'),
+    label LowCardinality(String),
+    INDEX by_segment segment TYPE bloom_filter(0.001) GRANULARITY 1
+) ENGINE = MergeTree ORDER BY (id, item, at)
+TTL toDateTime(at) + INTERVAL 365 DAY
+SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
+
+CREATE TABLE IF NOT EXISTS labels AS labels_local ENGINE = Distributed('main', 'driftline', 'labels_local', cityHash64(segment));
+
+CREATE TABLE IF NOT EXISTS heartbeats_local (
+    source LowCardinality(String),
+    segment UUID,
+    received_at DateTime64(3, 'UTC'),
+    epoch UInt64,
+    seq UInt64,
+    sent_at DateTime64(3, 'UTC'),
+    observed UInt64,
+    delivered UInt64,
+    dropped UInt64,
+    in_flight UInt64,
+    INDEX by_segment segment TYPE bloom_filter(0.001) GRANULARITY 1
+) ENGINE = MergeTree ORDER BY (source, sent_at)
+TTL toDateTime(sent_at) + INTERVAL 7 DAY
+SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
+
+CREATE TABLE IF NOT EXISTS heartbeats AS heartbeats_local ENGINE = Distributed('main', 'driftline', 'heartbeats_local', cityHash64(segment));
+
+CREATE TABLE IF NOT EXISTS events_local (
+    at DateTime64(3, 'UTC'),
+    kind LowCardinality(String),
+    model LowCardinality(String),
+    version LowCardinality(String),
+    text String
+) ENGINE = MergeTree ORDER BY (at, kind)
+TTL toDateTime(at) + INTERVAL 365 DAY
+SETTINGS non_replicated_deduplication_window = 10000;
+
+CREATE TABLE IF NOT EXISTS events AS events_local ENGINE = Distributed('main', 'driftline', 'events_local', cityHash64(model));
+
+CREATE TABLE IF NOT EXISTS baselines_local (
+    model LowCardinality(String),
+    version LowCardinality(String),
+    feature LowCardinality(String),
+    fingerprint LowCardinality(String),
+    frozen_at DateTime64(3, 'UTC'),
+    provisional Bool,
+    m UInt64,
+    bins String CODEC(ZSTD(3))
+) ENGINE = MergeTree ORDER BY (model, frozen_at, feature)
+SETTINGS non_replicated_deduplication_window = 10000;
+
+CREATE TABLE IF NOT EXISTS baselines AS baselines_local ENGINE = Distributed('main', 'driftline', 'baselines_local', cityHash64(model));
+
+CREATE TABLE IF NOT EXISTS bin_counts_local (
+    model LowCardinality(String),
+    version LowCardinality(String),
+    feature LowCardinality(String),
+    fingerprint LowCardinality(String),
+    window_start DateTime64(3, 'UTC'),
+    window_end DateTime64(3, 'UTC'),
+    bin Int32,
+    n UInt64
+) ENGINE = ReplacingMergeTree ORDER BY (model, feature, fingerprint, window_start, bin)
+TTL toDateTime(window_end) + INTERVAL 365 DAY
+SETTINGS non_replicated_deduplication_window = 10000;
+
+CREATE TABLE IF NOT EXISTS bin_counts AS bin_counts_local ENGINE = Distributed('main', 'driftline', 'bin_counts_local', cityHash64(model));
+
+CREATE TABLE IF NOT EXISTS verdicts_local (
+    model LowCardinality(String),
+    version LowCardinality(String),
+    feature LowCardinality(String),
+    window_start DateTime64(3, 'UTC'),
+    window_end DateTime64(3, 'UTC'),
+    cut DateTime64(3, 'UTC'),
+    judged_at DateTime64(3, 'UTC'),
+    state LowCardinality(String),
+    n UInt64,
+    m UInt64,
+    ks_lower Nullable(Float64),
+    ks_upper Nullable(Float64),
+    p_value Nullable(Float64),
+    q_value Nullable(Float64),
+    psi Nullable(Float64),
+    fingerprint LowCardinality(String),
+    evidence String CODEC(ZSTD(3))
+) ENGINE = ReplacingMergeTree(judged_at) ORDER BY (model, feature, window_end)
+TTL toDateTime(window_end) + INTERVAL 365 DAY
+SETTINGS non_replicated_deduplication_window = 10000;
+
+CREATE TABLE IF NOT EXISTS verdicts AS verdicts_local ENGINE = Distributed('main', 'driftline', 'verdicts_local', cityHash64(model));
+
+CREATE OR REPLACE VIEW dash_traffic AS
+SELECT
+    toStartOfMinute(o.at) AS at,
+    model,
+    version,
+    outcome,
+    count() AS requests,
+    quantile(0.5)(total_us) / 1000 AS p50_ms,
+    quantile(0.95)(total_us) / 1000 AS p95_ms,
+    quantile(0.99)(total_us) / 1000 AS p99_ms
+FROM observations AS o
+GROUP BY at, model, version, outcome;
+
+CREATE OR REPLACE VIEW dash_drift AS
+SELECT
+    window_end AS at,
+    model,
+    version,
+    feature,
+    state,
+    ks_lower,
+    ks_upper,
+    p_value,
+    q_value,
+    psi,
+    n AS observations
+FROM verdicts FINAL;
+
+CREATE OR REPLACE VIEW dash_confidence AS
+SELECT
+    toStartOfMinute(o.at) AS at,
+    model,
+    version,
+    label,
+    count() AS answers,
+    avg(confidence) AS mean,
+    quantile(0.05)(confidence) AS p05,
+    quantile(0.5)(confidence) AS p50
+FROM observations AS o
+WHERE outcome = 'ok' AND isNotNull(confidence)
+GROUP BY at, model, version, label;
+
+CREATE OR REPLACE VIEW dash_shadow AS
+SELECT
+    toStartOfMinute(c.at) AS at,
+    model,
+    version,
+    shadow,
+    countIf(answered) AS pairs,
+    countIf(answered AND primary_label = shadow_label) AS agreed,
+    countIf(NOT answered) AS failed
+FROM comparisons AS c
+GROUP BY at, model, version, shadow;
+
+CREATE OR REPLACE VIEW dash_failures AS
+SELECT
+    at,
+    id,
+    model,
+    version,
+    outcome,
+    code,
+    reason,
+    total_us / 1000 AS total_ms
+FROM observations
+WHERE outcome IN ('error', 'timeout', 'rejected');
+
+CREATE OR REPLACE VIEW dash_events AS
+SELECT
+    at,
+    kind,
+    model,
+    version,
+    text
+FROM events;
+
+CREATE TABLE IF NOT EXISTS detector_state_local (
+    model LowCardinality(String),
+    feature LowCardinality(String),
+    fingerprint LowCardinality(String),
+    window_end DateTime64(3, 'UTC'),
+    judged_at DateTime64(3, 'UTC'),
+    state String CODEC(ZSTD(3))
+) ENGINE = ReplacingMergeTree(judged_at) ORDER BY (model, fingerprint, window_end, feature)
+TTL toDateTime(window_end) + INTERVAL 30 DAY
+SETTINGS non_replicated_deduplication_window = 10000;
+
+CREATE TABLE IF NOT EXISTS detector_state AS detector_state_local ENGINE = Distributed('main', 'driftline', 'detector_state_local', cityHash64(model));
+
+CREATE TABLE IF NOT EXISTS outcomes_local (
+    id UUID,
+    item UInt32,
+    segment UUID,
+    received_at DateTime64(3, 'UTC'),
+    at DateTime64(3, 'UTC'),
+    name LowCardinality(String),
+    value Float64,
+    is_boolean Bool,
+    INDEX by_segment segment TYPE bloom_filter(0.001) GRANULARITY 1
+) ENGINE = MergeTree ORDER BY (name, id, item, at)
+TTL toDateTime(at) + INTERVAL 365 DAY
+SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
+
+CREATE TABLE IF NOT EXISTS outcomes AS outcomes_local ENGINE = Distributed('main', 'driftline', 'outcomes_local', cityHash64(segment));
+
+ALTER TABLE events_local ADD COLUMN IF NOT EXISTS id UUID DEFAULT generateUUIDv4();
+
+ALTER TABLE events_local ADD COLUMN IF NOT EXISTS segment UUID DEFAULT toUUID('00000000-0000-0000-0000-000000000000');
+
+ALTER TABLE events_local ADD COLUMN IF NOT EXISTS received_at DateTime64(3, 'UTC') DEFAULT at;
+
+ALTER TABLE events_local ADD COLUMN IF NOT EXISTS source LowCardinality(String) DEFAULT '';
+
+ALTER TABLE events_local ADD INDEX IF NOT EXISTS by_segment segment TYPE bloom_filter(0.001) GRANULARITY 1;
+
+CREATE OR REPLACE TABLE events AS events_local ENGINE = Distributed('main', 'driftline', 'events_local', cityHash64(segment));
+
+CREATE OR REPLACE VIEW labels_current AS
+SELECT
+    id,
+    item,
+    argMax(l.label, (l.at, l.received_at)) AS label,
+    max(l.at) AS at,
+    max(l.received_at) AS received_at,
+    count() AS versions
+FROM labels AS l
+GROUP BY id, item;
+
+CREATE OR REPLACE VIEW outcomes_current AS
+SELECT
+    id,
+    item,
+    name,
+    argMax(o.value, (o.at, o.received_at)) AS value,
+    argMax(o.is_boolean, (o.at, o.received_at)) AS is_boolean,
+    max(o.at) AS at,
+    count() AS versions
+FROM outcomes AS o
+GROUP BY id, item, name;
+
+CREATE OR REPLACE VIEW labelled AS
+SELECT
+    c.at AS at,
+    c.id AS id,
+    c.item AS item,
+    c.model AS model,
+    c.version AS version,
+    c.value AS answer,
+    l.label AS truth,
+    l.at AS truth_at
+FROM categories AS c
+GLOBAL INNER JOIN labels_current AS l ON c.id = l.id AND c.item = l.item
+WHERE c.feature = 'output.label';
+
+CREATE OR REPLACE VIEW dash_labels AS
+SELECT
+    toStartOfHour(l.received_at) AS at,
+    count() AS labels,
+    countIf(versions > 1) AS corrected,
+    countIf(l.id GLOBAL NOT IN (SELECT id FROM observations)) AS unknown
+FROM labels_current AS l
+GROUP BY at;
+
+CREATE OR REPLACE VIEW dash_outcomes AS
+SELECT
+    toStartOfHour(u.at) AS at,
+    o.model AS model,
+    o.version AS version,
+    u.name AS name,
+    count() AS outcomes,
+    avg(u.value) AS mean
+FROM outcomes_current AS u
+GLOBAL INNER JOIN observations AS o ON u.id = o.id
+GROUP BY at, model, version, name;
+
+ALTER TABLE observations_local ADD COLUMN IF NOT EXISTS batch_variant Bool DEFAULT false;
+
+ALTER TABLE observations_local ADD COLUMN IF NOT EXISTS from_cache Bool DEFAULT false;
+
+ALTER TABLE observations_local ADD COLUMN IF NOT EXISTS padding Float64 DEFAULT 0;
+
+ALTER TABLE observations_local ADD COLUMN IF NOT EXISTS provider LowCardinality(String) DEFAULT '';
+
+CREATE OR REPLACE TABLE observations AS observations_local ENGINE = Distributed('main', 'driftline', 'observations_local', cityHash64(segment));
+
+ALTER TABLE events_local MODIFY SETTING fsync_after_insert = 1, fsync_part_directory = 1;
+
+CREATE OR REPLACE VIEW dash_stages AS
+SELECT
+    at,
+    id,
+    model,
+    version,
+    outcome,
+    tokenize_us / 1000 AS tokenize_ms,
+    queue_us / 1000 AS queue_ms,
+    infer_us / 1000 AS infer_ms,
+    greatest(toInt64(total_us) - toInt64(tokenize_us + queue_us + infer_us), 0) / 1000 AS rest_ms,
+    total_us / 1000 AS total_ms
+FROM observations;
+
+CREATE OR REPLACE VIEW dash_bins AS
+WITH frozen AS (
+    SELECT
+        model,
+        feature,
+        fingerprint,
+        JSONExtractString(bins, 'kind') = 'numbers' AS is_numbers,
+        JSONExtract(bins, 'edges', 'Array(Float64)') AS edges,
+        JSONExtract(bins, 'names', 'Array(String)') AS names,
+        JSONExtract(bins, 'counts', 'Array(UInt64)') AS counts,
+        toInt32(if(is_numbers, length(edges) + 1, length(names))) AS last,
+        greatest(last - 2, 1) AS inner_cells,
+        arrayMap(
+            (c, n) -> toInt32(if(
+                is_numbers,
+                multiIf(
+                    c = 0 OR c = last + 1, 3000000,
+                    c = 1, 0,
+                    c = last, 2999999,
+                    c > last + 1, 3000000 + c - last - 1,
+                    n * 20 >= m AND abs(reinterpretAsInt64(edges[c]) - reinterpretAsInt64(edges[c - 1])) = 1, 2 * c,
+                    2 * (2 + intDiv(intDiv((c - 2) * 20, inner_cells) * inner_cells + 19, 20)) + 1
+                ),
+                multiIf(
+                    c < least(last, 30), c,
+                    c < last, 30,
+                    c = last, 3000004,
+                    c = last + 1, 3000002,
+                    3000003
+                )
+            )),
+            arrayMap(c -> toInt32(c), range(length(counts))),
+            counts
+        ) AS keys,
+        arraySort(arrayDistinct(keys)) AS parts,
+        arrayMap(p -> arraySum(arrayMap((k, n) -> if(k = p, n, 0), keys, counts)) / m, parts) AS shares,
+        arrayMap(
+            p -> multiIf(
+                p = 3000000, 'infinite',
+                p = 3000001, 'NaN',
+                p = 3000002, 'missing',
+                p = 3000003, 'other type',
+                p = 3000004, 'never seen',
+                NOT is_numbers, 'category',
+                p = 0, 'below',
+                p = 2999999, 'above',
+                p % 2 = 0, 'atom',
+                'range'
+            ),
+            parts
+        ) AS kinds,
+        arrayMap(
+            (p, kind) -> multiIf(
+                kind = 'category', if(p = 30, 'rarer ones', names[p + 1]),
+                kind = 'below', if(last = 1, 'any number', concat('below ', printf('%.4g', edges[1]))),
+                kind = 'above', concat('above ', printf('%.4g', edges[last - 1])),
+                kind = 'atom', concat('= ', printf('%.4g', edges[intDiv(p, 2) - 1])),
+                kind = 'range', concat('from ', printf('%.4g', edges[intDiv(p, 2) - 1])),
+                kind
+            ),
+            parts,
+            kinds
+        ) AS labels
+    FROM (
+        SELECT
+            model,
+            feature,
+            fingerprint,
+            argMax(b.bins, frozen_at) AS bins,
+            greatest(argMax(b.m, frozen_at), 1) AS m
+        FROM baselines AS b
+        GROUP BY model, feature, fingerprint
+    )
+)
+SELECT
+    at,
+    model,
+    version,
+    feature,
+    part,
+    label,
+    kind,
+    reference,
+    counted[indexOf(filled, part)] AS current
+FROM (
+    SELECT
+        at,
+        model,
+        version,
+        feature,
+        any(w.parts) AS parts,
+        any(w.labels) AS labels,
+        any(w.kinds) AS kinds,
+        any(w.shares) AS shares,
+        groupArray(w.key) AS filled,
+        groupArray(w.n) AS counted
+    FROM (
+        SELECT
+            c.window_end AS at,
+            c.model AS model,
+            c.version AS version,
+            c.feature AS feature,
+            any(f.parts) AS parts,
+            any(f.labels) AS labels,
+            any(f.kinds) AS kinds,
+            any(f.shares) AS shares,
+            f.keys[1 + if(
+                f.is_numbers,
+                multiIf(c.bin = -1, f.last + 2, c.bin = -2, f.last + 3, c.bin BETWEEN 0 AND f.last + 1, c.bin, f.last + 4),
+                multiIf(c.bin = -4, f.last, c.bin = -2, f.last + 1, c.bin BETWEEN 0 AND f.last - 1, c.bin, f.last + 2)
+            )] AS key,
+            sum(c.n) AS n
+        FROM bin_counts AS c FINAL
+        GLOBAL INNER JOIN frozen AS f ON c.model = f.model AND c.feature = f.feature AND c.fingerprint = f.fingerprint
+        GROUP BY at, model, version, feature, key
+    ) AS w
+    GROUP BY at, model, version, feature
+)
+ARRAY JOIN
+    parts AS part,
+    labels AS label,
+    kinds AS kind,
+    shares AS reference;
