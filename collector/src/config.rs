@@ -9,6 +9,7 @@ use host::gate::{EdgeConfig, RawEdge};
 use serde::Deserialize;
 
 pub use crate::kserve::config::{KserveConfig, RawKserve, RawModel};
+use crate::log::Kept;
 
 /// The `[collector]` section, as typed.
 #[derive(Clone, Debug, Deserialize)]
@@ -152,6 +153,7 @@ pub struct Config {
 /// The log, checked.
 #[derive(Clone, Debug)]
 pub struct LogConfig {
+    pub(crate) kept: Kept,
     pub(crate) dir: PathBuf,
     pub(crate) max_bytes: u64,
     pub(crate) segment_max_bytes: u64,
@@ -167,6 +169,7 @@ impl LogConfig {
     /// The log of halves, in a folder of this one.
     pub(crate) fn of_halves(&self, kserve: &KserveConfig) -> Self {
         Self {
+            kept: Kept::Halves,
             dir: self.dir.join("halves"),
             max_bytes: kserve.max_bytes,
             segment_max_bytes: (kserve.max_bytes / 8).min(8 << 20),
@@ -222,6 +225,7 @@ impl TryFrom<RawConfig> for Config {
 
 fn log(raw: RawLog, max_sources: usize, faults: &mut Faults) -> LogConfig {
     let config = LogConfig {
+        kept: Kept::Observations,
         dir: raw.dir,
         max_bytes: raw.max_bytes.bytes() as u64,
         segment_max_bytes: raw.segment_max_bytes.bytes() as u64,

@@ -15,7 +15,7 @@ use store::erase::Subject;
 use uuid::Uuid;
 
 use crate::insert::for_each;
-use crate::kserve::half::{Side, half_id};
+use crate::kserve::half::{NO_REQUEST, Side, half_id, of_whole};
 use crate::log::disk::{Disk, Machine, write_whole};
 use crate::log::{self, whole};
 use crate::record::{self, Batch, Record};
@@ -82,7 +82,10 @@ impl Folder {
     pub fn ids(&self, subject: &Subject, masker: &Masker) -> io::Result<Vec<Uuid>> {
         let is = |sample: &Observation| match subject {
             Subject::Client(client) => sample.client.as_ref() == Some(client),
-            Subject::Id(id) => sample.id == *id,
+            Subject::Id(id) => {
+                let lone = sample.reason.as_deref() == Some(NO_REQUEST);
+                sample.id == *id || (lone && sample.trace_id.as_ref() == Some(&of_whole(*id)))
+            }
         };
         let mut ids = Vec::new();
         for path in self.files()? {

@@ -94,8 +94,8 @@ pub(crate) enum Appended {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum AppendError {
     /// The bound is reached.
-    #[error("the log is full, since ClickHouse does not keep up or is away; nothing was stored")]
-    Full,
+    #[error("{0}; nothing was stored")]
+    Full(Kept),
     /// It is longer than a frame can be.
     #[error("the post is too large for a frame of the log; nothing was stored, send it in parts")]
     TooLarge,
@@ -119,6 +119,28 @@ pub(crate) enum AppendError {
     /// The collector is stopping.
     #[error("the collector is stopping; nothing was stored")]
     Stopping,
+}
+
+/// What a log holds, which says what makes room in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// What goes into ClickHouse.
+    Observations,
+    /// Logged requests and responses that wait for each other.
+    Halves,
+}
+
+impl std::fmt::Display for Kept {
+    /// That it is full, and why.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Observations => "the log is full, since ClickHouse does not keep up or is away",
+            Self::Halves => {
+                "the log of logged requests and responses that wait for each other is full \
+                 (collector.kserve.max_bytes); the oldest are being stored alone to make room"
+            }
+        })
+    }
 }
 
 /// A segment that takes no more entries.
@@ -238,7 +260,7 @@ impl Log {
     /// Puts an entry on disk. When this answers `Ok`, a loss of power takes nothing from it.
     pub async fn append(&self, entry: Entry) -> Result<Appended, AppendError> {
         if self.shared.is_full() && !entry.urgent {
-            return Err(AppendError::Full);
+            return Err(AppendError::Full(self.shared.kept()));
         }
         let (reply, answer) = oneshot::channel();
         match self.commands.try_send(Command::Append(entry, reply)) {

@@ -46,10 +46,12 @@ pub(crate) enum PairOutcome {
     Squeezed,
     /// Larger together than a record may be.
     Lost,
+    /// A half that was answered 503.
+    Refused,
 }
 
 impl PairOutcome {
-    const ALL: [Self; 5] = [Self::Joined, Self::NoResponse, Self::NoRequest, Self::Squeezed, Self::Lost];
+    const ALL: [Self; 6] = [Self::Joined, Self::NoResponse, Self::NoRequest, Self::Squeezed, Self::Lost, Self::Refused];
 
     const fn as_str(self) -> &'static str {
         match self {
@@ -58,6 +60,7 @@ impl PairOutcome {
             Self::NoRequest => "no_request",
             Self::Squeezed => "squeezed",
             Self::Lost => "lost",
+            Self::Refused => "refused",
         }
     }
 }

@@ -27,7 +27,7 @@ use crate::config::{KserveConfig, Limits};
 use crate::decode::{self, Form, Posted};
 use crate::kserve::half::Head;
 use crate::log::{AppendError, Appended, Entry, Log};
-use crate::metrics::{BatchOutcome, Metrics, SOURCE_HTTP};
+use crate::metrics::{BatchOutcome, Metrics, PairOutcome, SOURCE_HTTP};
 use crate::record::{self, Batch, Packed, Record, Single, Unreadable};
 
 /// Rows of one post in one table: what ClickHouse cannot take as a block would hold up every segment behind it.
@@ -87,7 +87,7 @@ impl From<AppendError> for Refusal {
             AppendError::TooOld { .. } => Self::TooOld(sentence),
             AppendError::TooLarge => Self::TooLarge(sentence),
             AppendError::Busy => Self::later(sentence, 1),
-            AppendError::Full | AppendError::Disk(_) | AppendError::Stopping => Self::later(sentence, 5),
+            AppendError::Full(_) | AppendError::Disk(_) | AppendError::Stopping => Self::later(sentence, 5),
             AppendError::TooManySources => Self::later(sentence, 60),
         }
     }
@@ -212,7 +212,11 @@ impl Pipeline {
     /// Takes a logged request or response.
     pub async fn half(&self, head: Head, post: Post) -> Result<Ack, Refusal> {
         let make = move |shared: &Shared, post: &mut Post, now_ms: i64| shared.half(&head, post, now_ms);
-        self.admitted(&self.shared.journal, post, make).await
+        let outcome = self.admitted(&self.shared.journal, post, make).await;
+        if let Err(Refusal::Later { .. }) = outcome {
+            self.shared.metrics.pair(PairOutcome::Refused);
+        }
+        outcome
     }
 
     /// Counts a post of observations, also one that did not get as far as decoding.

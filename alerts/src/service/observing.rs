@@ -88,10 +88,10 @@ fn second_pass_hit(scale: Scale) -> Alert {
 
 fn quarantined(scale: Scale) -> Alert {
     any_growth("DriftlineObservationsQuarantined", &QUARANTINED, &[], &[("reason", "refused")], scale).says(
-        format!("ClickHouse refuses observations: {}", label("reason")),
+        format!("Observations were put aside: {}", label("reason")),
         format!(
-            "{VALUE} observations were put aside because ClickHouse says no to them ({}). They are durable on the \
-             collector's disk and in no table.",
+            "{VALUE} were put aside ({}: refused, ClickHouse says no to them; unreadable, a place in the log is \
+             damaged). They are on the collector's disk and in no table.",
             label("reason")
         ),
     )

@@ -61,6 +61,11 @@ pub(crate) fn half_id(key: Uuid, side: Side) -> Uuid {
     crate::pipeline::id_of(Sha256::new().chain_update(key).chain_update(side))
 }
 
+/// How a response that stays alone names the exchange that it is of, where other observations name their trace.
+pub(crate) fn of_whole(id: Uuid) -> String {
+    id.simple().to_string()
+}
+
 /// What the headers of a CloudEvent in binary mode say.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Head {
@@ -154,15 +159,16 @@ impl Head {
                 Payload::Kept(Content { input, output, inclusion_probability: 1.0 })
             }
         };
-        let (id, outcome, code, reason) = match self.side {
-            Side::Request => (self.observation_id(key), Outcome::Error, 0, NO_RESPONSE),
-            // another id than the whole exchange's, which may have been stored without it
-            Side::Response => (half_id(key, Side::Response), Outcome::Ok, 200, NO_REQUEST),
+        let whole = self.observation_id(key);
+        let (id, trace_id, outcome, code, reason) = match self.side {
+            Side::Request => (whole, None, Outcome::Error, 0, NO_RESPONSE),
+            // another id than the whole exchange's, which may have been stored without it, and is found by it
+            Side::Response => (half_id(key, Side::Response), Some(of_whole(whole)), Outcome::Ok, 200, NO_REQUEST),
         };
         let endpoint = if self.endpoint.is_empty() { "default" } else { &self.endpoint };
         Observation {
             id,
-            trace_id: None,
+            trace_id,
             at_ms: self.at_ms.unwrap_or(now_ms),
             model: self.model(config.with_namespace),
             version: version.unwrap_or_else(|| endpoint.to_owned()),
@@ -288,7 +294,9 @@ mod tests {
         assert_ne!(request.id(), response.id());
         assert_ne!(request.observation.id, response.observation.id, "one that comes too late is a row of its own");
         assert_eq!((request.observation.outcome, request.observation.at_ms), (Outcome::Error, NOW + 250));
+        assert_eq!(response.observation.trace_id.as_deref(), Some("01890000000070008000000000000001"));
         let whole = whole(request.observation, response.observation);
+        assert_eq!(whole.trace_id, None);
         assert_eq!((whole.outcome, whole.version.as_str(), whole.reason), (Outcome::Ok, "7", None));
         assert_eq!(whole.id.to_string(), "01890000-0000-7000-8000-000000000001");
         let names: Vec<&str> = whole.features.iter().map(|f| f.name.as_str()).collect();

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use contract::metrics::collector::{LOG_BACKLOGGED, LOG_FULL, LOG_NORMAL};
 
+use super::Kept;
 use crate::config::LogConfig;
 use crate::metrics::Metrics;
 
@@ -45,6 +46,7 @@ impl Level {
 
 /// Counts of what is in the log.
 pub(crate) struct Shared {
+    kept: Kept,
     max_bytes: u64,
     backlog_after: Duration,
     state: Mutex<State>,
@@ -71,6 +73,7 @@ impl Shared {
     pub fn new(config: &LogConfig, metrics: Arc<Metrics>) -> Self {
         let state = State { level: Level::Normal, bytes: 0, observations: 0, waiting_since: None, disk_refuses: false };
         let shared = Self {
+            kept: config.kept,
             max_bytes: config.max_bytes,
             backlog_after: config.backlog_after,
             state: Mutex::new(state),
@@ -78,6 +81,11 @@ impl Shared {
         };
         shared.update(|_| {});
         shared
+    }
+
+    /// What is in it.
+    pub const fn kept(&self) -> Kept {
+        self.kept
     }
 
     /// Whether posts are to be refused at once.

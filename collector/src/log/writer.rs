@@ -141,7 +141,7 @@ impl Writer {
                 let spared = if entry.urgent { 0 } else { self.config.spare_bytes };
                 if !self.shared.fits(room.saturating_add(spared)) {
                     self.shared.refused();
-                    return refuse(reply, AppendError::Full);
+                    return refuse(reply, AppendError::Full(self.config.kept));
                 }
                 if !frame::write(&entry.payload, &mut round.frames) {
                     return refuse(reply, AppendError::TooLarge);

@@ -1,132 +1,29 @@
 //! A database that misbehaves: what was acknowledged waits in the log and is inserted once when it behaves again.
 //!
-//! Between the collector and the real engine stands a listener of raw TCP that does to the bytes what networks, proxies
-//! and servers in trouble do to them.
+//! Between the collector and the real engine stands a listener of raw TCP ([`crate::between`]) that does to the bytes what
+//! networks, proxies and servers in trouble do to them.
 
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
-
+use crate::between::{Between, Mood};
 use crate::house::{House, Running, ack, batch, post, raw};
-
-/// What the listener does with a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mood {
-    /// Hands everything on.
-    Honest,
-    /// Says this, whatever it is asked.
-    Says(&'static str),
-    /// Says this once it was asked to insert; answers questions honestly.
-    SaysToInserts(&'static str),
-    /// Takes everything and says nothing.
-    Silent,
-    /// Hangs up in the middle of an insert's rows.
-    CutsRequests,
-    /// Hands everything on, and loses the answers.
-    LosesAnswers,
-    /// Hands everything on, a few bytes at a time.
-    Slow,
-}
 
 /// A page as a load balancer gives it.
 const PAGE: &str = "HTTP/1.1 200 OK\r\ncontent-length: 29\r\n\r\n<html>back in an hour</html>\r\n";
+/// The same, when it knows that something is wrong.
+const BAD_GATEWAY: &str = "HTTP/1.1 502 Bad Gateway\r\ncontent-type: text/html\r\ncontent-length: 28\r\n\r\n\
+                           <html>502 Bad Gateway</html>";
 /// An empty answer is what ClickHouse gives to an insert.
 const EMPTY: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+/// An answer of which only the beginning arrives.
+const HALF: &str = "HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n\u{1}n\u{6}UInt64";
+/// What ClickHouse says where it had begun to answer before it failed: the status was sent by then.
+const EXCEPTION_IN_BODY: &str = "HTTP/1.1 200 OK\r\ncontent-length: 86\r\n\r\n\
+    Code: 241. DB::Exception: Memory limit (total) exceeded. (MEMORY_LIMIT_EXCEEDED) (x)\r\n";
 const FULL: &str = "HTTP/1.1 500 Internal Server Error\r\nX-ClickHouse-Exception-Code: 243\r\ncontent-length: 64\r\n\r\n\
                     Code: 243. DB::Exception: not enough space. (NOT_ENOUGH_SPACE)\r\n";
 const READ_ONLY: &str = "HTTP/1.1 500 Internal Server Error\r\nX-ClickHouse-Exception-Code: 164\r\ncontent-length: 52\r\n\r\n\
                          Code: 164. DB::Exception: readonly mode. (READONLY)\r\n";
-
-struct Between {
-    address: SocketAddr,
-    mood: Arc<Mutex<(Mood, u32)>>,
-}
-
-impl Between {
-    async fn listen(engine: SocketAddr) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let between = Self { address: listener.local_addr().unwrap(), mood: Arc::new(Mutex::new((Mood::Honest, 0))) };
-        let mood = between.mood.clone();
-        tokio::spawn(async move {
-            loop {
-                let (client, _) = listener.accept().await.unwrap();
-                tokio::spawn(connection(client, engine, mood.clone()));
-            }
-        });
-        between
-    }
-
-    fn set(&self, mood: Mood) {
-        *self.mood.lock().unwrap() = (mood, 0);
-    }
-
-    /// Waits until the mood was felt so often.
-    async fn felt(&self, times: u32) {
-        let deadline = Instant::now() + Duration::from_secs(180);
-        while self.mood.lock().unwrap().1 < times {
-            assert!(Instant::now() < deadline, "{:?} was not felt", self.mood.lock().unwrap());
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
-}
-
-async fn connection(client: TcpStream, engine: SocketAddr, mood: Arc<Mutex<(Mood, u32)>>) {
-    let Ok(server) = TcpStream::connect(engine).await else { return };
-    let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
-        (client.into_split(), server.into_split());
-    let now = || mood.lock().unwrap().0;
-    let feel = || mood.lock().unwrap().1 += 1;
-    let (mut request, mut answer) = (vec![0; 4096], vec![0; 4096]);
-    loop {
-        tokio::select! {
-            read = from_client.read(&mut request) => {
-                let Ok(read @ 1..) = read else { return };
-                let bytes = &request[..read];
-                let insert = String::from_utf8_lossy(bytes).contains("INSERT");
-                match now() {
-                    Mood::Says(words) => {
-                        feel();
-                        let _ = to_client.write_all(words.as_bytes()).await;
-                        return;
-                    }
-                    Mood::SaysToInserts(words) if insert => {
-                        feel();
-                        let _ = to_client.write_all(words.as_bytes()).await;
-                        return;
-                    }
-                    Mood::Silent => {
-                        feel();
-                        std::future::pending::<()>().await;
-                    }
-                    Mood::CutsRequests if insert => {
-                        feel();
-                        let _ = to_server.write_all(&bytes[..read - read / 4]).await;
-                        return;
-                    }
-                    Mood::Slow => {
-                        feel();
-                        for few in bytes.chunks(512) {
-                            tokio::time::sleep(Duration::from_millis(2)).await;
-                            if to_server.write_all(few).await.is_err() { return }
-                        }
-                    }
-                    _ => if to_server.write_all(bytes).await.is_err() { return },
-                }
-            }
-            read = from_server.read(&mut answer) => {
-                let Ok(read @ 1..) = read else { return };
-                if now() == Mood::LosesAnswers {
-                    feel();
-                    return;
-                }
-                if to_client.write_all(&answer[..read]).await.is_err() { return }
-            }
-        }
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_the_database_does_rows_are_stored_once() {
@@ -137,11 +34,16 @@ async fn whatever_the_database_does_rows_are_stored_once() {
     let moods = [
         Mood::Says("garbage\r\n\r\n"),
         Mood::Says(PAGE),
+        Mood::Says(BAD_GATEWAY),
         Mood::Says(EMPTY),
+        Mood::Says(HALF),
         Mood::Says(FULL),
         Mood::Says(READ_ONLY),
         Mood::SaysToInserts(PAGE),
+        Mood::SaysToInserts(BAD_GATEWAY),
         Mood::SaysToInserts(EMPTY),
+        Mood::SaysToInserts(HALF),
+        Mood::SaysToInserts(EXCEPTION_IN_BODY),
         Mood::SaysToInserts(FULL),
         Mood::SaysToInserts(READ_ONLY),
         Mood::CutsRequests,

@@ -168,6 +168,22 @@ impl Running {
         value.unwrap_or_else(|| panic!("no {series} in\n{text}"))
     }
 
+    /// The sum of a metric's series that carry a label, as in `outcome="failed"`.
+    pub fn sum(&self, name: &str, label: &str) -> f64 {
+        let text = self.registry.render();
+        let series = text.lines().filter(|line| line.starts_with(&format!("{name}{{")) && line.contains(label));
+        series.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
+    }
+
+    /// Waits until such a sum has come so far.
+    pub async fn until_sum(&self, name: &str, label: &str, at_least: f64) {
+        let deadline = Instant::now() + Duration::from_secs(120);
+        while self.sum(name, label) < at_least {
+            assert!(Instant::now() < deadline, "{name} {label} is {}, not {at_least}", self.sum(name, label));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     pub async fn until_metric(&self, series: &str, expected: f64) {
         let deadline = Instant::now() + Duration::from_secs(30);
         while (self.metric(series) - expected).abs() > 0.0 {

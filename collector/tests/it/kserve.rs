@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
+use store::erase::Subject;
 use uuid::Uuid;
 
 use crate::house::{Child, House, Running, raw};
@@ -101,6 +102,12 @@ async fn halves_are_joined_and_one_that_stays_alone_is_marked() {
         "0",
         "no window waits for it"
     );
+    // a response that stayed alone has an id of its own, and is found by the one that its client gave
+    let (store, subject) = (house.store(), Subject::Id(ids[3].parse().unwrap()));
+    let found = store.ids_of(&subject, &[]).await.unwrap();
+    store.delete_rows_of(&found).await.unwrap();
+    store.forget_ids(found).await.unwrap();
+    assert_eq!(house.ask("SELECT count(), countIf(reason = 'no_request') FROM observations").await, "3\t0");
     collector.stop().await;
 }
 
@@ -153,12 +160,14 @@ async fn halves_without_room_are_refused_and_the_log_of_halves_empties_again() {
             (200, _) => stored += 1,
             (503, text) => {
                 refused += 1;
-                assert!(text.contains("full"), "{text}");
+                let sentence = "collector.kserve.max_bytes";
+                assert!(text.contains(sentence) && !text.contains("ClickHouse"), "{text}");
             }
             other => panic!("{other:?}"),
         }
         assert!(stored < 10_000, "the bound on the disk is not kept");
     }
+    assert_eq!(collector.metric("driftline_collector_pairs_total{outcome=\"refused\"}"), 1.0);
     // the oldest make room long before their window has passed, and all that was acknowledged is stored
     let again = async || log(&collector.url, "request", &Uuid::now_v7().to_string(), body()).await.0;
     let deadline = std::time::Instant::now() + Duration::from_secs(60);

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod answers;
+mod between;
 mod database;
 mod erase;
 mod feedback;
@@ -9,3 +10,4 @@ mod house;
 mod kills;
 mod kserve;
 mod quarantine;
+mod trouble;

@@ -51,7 +51,7 @@ pub const EVENTS_STORED: Metric = Metric::counter(
 pub const PAIRS: Metric = Metric::counter(
     "driftline_collector_pairs_total",
     "Logged requests and responses by what became of them: joined, no_response, no_request, squeezed (alone, for lack of \
-     room), lost.",
+     room), lost; and halves that were answered 503: refused.",
     &["outcome"],
 );
 /// Halves that wait for their other half.
