@@ -1,5 +1,6 @@
 //! Models end to end: real files, the real library, real sessions.
 
+mod halves;
 mod tasks;
 
 use std::sync::Arc;

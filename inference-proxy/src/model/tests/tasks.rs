@@ -8,16 +8,16 @@ use super::{labels, tensor};
 use crate::tensor::{Data, Tensor};
 
 /// What Python says; see `oracle.json`.
-fn oracle(of: &str) -> Value {
+pub(super) fn oracle(of: &str) -> Value {
     let text = std::fs::read_to_string(fixtures().join("../tasks/oracle.json")).unwrap();
     serde_json::from_str::<Value>(&text).unwrap()[of].clone()
 }
 
-fn strings(value: &Value) -> Vec<String> {
+pub(super) fn strings(value: &Value) -> Vec<String> {
     serde_json::from_value(value.clone()).unwrap()
 }
 
-fn rows(value: &Value) -> Vec<Vec<f64>> {
+pub(super) fn rows(value: &Value) -> Vec<Vec<f64>> {
     serde_json::from_value(value.clone()).unwrap()
 }
 
