@@ -527,3 +527,62 @@ ARRAY JOIN
     labels AS label,
     kinds AS kind,
     shares AS reference;
+
+CREATE TABLE IF NOT EXISTS segment_references_local ON CLUSTER 'main' (
+    model LowCardinality(String),
+    fingerprint LowCardinality(String),
+    segment LowCardinality(String),
+    value String,
+    feature LowCardinality(String),
+    bin Int32,
+    until DateTime64(3, 'UTC'),
+    n UInt64
+) ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/driftline/segment_references', '{replica}') ORDER BY (model, fingerprint, segment, value, feature, bin)
+SETTINGS replicated_deduplication_window_seconds = 604800, replicated_deduplication_window = 10000;
+
+CREATE TABLE IF NOT EXISTS segment_references ON CLUSTER 'main' AS segment_references_local ENGINE = Distributed('main', 'driftline', 'segment_references_local', cityHash64(segment));
+
+CREATE TABLE IF NOT EXISTS segment_counts_local ON CLUSTER 'main' (
+    model LowCardinality(String),
+    fingerprint LowCardinality(String),
+    window_start DateTime64(3, 'UTC'),
+    window_end DateTime64(3, 'UTC'),
+    segment LowCardinality(String),
+    value String,
+    feature LowCardinality(String),
+    bin Int32,
+    n UInt64
+) ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/driftline/segment_counts', '{replica}') ORDER BY (model, fingerprint, window_start, segment, value, feature, bin)
+TTL toDateTime(window_end) + INTERVAL 90 DAY
+SETTINGS replicated_deduplication_window_seconds = 604800, replicated_deduplication_window = 10000;
+
+CREATE TABLE IF NOT EXISTS segment_counts ON CLUSTER 'main' AS segment_counts_local ENGINE = Distributed('main', 'driftline', 'segment_counts_local', cityHash64(segment));
+
+CREATE TABLE IF NOT EXISTS segment_verdicts_local ON CLUSTER 'main' (
+    model LowCardinality(String),
+    feature LowCardinality(String),
+    segment LowCardinality(String),
+    value String,
+    window_end DateTime64(3, 'UTC'),
+    judged_at DateTime64(3, 'UTC'),
+    state LowCardinality(String),
+    fingerprint LowCardinality(String),
+    evidence String CODEC(ZSTD(3))
+) ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/driftline/segment_verdicts', '{replica}', judged_at) ORDER BY (model, window_end, segment, value, feature)
+TTL toDateTime(window_end) + INTERVAL 90 DAY
+SETTINGS replicated_deduplication_window_seconds = 604800, replicated_deduplication_window = 10000;
+
+CREATE TABLE IF NOT EXISTS segment_verdicts ON CLUSTER 'main' AS segment_verdicts_local ENGINE = Distributed('main', 'driftline', 'segment_verdicts_local', cityHash64(segment));
+
+CREATE TABLE IF NOT EXISTS embedding_references_local ON CLUSTER 'main' (
+    model LowCardinality(String),
+    fingerprint LowCardinality(String),
+    embedding LowCardinality(String),
+    until DateTime64(3, 'UTC'),
+    n UInt64,
+    means Array(Float64),
+    covariances Array(Float64)
+) ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/driftline/embedding_references', '{replica}') ORDER BY (model, fingerprint, embedding)
+SETTINGS replicated_deduplication_window_seconds = 604800, replicated_deduplication_window = 10000;
+
+CREATE TABLE IF NOT EXISTS embedding_references ON CLUSTER 'main' AS embedding_references_local ENGINE = Distributed('main', 'driftline', 'embedding_references_local', cityHash64(model));

@@ -527,3 +527,62 @@ ARRAY JOIN
     labels AS label,
     kinds AS kind,
     shares AS reference;
+
+CREATE TABLE IF NOT EXISTS segment_references_local (
+    model LowCardinality(String),
+    fingerprint LowCardinality(String),
+    segment LowCardinality(String),
+    value String,
+    feature LowCardinality(String),
+    bin Int32,
+    until DateTime64(3, 'UTC'),
+    n UInt64
+) ENGINE = ReplacingMergeTree ORDER BY (model, fingerprint, segment, value, feature, bin)
+SETTINGS non_replicated_deduplication_window = 10000;
+
+CREATE TABLE IF NOT EXISTS segment_references AS segment_references_local ENGINE = Distributed('main', 'driftline', 'segment_references_local', cityHash64(segment));
+
+CREATE TABLE IF NOT EXISTS segment_counts_local (
+    model LowCardinality(String),
+    fingerprint LowCardinality(String),
+    window_start DateTime64(3, 'UTC'),
+    window_end DateTime64(3, 'UTC'),
+    segment LowCardinality(String),
+    value String,
+    feature LowCardinality(String),
+    bin Int32,
+    n UInt64
+) ENGINE = ReplacingMergeTree ORDER BY (model, fingerprint, window_start, segment, value, feature, bin)
+TTL toDateTime(window_end) + INTERVAL 90 DAY
+SETTINGS non_replicated_deduplication_window = 10000;
+
+CREATE TABLE IF NOT EXISTS segment_counts AS segment_counts_local ENGINE = Distributed('main', 'driftline', 'segment_counts_local', cityHash64(segment));
+
+CREATE TABLE IF NOT EXISTS segment_verdicts_local (
+    model LowCardinality(String),
+    feature LowCardinality(String),
+    segment LowCardinality(String),
+    value String,
+    window_end DateTime64(3, 'UTC'),
+    judged_at DateTime64(3, 'UTC'),
+    state LowCardinality(String),
+    fingerprint LowCardinality(String),
+    evidence String CODEC(ZSTD(3))
+) ENGINE = ReplacingMergeTree(judged_at) ORDER BY (model, window_end, segment, value, feature)
+TTL toDateTime(window_end) + INTERVAL 90 DAY
+SETTINGS non_replicated_deduplication_window = 10000;
+
+CREATE TABLE IF NOT EXISTS segment_verdicts AS segment_verdicts_local ENGINE = Distributed('main', 'driftline', 'segment_verdicts_local', cityHash64(segment));
+
+CREATE TABLE IF NOT EXISTS embedding_references_local (
+    model LowCardinality(String),
+    fingerprint LowCardinality(String),
+    embedding LowCardinality(String),
+    until DateTime64(3, 'UTC'),
+    n UInt64,
+    means Array(Float64),
+    covariances Array(Float64)
+) ENGINE = ReplacingMergeTree ORDER BY (model, fingerprint, embedding)
+SETTINGS non_replicated_deduplication_window = 10000;
+
+CREATE TABLE IF NOT EXISTS embedding_references AS embedding_references_local ENGINE = Distributed('main', 'driftline', 'embedding_references_local', cityHash64(model));
