@@ -67,8 +67,8 @@ impl RawConfig {
     }
 }
 
-/// Events that are such changes.
-pub const CHANGES: [EventKind; 4] = [EventKind::Switch, EventKind::Rollback, EventKind::Canary, EventKind::Role];
+/// Events that are such changes. Other roles (a shadow, a fallback, none) change no answer, so drift is to be heard.
+pub const CHANGES: [EventKind; 3] = [EventKind::Switch, EventKind::Rollback, EventKind::Canary];
 
 /// A change of a model's versions.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -163,10 +163,15 @@ impl Silencer {
                 Ok(())
             } else if open.is_due(now_ms) {
                 let posted = self.post(&model, open, now_ms).await;
-                posted.map(|held| {
-                    step.held += 1;
-                    self.open.entry(model).and_modify(|open| open.held = Some(held));
-                })
+                let held = match &posted {
+                    Ok(held) => Some(held.clone()),
+                    // a restart without its storage: there is nothing to renew, the next step opens another
+                    Err(error) if error.status() == Some(reqwest::StatusCode::NOT_FOUND) => None,
+                    Err(_) => open.held.clone(),
+                };
+                step.held += u64::from(posted.is_ok());
+                self.open.entry(model).and_modify(|open| open.held = held);
+                posted.map(drop)
             } else {
                 Ok(())
             };
@@ -267,13 +272,18 @@ mod tests {
 
     impl Alertmanager {
         fn start() -> Self {
+            Self::start_on("127.0.0.1:0")
+        }
+
+        fn start_on(listen: &str) -> Self {
             let folder = tempfile::tempdir().unwrap();
             let config = folder.path().join("alertmanager.yml");
             std::fs::write(&config, "route: { receiver: none }\nreceivers: [{ name: none }]\n").unwrap();
             let mut child = Command::new("prometheus-alertmanager")
                 .arg(format!("--config.file={}", config.display()))
                 .arg(format!("--storage.path={}", folder.path().display()))
-                .args(["--web.listen-address=127.0.0.1:0", "--cluster.listen-address="])
+                .arg(format!("--web.listen-address={listen}"))
+                .arg("--cluster.listen-address=")
                 .stderr(Stdio::piped())
                 .spawn()
                 .unwrap_or_else(|error| panic!("prometheus-alertmanager: {error}: run `make deps`"));
@@ -393,6 +403,28 @@ mod tests {
         let ends: Vec<&str> = ends.map(|s| s["endsAt"].as_str().unwrap()).collect();
         assert_eq!(ends, [rfc3339(now + 90_000)]);
         assert_eq!(silencer.step(&changes, now + 90_000).await, Step { ended: 1, ..Step::default() });
+    }
+
+    #[tokio::test]
+    async fn an_alertmanager_that_lost_its_silences_gets_them_again() {
+        let manager = Alertmanager::start();
+        let url = manager.url.clone();
+        manager.get("/api/v2/status").await;
+        let mut silencer = Silencer::new(&url, Duration::from_secs(1_800)).unwrap();
+        let now = now_ms();
+        let change = [Change { model: "m".into(), version: "2".into(), at_ms: now }];
+        let opened = Step { held: 1, ..Step::default() };
+        assert_eq!(silencer.step(&change, now).await, opened);
+        // it comes back on the same address, and its storage does not
+        drop(manager);
+        let manager = Alertmanager::start_on(url.trim_start_matches("http://"));
+        manager.get("/api/v2/status").await;
+        let later = now + millis(RENEW_AFTER);
+        assert_eq!(silencer.step(&change, later).await, Step { failed: 1, ..Step::default() });
+        assert_eq!(silencer.step(&change, later).await, opened);
+        let list = manager.get("/api/v2/silences").await;
+        assert_eq!(list.as_array().unwrap().len(), 1, "{list}");
+        assert_eq!(silencer.step(&change, later + 1_000).await, Step::default());
     }
 
     #[tokio::test]
