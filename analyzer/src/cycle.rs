@@ -44,6 +44,8 @@ use paced::Paced;
 
 /// How far back models and sources are looked for, in milliseconds.
 const LOOK_BACK_MS: i64 = 86_400_000;
+/// Answers of so long say which version of a model answers.
+const LATELY_MS: i64 = 300_000;
 /// Labelled answers are counted no more often.
 const LABELS_REST_MS: i64 = 60_000;
 /// Events shown.
@@ -120,7 +122,7 @@ impl Cycle {
         // Files first: a baseline named in the configuration is in force before the first window is judged.
         self.load_files(now_ms).await?;
         let sources = self.reader.sources(now_ms - LOOK_BACK_MS).await?;
-        let seen = self.reader.models(now_ms - LOOK_BACK_MS, self.config.models_max).await?;
+        let seen = self.reader.models(now_ms - LOOK_BACK_MS, now_ms - LATELY_MS, self.config.models_max).await?;
         // Window: the watermark never goes back, so a closed window stays closed.
         let moved = watermark::of(&sources, !seen.is_empty(), now_ms, &self.config.windows);
         self.watermark_ms = self.watermark_ms.max(moved);

@@ -35,7 +35,7 @@ pub(super) async fn verdict(
     let snapshot = fresh(&api)?;
     let found = find(&snapshot, &model, &shadow)?;
     let policy = &api.config.of(&model).shadow;
-    let primary = found.model.version.as_str();
+    let primary = found.primary();
     let _turn = turn(&api).await?;
     let since_ms = (api.clock)() - VARIANCE_MS;
     let of_primary = api.reader.batch_variant(&model, primary, since_ms).await?;
@@ -81,15 +81,22 @@ struct Found<'a> {
     status: Option<&'a ShadowStatus>,
 }
 
+impl Found<'_> {
+    /// The version it was compared with: which one answers at the moment may be the canary itself.
+    fn primary(&self) -> &str {
+        self.status.map_or(&self.model.version, |status| &status.primary)
+    }
+}
+
 fn find<'a>(snapshot: &'a Snapshot, model: &str, shadow: &str) -> Result<Found<'a>, Refusal> {
     let known = snapshot.overview.models.iter().find(|one| one.model == model);
     let known = known.ok_or_else(|| missing(&format!("no answers of a model {model} are stored")))?;
-    if known.version == shadow {
+    let status = known.shadows.iter().find(|one| one.shadow == shadow);
+    if status.is_none() && known.version == shadow {
         return Err(missing(&format!(
             "version {shadow} of {model} is the one that answers; there is no verdict on it"
         )));
     }
-    let status = known.shadows.iter().find(|one| one.shadow == shadow);
     // A full list may have left it out: then nothing is known, rather than that there are no pairs.
     if status.is_none() && known.shadows.len() as u64 >= figures::SHADOWS_MAX {
         let what = format!("shadow {shadow} of {model} is not among the {} compared last", figures::SHADOWS_MAX);
@@ -109,7 +116,7 @@ fn answer(found: &Found<'_>, shadow: &str, policy: &ShadowPolicy) -> VerdictAnsw
     VerdictAnswer {
         model: found.model.model.clone(),
         version: shadow.to_owned(),
-        primary: found.model.version.clone(),
+        primary: found.primary().to_owned(),
         verdict,
         promote: verdict == ShadowVerdict::Promote,
         reject: verdict == ShadowVerdict::Reject,

@@ -266,12 +266,12 @@ pub(super) async fn shadow(
     let known = snapshot.overview.models.iter().find(|one| one.model == model);
     let status = known.and_then(|one| one.shadows.iter().find(|one| one.shadow == shadow));
     let Some(status) = status else {
-        return Err(missing(&format!("no shadow {shadow} of {model} was compared with the version that answers")));
+        return Err(missing(&format!("no shadow {shadow} of {model} was compared with its primary")));
     };
     let _turn = turn(&api).await?;
-    let counts = api.reader.shadows(&model, &status.primary, SHADOWS).await?;
+    let counts = api.reader.shadows(&model, SHADOWS).await?;
     let policy = &api.config.of(&model).shadow;
-    let (points, disagreements) = match counts.iter().find(|one| one.shadow == shadow) {
+    let (points, disagreements) = match counts.iter().find(|one| one.shadow == shadow && one.version == status.primary) {
         None => (Vec::new(), Vec::new()),
         Some(counts) => {
             (known_then(&api.reader, counts, policy.alpha).await?, disagreements(&api.reader, counts).await?)

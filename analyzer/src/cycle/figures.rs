@@ -160,11 +160,12 @@ impl Figures<'_> {
     }
 
     async fn shadows(&self, seen: &ModelSeen, state: &mut ModelState) -> Result<Vec<ShadowStatus>, store::Error> {
-        if let Some((_, shown)) = state.shadows_shown.fresh(self.now_ms).filter(|(of, _)| *of == seen.version) {
+        if let Some(shown) = state.shadows_shown.fresh(self.now_ms) {
             return Ok(shown.clone());
         }
         let (began, mut shadows) = (Instant::now(), Vec::new());
-        for counts in self.reader.shadows(&seen.model, &seen.version, SHADOWS_MAX).await? {
+        let counted = self.reader.shadows(&seen.model, SHADOWS_MAX).await?;
+        for counts in counted.into_iter().filter(|counts| !is_promoted(seen, counts)) {
             let status = self.shadow(&counts).await?;
             let key = format!("{}/{}", counts.version, counts.shadow);
             let before = state.shadows.insert(key, status.verdict);
@@ -175,8 +176,7 @@ impl Figures<'_> {
             }
             shadows.push(status);
         }
-        let counted = (seen.version.clone(), shadows);
-        Ok(state.shadows_shown.put(counted, self.now_ms, 0, began.elapsed()).1.clone())
+        Ok(state.shadows_shown.put(shadows, self.now_ms, 0, began.elapsed()).clone())
     }
 
     async fn shadow(&self, counts: &ShadowCounts) -> Result<ShadowStatus, store::Error> {
@@ -245,6 +245,12 @@ impl Figures<'_> {
     }
 }
 
+/// Whether a shadow has taken the place of the version it was compared with. A canary of more than half, which leaves that
+/// version some answers, has not: its verdict is still asked for.
+fn is_promoted(seen: &ModelSeen, counts: &ShadowCounts) -> bool {
+    counts.shadow == seen.version && !seen.answering.contains(&counts.version)
+}
+
 /// Traffic of a span by step. Every step has its point; one without requests is a point at 0.
 ///
 /// # Errors
@@ -289,5 +295,25 @@ pub fn source(seen: &SourceSeen) -> Source {
             dropped: seen.dropped,
             in_flight: seen.in_flight,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shadow_is_promoted_when_what_it_was_compared_with_answers_no_more() {
+        let counts = ShadowCounts { version: "1".into(), shadow: "2".into(), ..ShadowCounts::default() };
+        let seen = |version: &str, answering: &[&str]| ModelSeen {
+            model: "m".into(),
+            version: version.into(),
+            answering: answering.iter().map(|version| (*version).to_owned()).collect(),
+            first_at_ms: 0,
+            last_at_ms: 1,
+        };
+        assert!(!is_promoted(&seen("1", &["1"]), &counts));
+        assert!(!is_promoted(&seen("2", &["2", "1"]), &counts), "a canary of more than half");
+        assert!(is_promoted(&seen("2", &["2"]), &counts));
     }
 }

@@ -51,8 +51,8 @@ pub struct ModelState {
     embeddings: Embeddings,
     /// The last verdict on each shadow, to see it change.
     pub shadows: HashMap<String, ShadowVerdict>,
-    /// Shadows of a primary version as last counted.
-    pub shadows_shown: Paced<(String, Vec<ShadowStatus>)>,
+    /// Shadows as last counted.
+    pub shadows_shown: Paced<Vec<ShadowStatus>>,
     /// Traffic by window as last counted.
     pub history: Paced<Vec<TrafficPoint>>,
     /// Confidence of the last window, so that it is counted once.

@@ -17,11 +17,24 @@ fn hook() -> Value {
 }
 
 /// An analyzer that asks 30 s of comparisons, beside the rejected `2` with two shadows that differ in one of 1000 pairs: `good` has
-/// 4000, `young` 100. Pairs are spread over 60 s.
+/// 4000, `young` 100. Pairs are spread over 60 s. The newest requests were led to a canary, and to a version that does not exist.
 async fn start() -> Running {
+    start_with(&[answers("2", "ok", 1), answers("unknown", "invalid", 1)]).await
+}
+
+/// So many requests to a version after all of the primary's.
+fn answers(version: &str, outcome: &str, count: u32) -> String {
+    let at = format!("fromUnixTimestamp64Milli({T0} + 60500, 'UTC')");
+    format!(
+        "INSERT INTO observations (id, segment, received_at, at, source, model, version, outcome, code, total_us, items) \
+         SELECT generateUUIDv4(), generateUUIDv4(), {at}, {at}, 's', 'm', '{version}', '{outcome}', 200, 1000, 1 FROM numbers({count})"
+    )
+}
+
+async fn start_with(answers: &[String]) -> Running {
     let mut config = raw();
     config.shadow.min_time = std::time::Duration::from_secs(30);
-    let rows = [("good", 4_000), ("young", 100)].map(|(shadow, pairs)| {
+    let pairs = [("good", 4_000), ("young", 100)].map(|(shadow, pairs)| {
         format!(
             "INSERT INTO comparisons SELECT generateUUIDv4(), 0, generateUUIDv4(), now64(3), \
                fromUnixTimestamp64Milli(toInt64({T0} + intDiv(number * 60000, {pairs})), 'UTC'), 'm', '1', '{shadow}', true, 'ok', '', \
@@ -29,7 +42,7 @@ async fn start() -> Running {
              FROM (SELECT number, if(number % 2 = 0, 'a', 'b') AS said FROM numbers({pairs}))"
         )
     });
-    Running::start_with(config, &rows).await
+    Running::start_with(config, &[&pairs, answers].concat()).await
 }
 
 async fn verdict(running: &Running, shadow: &str) -> VerdictAnswer {
@@ -113,6 +126,16 @@ async fn flagger_goes_on_halts_and_rolls_back_by_the_statuses_of_the_page() {
         }
     }
     assert_eq!(ask(&running, "/api/v1/models/m/shadows/2/gates/advnce").await.0, 404);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_canary_of_more_than_half_is_still_asked_about() {
+    let running = start_with(&[answers("good", "ok", 5_000)]).await;
+    let (status, body) = ask(&running, "/api/v1/models/m/shadows/good/gates/promote").await;
+    assert_eq!(status, 200, "{body}");
+    assert_eq!(verdict(&running, "good").await.primary, "1");
+    assert_eq!(ask(&running, "/api/v1/models/m/shadows/2/gates/advance").await.0, 409);
     running.stop().await;
 }
 

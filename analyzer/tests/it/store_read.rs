@@ -113,7 +113,15 @@ async fn windows_and_traffic() {
     assert_eq!(windows.len(), 6);
     assert_eq!(windows[0], WindowSeen { start_ms: T0, version: "1".into(), observations: 1_000, cut_ms: T0 + 999 });
     assert_eq!(reader.windows("m", SPAN, 10_000, 2).await.unwrap().len(), 2);
-    assert_eq!(reader.models(T0, 10).await.unwrap()[0].version, "2");
+    // Version 2 gave the newest hundred answers: it is the one that answers where nothing else is looked at.
+    for (lately_ms, version, answering) in
+        [(T0, "1", &["1", "2"][..]), (T0 + 59_000, "2", &["2"]), (T0 + 70_000, "2", &[])]
+    {
+        let mut seen = reader.models(T0, lately_ms, 10).await.unwrap().remove(0);
+        seen.answering.sort();
+        assert_eq!((seen.version.as_str(), seen.answering.as_slice()), (version, &answering.iter().map(|v| (*v).to_owned()).collect::<Vec<_>>()[..]));
+        assert_eq!((seen.first_at_ms, seen.last_at_ms), (T0, T0 + 59_990));
+    }
     assert_eq!(reader.first_observations("m", T0, 3).await.unwrap(), [T0, T0 + 10, T0 + 20]);
 
     let minute = &reader.traffic("m", SPAN, 60_000).await.unwrap()[0];
@@ -167,6 +175,10 @@ async fn events_of_objectives_that_are_known_later() {
             "INSERT INTO comparisons SELECT {id}, 0, {segment}, {at}, {at}, 'm', '1', '2', number >= 5, \
              if(number >= 5, 'ok', if(number >= 2, 'error', 'rejected')), '', if(number >= 5, 'a', ''), \
              if(number >= 10, 'a', 'b'), 0.5, 0.5, 1, 1 FROM numbers(55)"
+        ),
+        // 5 more answers without labels are no pairs
+        format!(
+            "INSERT INTO comparisons SELECT {id}, 0, {segment}, {at}, {at}, 'm', '1', '2', true, 'ok', '', '', '', 0, 0, 1, 1 FROM numbers(5)"
         ),
         // 20 windows of two features: in 3 of them one is drifted, 2 are not judged
         format!(
@@ -235,12 +247,27 @@ async fn shadows_confidence_and_sources() {
                if(number < 900, if(number < 30, 'b', 'a'), ''), 0.5, 0.5, 100, 150 FROM numbers(1000)",
         )
         .await;
-    let shadows = reader.shadows("m", "1", 5).await.unwrap();
+    let shadows = reader.shadows("m", 5).await.unwrap();
     assert_eq!(shadows.len(), 1);
     let counts = &shadows[0];
     assert_eq!((counts.pairs, counts.agreed, counts.answered, counts.errors, counts.shed), (900, 870, 450, 50, 50));
     assert_eq!((counts.first_ms, counts.last_ms), (T0, T0 + 999_000));
     assert_eq!((counts.primary_us, counts.shadow_us), (45_000, 67_500));
+    // What another primary was compared with before is over, and what the primary's cache answered has no run time to compare.
+    let more = |version: &str, primary_us: u64, minute: i64| {
+        format!(
+            "INSERT INTO comparisons SELECT generateUUIDv4(), 0, generateUUIDv4(), now64(3), \
+               fromUnixTimestamp64Milli({} + number, 'UTC'), 'm', '{version}', '2', true, 'ok', '', 'a', 'a', \
+               0.5, 0.5, {primary_us}, 150 FROM numbers(10)",
+            T0 + minute * 60_000
+        )
+    };
+    house.ask(&more("0", 100, -1)).await;
+    house.ask(&more("1", 0, 1)).await;
+    let with_cached = reader.shadows("m", 5).await.unwrap();
+    assert_eq!(with_cached.len(), 1);
+    assert_eq!((with_cached[0].version.as_str(), with_cached[0].answered), ("1", 460));
+    assert_eq!((with_cached[0].primary_us, with_cached[0].shadow_us), (45_000, 67_500));
     let flips = reader.flips("m", "1", "2", 5).await.unwrap();
     assert_eq!((flips[0].primary.as_str(), flips[0].shadow.as_str(), flips[0].pairs), ("a", "b", 30));
 

@@ -29,9 +29,9 @@ pub struct ShadowCounts {
     pub first_ms: i64,
     /// The newest.
     pub last_ms: i64,
-    /// The primary's run time over the answered requests, microseconds.
+    /// The primary's run time over the answered requests that it ran, microseconds: what its cache answered took it none.
     pub primary_us: u64,
-    /// The shadow's.
+    /// The shadow's, over the same requests.
     pub shadow_us: u64,
 }
 
@@ -58,11 +58,12 @@ pub struct FlipCount {
 }
 
 impl Reader {
-    /// All shadows of a primary version, at most `limit`.
+    /// Shadows of a model's primary, those compared last first, at most `limit`. The primary is whom the newest comparison names:
+    /// only a primary's answers are compared, while a canary, a fallback or a pinned version may have answered since.
     ///
     /// # Errors
     /// [`Error`].
-    pub async fn shadows(&self, model: &str, version: &str, limit: u64) -> Result<Vec<ShadowCounts>, Error> {
+    pub async fn shadows(&self, model: &str, limit: u64) -> Result<Vec<ShadowCounts>, Error> {
         // `answered` names a column, so the count of answered requests is renamed outside.
         let sql = "SELECT model, version, shadow, pairs, agreed, requests AS answered, errors, shed, first_ms, last_ms, \
                primary_us, shadow_us FROM ( \
@@ -73,11 +74,13 @@ impl Reader {
                countIf(NOT answered AND outcome != 'rejected') AS errors, \
                countIf(NOT answered AND outcome = 'rejected') AS shed, \
                toUnixTimestamp64Milli(min(at)) AS first_ms, toUnixTimestamp64Milli(max(at)) AS last_ms, \
-               sumIf(primary_infer_us, answered AND item = 0) AS primary_us, \
-               sumIf(shadow_infer_us, answered AND item = 0) AS shadow_us \
-             FROM comparisons WHERE model = ? AND version = ? GROUP BY model, version, shadow) \
+               sumIf(primary_infer_us, answered AND item = 0 AND primary_infer_us > 0) AS primary_us, \
+               sumIf(shadow_infer_us, answered AND item = 0 AND primary_infer_us > 0) AS shadow_us \
+             FROM comparisons WHERE model = ? AND version = ( \
+               SELECT argMax(c.version, (c.at, c.received_at)) FROM comparisons AS c WHERE c.model = ?) \
+             GROUP BY model, version, shadow) \
              ORDER BY last_ms DESC, shadow LIMIT ?";
-        let query = self.store.client().query(sql).bind(model).bind(version).bind(limit);
+        let query = self.store.client().query(sql).bind(model).bind(model).bind(limit);
         self.store.bounded("the shadows", query.fetch_all()).await
     }
 

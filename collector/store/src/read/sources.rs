@@ -1,6 +1,7 @@
 //! Who sends, and which models are seen.
 
 use clickhouse::Row;
+use contract::wire::Outcome;
 use serde::{Deserialize, Serialize};
 
 use super::{MS, Reader};
@@ -30,8 +31,10 @@ pub struct SourceSeen {
 pub struct ModelSeen {
     /// Its name.
     pub model: String,
-    /// The version that answered last.
+    /// The version that gave most of the latest answers; without any, the one asked last.
     pub version: String,
+    /// All versions that gave some of them.
+    pub answering: Vec<String>,
     /// The oldest of the observations looked at.
     pub first_at_ms: i64,
     /// The newest.
@@ -56,17 +59,23 @@ impl Reader {
         self.store.bounded("the sources", query.fetch_all()).await
     }
 
-    /// Models with observations since a time, at most `limit`, busiest first.
+    /// Models with observations since a time, at most `limit`, busiest first. Answers since `lately_ms` say which version
+    /// answers: one request may be led to another by a canary, a fallback or its own wish, or ask for one that does not exist.
     ///
     /// # Errors
     /// [`Error`].
-    pub async fn models(&self, since_ms: i64, limit: u64) -> Result<Vec<ModelSeen>, Error> {
+    pub async fn models(&self, since_ms: i64, lately_ms: i64, limit: u64) -> Result<Vec<ModelSeen>, Error> {
         let sql = format!(
-            "SELECT toString(model) AS model, toString(argMax(version, at)) AS version, \
-               toUnixTimestamp64Milli(min(at)) AS first_at_ms, toUnixTimestamp64Milli(max(at)) AS last_at_ms \
-             FROM observations WHERE at >= {MS} GROUP BY model ORDER BY count() DESC, model LIMIT ?"
+            "SELECT toString(model) AS model, toString(argMax(one, (lately, answered, newest))) AS version, \
+               groupArrayIf(toString(one), lately > 0) AS answering, \
+               toUnixTimestamp64Milli(min(oldest)) AS first_at_ms, toUnixTimestamp64Milli(max(newest)) AS last_at_ms FROM ( \
+               SELECT o.model AS model, o.version AS one, count() AS asked, min(o.at) AS oldest, max(o.at) AS newest, \
+                 countIf(o.outcome = '{ok}' AND o.at >= {MS}) AS lately, maxIf(o.at, o.outcome = '{ok}') AS answered \
+               FROM observations AS o WHERE o.at >= {MS} GROUP BY model, one) \
+             GROUP BY model ORDER BY sum(asked) DESC, model LIMIT ?",
+            ok = Outcome::Ok.as_str()
         );
-        let query = self.store.client().query(&sql).bind(since_ms).bind(limit);
+        let query = self.store.client().query(&sql).bind(lately_ms).bind(since_ms).bind(limit);
         self.store.bounded("the models", query.fetch_all()).await
     }
 }
