@@ -162,6 +162,7 @@ fn limiting(pairs: &Pairs, offered: u64, agreement: Option<Interval>, policy: &S
     let Some(agreement) = agreement else {
         return Some(match offered {
             0 => "No pairs yet.".to_owned(),
+            _ if pairs.answered > 0 => format!("Its answers to {} requests have no labels to compare.", pairs.answered),
             _ => format!("The shadow answered none of {offered} requests."),
         });
     };
@@ -318,6 +319,8 @@ mod tests {
         check(counts(10_000, 9_950, 0, 9_000), ShadowVerdict::Hold, "9000 shed");
         check(counts(0, 0, 0, 0), ShadowVerdict::Hold, "No pairs yet");
         check(counts(0, 0, 0, 40), ShadowVerdict::Hold, "answered none of 40");
+        let unlabelled = Pairs { answered: 40, ..counts(0, 0, 2, 0) };
+        check(unlabelled, ShadowVerdict::Hold, "40 requests have no labels");
         // Failures are data: a shadow that never answers is not held for lack of pairs.
         check(counts(0, 0, 40, 0), ShadowVerdict::Reject, "fails on at least");
         // Shed requests never reached it, so they do not dilute its failures.

@@ -34,6 +34,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { number: 6, name: "events", sql: include_str!("../migrations/0006_events.sql") },
     Migration { number: 7, name: "boards", sql: include_str!("../migrations/0007_boards.sql") },
     Migration { number: 8, name: "segments", sql: include_str!("../migrations/0008_segments.sql") },
+    Migration { number: 9, name: "shadow labels", sql: include_str!("../migrations/0009_shadow_labels.sql") },
 ];
 
 /// One row a migration and start that applied it; duplicates of concurrent starts are equal and harmless.

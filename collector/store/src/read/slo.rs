@@ -73,7 +73,7 @@ fn events(slo: &Slo) -> Option<(String, usize)> {
         ),
         Sli::ShadowAgreement => format!(
             "SELECT at, NOT (answered AND primary_label = shadow_label) AS bad FROM comparisons \
-             WHERE model = ? AND at >= {MS} AND outcome != '{refused}'"
+             WHERE model = ? AND at >= {MS} AND outcome != '{refused}' AND (NOT answered OR primary_label != '')"
         ),
         Sli::LabelAccuracy => return Some((labelled("known_at AS at, said != truth AS bad"), 2)),
         Sli::Events { .. } => return None,

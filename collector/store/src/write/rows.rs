@@ -170,13 +170,16 @@ impl SegmentBuilder {
         }
     }
 
-    /// One row an item that both answered; one row with item 0 where the shadow failed; none where there is nothing to
-    /// compare, because the primary or the task gives no classes.
+    /// One row an item that both answered; one row with item 0 and without labels where the shadow failed, and where there is
+    /// nothing to compare because the primary or the task gives no classes: its failures are a share of all that it was asked.
     fn comparison(&mut self, sample: &MaskedSample, shadow: &ShadowAnswer, received_at_ms: i64) {
         let none = Prediction { label: String::new(), confidence: 0.0, margin: 0.0, entropy: 0.0 };
         let answered = shadow.outcome == Outcome::Ok;
-        let pairs: Vec<(&Prediction, &Prediction)> =
-            if answered { sample.predictions.iter().zip(&shadow.predictions).collect() } else { vec![(&none, &none)] };
+        let mut pairs: Vec<(&Prediction, &Prediction)> =
+            if answered { sample.predictions.iter().zip(&shadow.predictions).collect() } else { Vec::new() };
+        if pairs.is_empty() {
+            pairs.push((&none, &none));
+        }
         for (item, (primary, second)) in (0_u32..).zip(pairs) {
             let rows = self.comparisons.row();
             rows.uuid(sample.id).u32(item).millis(received_at_ms).millis(sample.at_ms);

@@ -67,6 +67,13 @@ pub fn sample(id: u128, at_ms: i64) -> MaskedSample {
                 timings: Timings::default(),
                 predictions: vec![],
             },
+            ShadowAnswer {
+                version: "4".into(),
+                outcome: Outcome::Ok,
+                reason: None,
+                timings: Timings { infer_us: 9, ..Timings::default() },
+                predictions: vec![],
+            },
         ],
         payload: Payload::Kept(Content {
             input: json!({"text": "x".repeat(300)}),
@@ -133,7 +140,7 @@ async fn what_is_read_is_what_was_written() {
             "SELECT shadow, item, answered, outcome, reason, primary_label, shadow_label, primary_infer_us, shadow_infer_us
              FROM comparisons ORDER BY shadow, item"
                 .into(),
-            "2\t0\ttrue\tok\t\ta\ta\t3\t7\n2\t1\ttrue\tok\t\tb é\tc\t3\t7\n3\t0\tfalse\trejected\tshed\t\t\t3\t0".into(),
+            "2\t0\ttrue\tok\t\ta\ta\t3\t7\n2\t1\ttrue\tok\t\tb é\tc\t3\t7\n3\t0\tfalse\trejected\tshed\t\t\t3\t0\n4\t0\ttrue\tok\t\t\t\t3\t9".into(),
         ),
         ("SELECT id, item, label FROM labels".into(), format!("{id}\t1\tb")),
         (
@@ -163,7 +170,7 @@ async fn a_segment_is_inserted_once_however_often_it_is_sent() {
     assert!(error.is_unavailable(), "{error}");
     house.engine = Some(Engine::start(config(house.data_dir(), port)).await.unwrap());
     assert!(insert(&store, &encoded, true).await.iter().all(|i| *i == Inserted::Before));
-    for (table, rows) in [("observations", "2"), ("features", "6"), ("comparisons", "6"), ("labels", "1")] {
+    for (table, rows) in [("observations", "2"), ("features", "6"), ("comparisons", "8"), ("labels", "1")] {
         assert_eq!(house.ask(&format!("SELECT count() FROM {table}")).await, rows, "{table}");
     }
 }
