@@ -6,6 +6,9 @@
 
 use super::reference::Numbers;
 
+/// Past the numbers a cut that shows this share of the difference is the witness: what is lost there shows first among the numbers.
+const AS_FAR: f64 = 0.98;
+
 /// Two bounds on the distance and where the lower one is reached.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bounds {
@@ -13,7 +16,7 @@ pub struct Bounds {
     pub lower: f64,
     /// The exact distance is at most this.
     pub upper: f64,
-    /// Where the two functions are farthest apart.
+    /// Where the two functions are farthest apart, or nearly so and past the last number.
     pub witness: Witness,
 }
 
@@ -35,6 +38,7 @@ pub fn bounds(reference: &Numbers, current: &[u64]) -> Option<Bounds> {
     let mut found = Bounds { lower: 0.0, upper: 0.0, witness: Witness::default() };
     let (mut before, mut now) = (0u64, 0u64);
     let mut difference = 0.0f64;
+    let mut lost: Option<(f64, Witness)> = None;
     for (cell, (r, c)) in reference.counts.iter().zip(current).enumerate() {
         if !reference.is_atom(cell) {
             let (up, down) = (difference + *r as f64 / m, difference - *c as f64 / n);
@@ -44,10 +48,17 @@ pub fn bounds(reference: &Numbers, current: &[u64]) -> Option<Bounds> {
         now += c;
         let (reference_share, current_share) = (before as f64 / m, now as f64 / n);
         difference = reference_share - current_share;
+        let witness = Witness { cell, reference: reference_share, current: current_share };
         if difference.abs() > found.lower {
-            found.lower = difference.abs();
-            found.witness = Witness { cell, reference: reference_share, current: current_share };
+            (found.lower, found.witness) = (difference.abs(), witness);
         }
+        // of equal ones the last: where values are missing, that they are numbers or not differs as much
+        if cell > reference.edges.len() && lost.is_none_or(|(most, _)| difference.abs() >= most) {
+            lost = Some((difference.abs(), witness));
+        }
+    }
+    if let Some((_, witness)) = lost.filter(|(most, _)| *most > 0.0 && *most >= AS_FAR * found.lower) {
+        found.witness = witness;
     }
     found.upper = found.upper.max(found.lower).min(1.0);
     Some(found)
@@ -89,6 +100,24 @@ mod tests {
         let Reference::Numbers(frozen) = &reference else { unreachable!("numbers were given") };
         assert_eq!(bounds(frozen, &cells).unwrap().lower, 1.0);
         assert_eq!(bounds(frozen, &reference.cells([])), None);
+    }
+
+    #[test]
+    fn what_is_lost_is_not_told_as_a_value_that_moved() {
+        let values: Vec<f64> = (0..1_000).map(f64::from).collect();
+        let reference = Reference::numbers(&values, 0, 64);
+        let Reference::Numbers(frozen) = &reference else { unreachable!("numbers were given") };
+        let last = frozen.edges.len();
+        use store::read::bin::{MISSING, NAN, OTHER};
+        for (lost, cell) in [(NAN, last + 2), (MISSING, last + 3), (OTHER, last + 4), (frozen.bin_of(f64::INFINITY), last + 1)] {
+            // by chance the sample's largest values are a few too many, so that the difference is largest before the last number
+            let kept = (0..700).map(|i| (frozen.bin_of(if i < 681 { f64::from(i) / 0.7 } else { 999.0 }), 1));
+            let found = bounds(frozen, &reference.cells(kept.chain([(lost, 300)]))).unwrap();
+            assert!(found.lower > 0.3 && found.lower < 0.305, "{found:?}");
+            assert_eq!((found.witness.cell, found.witness.reference, found.witness.current), (cell, 1.0, 0.7));
+        }
+        let larger = values.iter().map(|x| (frozen.bin_of(x + 300.0), 1));
+        assert!(bounds(frozen, &reference.cells(larger)).unwrap().witness.cell <= last);
     }
 
     #[test]

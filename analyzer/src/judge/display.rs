@@ -119,7 +119,8 @@ fn rebin(numbers: &Numbers, counts: &[u64], edges: &[f64]) -> Vec<f64> {
     let mut heights = vec![0.0; bars];
     let ordered = numbers.edges.len() + 3;
     for (cell, n) in counts.iter().enumerate().take(ordered).filter(|(_, n)| **n > 0) {
-        let start = cell.checked_sub(2).and_then(|i| numbers.edges.get(i)).copied().unwrap_or(f64::NEG_INFINITY);
+        let outside = if cell < 2 { f64::NEG_INFINITY } else { f64::INFINITY };
+        let start = cell.checked_sub(2).and_then(|i| numbers.edges.get(i)).copied().unwrap_or(outside);
         let end = if cell == 0 { f64::NEG_INFINITY } else { numbers.end_of(cell).unwrap_or(f64::INFINITY) };
         spread(&mut heights, edges, (start, end), *n as f64 / total);
     }
@@ -168,6 +169,17 @@ mod tests {
         assert!(shown.current[0] >= 0.25 && shown.current.last().copied() >= Some(0.25));
         // An even reference is drawn even.
         assert!(shown.reference[3..20].iter().all(|h| (h - 1.0 / 24.0).abs() < 0.01), "{:?}", shown.reference);
+    }
+
+    #[test]
+    fn infinities_are_drawn_at_their_ends() {
+        let values: Vec<f64> = (0..100).map(f64::from).collect();
+        let reference = Reference::numbers(&values, 0, 16);
+        let Reference::Numbers(numbers) = &reference else { unreachable!("numbers were given") };
+        for (value, bar) in [(f64::INFINITY, BARS - 1), (f64::NEG_INFINITY, 0)] {
+            let shown = distribution(&reference, &reference.cells([(numbers.bin_of(value), 5)]));
+            assert_eq!(shown.current[bar], 1.0, "{value}: {:?}", shown.current);
+        }
     }
 
     #[test]

@@ -85,7 +85,11 @@ fn what_moved(reference: &Reference, witness: Witness) -> Option<String> {
                     format!("{now} of values are at most {}, in the reference {then}", rounded(end.next_down()))
                 }
                 Some(end) => format!("{now} of values are below {}, in the reference {then}", rounded(end)),
-                None => format!("{now} of values are finite numbers in range, in the reference {then}"),
+                None => {
+                    let kept = ["finite numbers", "numbers", "not missing", "of the expected type"];
+                    let past = witness.cell.saturating_sub(numbers.edges.len() + 1).min(kept.len() - 1);
+                    format!("{now} of values are {}, in the reference {then}", kept[past])
+                }
             }
         }
         Reference::Categories(categories) => {
@@ -212,7 +216,17 @@ mod tests {
             sentence(&zeros, &[(numbers.bin_of(4.0), 300)])
                 .starts_with("0 % of values are at most 0, in the reference 75 %")
         );
-        assert!(sentence(&zeros, &[(store::read::bin::MISSING, 300)]).contains("in the reference"));
+        use store::read::bin;
+        let ones = numbers.bin_of(4.0);
+        for (lost, words) in [
+            (numbers.bin_of(f64::INFINITY), "are finite numbers"),
+            (bin::NAN, "are numbers"),
+            (bin::MISSING, "are not missing"),
+            (bin::OTHER, "are of the expected type"),
+        ] {
+            let found = sentence(&zeros, &[(numbers.bin_of(0.0), 210), (ones, 70), (lost, 120)]);
+            assert!(found.starts_with(&format!("70 % of values {words}, in the reference 100 %: ")), "{found}");
+        }
     }
 
     #[test]

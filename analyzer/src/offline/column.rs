@@ -271,14 +271,7 @@ fn sentence(report: &ColumnReport, rule: &Rule) -> String {
     let (Some(d), Some(line)) = (report.d, report.line) else {
         return format!("{} values against {}: there is nothing to compare.", report.n, report.m);
     };
-    let lost = report.missing.1 - report.missing.0;
-    let moved = match &report.witness {
-        // the difference is what is missing, wherever among the numbers it first shows
-        Some(_) if lost >= 0.98 * d && lost > 0.0 => {
-            format!("{:.1} % of values are missing, were {:.1} %", report.missing.1 * 100.0, report.missing.0 * 100.0)
-        }
-        found => found.as_ref().map(place).unwrap_or_default(),
-    };
+    let moved = lost(report, d).or_else(|| report.witness.as_ref().map(place)).unwrap_or_default();
     match report.state {
         DriftState::Drifted => format!("{moved}: a shift of {d:.3}, above {line:.3}."),
         DriftState::Insufficient => format!(
@@ -290,6 +283,16 @@ fn sentence(report: &ColumnReport, rule: &Rule) -> String {
         }
         _ => format!("A shift of {d:.3} agrees with chance and the ignored {}.", rule.delta_ignore),
     }
+}
+
+/// Where the difference is of what is missing or no number, it first shows somewhere among the numbers, which did not move.
+fn lost(report: &ColumnReport, d: f64) -> Option<String> {
+    report.witness.as_ref()?;
+    let both = (report.missing.0 + report.nan.0, report.missing.1 + report.nan.1);
+    let lost = [(report.missing, "missing"), (report.nan, "not a number"), (both, "missing or not a number")];
+    let as_far = |(then, now): (f64, f64)| d > 0.0 && (now - then).abs() >= 0.98 * d;
+    let ((then, now), what) = lost.into_iter().find(|(shares, _)| as_far(*shares))?;
+    Some(format!("{:.1} % of values are {what}, were {:.1} %", now * 100.0, then * 100.0))
 }
 
 /// `62 % are at most 0.31, were 21 %`.
@@ -391,6 +394,21 @@ mod tests {
         assert_eq!(report.over, ["missing"]);
         assert!((report.missing.1 - 0.12).abs() < 1e-12);
         assert!(report.sentence.starts_with("12.0 % of values are missing, were 0.0 %"), "{report:?}");
+        let with = |lost: u64, count: usize, more: u64| {
+            let mut keys = keys(5_000, 0.0, 1.0);
+            keys.iter_mut().take(600).for_each(|key| *key = lost);
+            keys.iter_mut().take(count).for_each(|key| *key = more);
+            keys
+        };
+        let plain = || keys(5_000, 0.0, 1.0);
+        for (before, now, words) in [
+            (plain(), with(order::NAN, 0, 0), "12.0 % of values are not a number, were 0.0 %"),
+            (plain(), with(order::NAN, 200, order::MISSING), "12.0 % of values are missing or not a number, were 0.0 %"),
+            (with(order::MISSING, 0, 0), plain(), "0.0 % of values are missing, were 12.0 %"),
+        ] {
+            let report = judged(before, now);
+            assert!(report.sentence.starts_with(words), "{words}: {}", report.sentence);
+        }
     }
 
     #[test]
