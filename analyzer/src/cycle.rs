@@ -46,6 +46,8 @@ use paced::Paced;
 const LOOK_BACK_MS: i64 = 86_400_000;
 /// Answers of so long say which version of a model answers.
 const LATELY_MS: i64 = 300_000;
+/// A reference file that could not be used is tried again no sooner.
+const FILES_REST_MS: i64 = 60_000;
 /// Labelled answers are counted no more often.
 const LABELS_REST_MS: i64 = 60_000;
 /// Events shown.
@@ -62,6 +64,8 @@ pub struct Snapshot {
     pub low_shares: HashMap<String, f64>,
     /// Parts of the traffic by model, of models that name any.
     pub segments: BTreeMap<String, Segments>,
+    /// When each model's figures were counted, its shadows among them; `None` where they never could be.
+    pub counted_ms: HashMap<String, Option<i64>>,
 }
 
 /// The snapshot of the last cycle; `None` before the first.
@@ -82,7 +86,9 @@ pub struct Cycle {
     metrics: Metrics,
     shared: Shared,
     watermark_ms: Option<i64>,
-    files_loaded: bool,
+    /// Models whose reference file is not taken yet.
+    unread: Vec<String>,
+    files: Paced<()>,
     models: BTreeMap<String, ModelState>,
 }
 
@@ -91,6 +97,8 @@ impl Cycle {
     #[must_use]
     pub fn new(reader: Reader, config: Arc<Config>, slo: Option<SloFile>, clock: Clock, metrics: Metrics) -> Self {
         Self {
+            unread: config.files.keys().cloned().collect(),
+            files: Paced::default(),
             reader,
             config,
             slo,
@@ -101,7 +109,6 @@ impl Cycle {
             metrics,
             shared: Shared::new(None),
             watermark_ms: None,
-            files_loaded: false,
             models: BTreeMap::new(),
         }
     }
@@ -141,30 +148,33 @@ impl Cycle {
         Ok(())
     }
 
-    /// Freezes the files of the configuration, each content once: what was promoted since stays in force.
+    /// Freezes the files of the configuration, each content once: what was promoted since stays in force. One that cannot be used is
+    /// tried again, and stops no other.
     async fn load_files(&mut self, now_ms: i64) -> Result<(), BaselineError> {
-        if self.files_loaded {
+        if self.unread.is_empty() || self.files.fresh(now_ms).is_some() {
             return Ok(());
         }
-        let known = self.reader.baselines(true).await?;
-        for (model, file) in &self.config.files {
-            let frozen = baseline::from_file(model, file, &self.config.freezing, now_ms)?;
-            let fingerprint = &frozen.info.fingerprint;
-            if known.iter().any(|old| old.model == *model && old.fingerprint == *fingerprint) {
-                continue;
+        let (began, known) = (Instant::now(), self.reader.baselines(true).await?);
+        for model in std::mem::take(&mut self.unread) {
+            if let Err(error) = self.load_file(&model, &known, now_ms).await {
+                failed(&self.metrics, &error, &format!("the reference file of {model} could not be taken"));
+                self.unread.push(model);
             }
-            let text = format!("Reference frozen from {}: {} features.", file.file.display(), frozen.info.features);
-            let event = EventRow {
-                at: now_ms,
-                kind: "baseline".to_owned(),
-                model: model.clone(),
-                version: String::new(),
-                text,
-            };
-            frozen.save(&self.reader).await?;
-            self.reader.insert_events(&[event]).await?;
         }
-        self.files_loaded = true;
+        self.files.put((), now_ms, FILES_REST_MS, began.elapsed());
+        Ok(())
+    }
+
+    async fn load_file(&self, model: &str, known: &[BaselineSummary], now_ms: i64) -> Result<(), BaselineError> {
+        let Some(file) = self.config.files.get(model) else { return Ok(()) };
+        let frozen = baseline::from_file(model, file, &self.config.freezing, now_ms)?;
+        let fingerprint = &frozen.info.fingerprint;
+        if known.iter().any(|old| old.model == model && old.fingerprint == *fingerprint) {
+            return Ok(());
+        }
+        let text = format!("Reference frozen from {}: {} features.", file.file.display(), frozen.info.features);
+        frozen.save(&self.reader).await?;
+        self.reader.insert_events(&[changes::event(now_ms, "baseline", model, "", text)]).await?;
         Ok(())
     }
 
@@ -172,6 +182,10 @@ impl Cycle {
         let Some(watermark_ms) = self.watermark_ms else { return };
         let state = self.models.entry(seen.model.clone()).or_default();
         let summary = in_force.iter().find(|summary| summary.model == seen.model);
+        if summary.is_none() && self.unread.contains(&seen.model) {
+            // its reference was chosen: traffic makes none in its place
+            return;
+        }
         let round = round::Round {
             reader: &self.reader,
             config: &self.config,
@@ -181,8 +195,7 @@ impl Cycle {
             now_ms,
         };
         if let Err(error) = state.advance(&round, summary).await {
-            self.metrics.failed(error_reason(&error));
-            tracing::warn!(model = seen.model, %error, "a model could not be judged in this cycle");
+            failed(&self.metrics, &error, &format!("{} could not be judged", seen.model));
         }
     }
 
@@ -195,30 +208,25 @@ impl Cycle {
         let figures =
             figures::Figures { reader: &self.reader, config: &self.config, now_ms, watermark_ms: self.watermark_ms };
         let mut models = Vec::with_capacity(seen.len());
-        let (mut distributions, mut low_shares, mut segments) = (HashMap::new(), HashMap::new(), BTreeMap::new());
+        let (mut distributions, mut low_shares) = (HashMap::new(), HashMap::new());
+        let (mut segments, mut counted_ms) = (BTreeMap::new(), HashMap::new());
         for model in seen {
             let state = self.models.entry(model.model.clone()).or_default();
-            models.push(figures.model(model, state).await?);
+            if let Err(error) = figures.count(model, state).await {
+                failed(&self.metrics, &error.into(), &format!("figures of {} could not be counted", model.model));
+            }
+            models.push(figures.overview(model, state));
+            counted_ms.insert(model.model.clone(), state.counted.at_ms);
             let low_share = state.confidence.as_ref().and_then(|figures| figures.low_share);
             low_shares.extend(low_share.map(|share| (model.model.clone(), share)));
             segments.extend(figures.segments(&model.model, state).map(|shown| (model.model.clone(), shown)));
             distributions.extend(state.distributions().map(|(name, shown)| ((model.model.clone(), name), shown)));
         }
         models.sort_by(|a, b| a.model.cmp(&b.model));
-        let slos = match (&self.slo, self.slos.fresh(now_ms)) {
-            (None, _) => Vec::new(),
-            (Some(_), Some(counted)) => counted.clone(),
-            (Some(file), None) => {
-                let began = Instant::now();
-                let counted = figures.slos(file).await?;
-                self.known.count(&self.reader, file, self.watermark_ms, &self.metrics).await?;
-                // Burn rates are worth counting again only when the shortest window has moved a little.
-                self.slos.put(counted, now_ms, burn::recount_millis(file), began.elapsed()).clone()
-            }
-        };
+        let slos = self.slos(now_ms).await;
         let rows = self.reader.row_counts().await?;
         if rows.labels > 0 {
-            self.look_at_labels(seen, now_ms).await?;
+            self.look_at_labels(seen, now_ms).await;
         }
         let events = self.reader.events(EVENTS_SHOWN).await?;
         let overview = Overview {
@@ -234,19 +242,52 @@ impl Cycle {
                 sources: sources.iter().map(figures::source).collect(),
             },
         };
-        Ok(Snapshot { overview, distributions, low_shares, segments })
+        Ok(Snapshot { overview, distributions, low_shares, segments, counted_ms })
+    }
+
+    /// Budgets and burn rates; the last ones where they cannot be counted.
+    async fn slos(&mut self, now_ms: i64) -> Vec<SloStatus> {
+        let Some(file) = &self.slo else { return Vec::new() };
+        if let Some(counted) = self.slos.fresh(now_ms) {
+            return counted.clone();
+        }
+        let began = Instant::now();
+        let figures = figures::Figures { reader: &self.reader, config: &self.config, now_ms, watermark_ms: None };
+        let mut counted = figures.slos(file).await;
+        if counted.is_ok() {
+            let known = self.known.count(&self.reader, file, self.watermark_ms, &self.metrics).await;
+            counted = known.and(counted);
+        }
+        let (counted, rest_ms) = match counted {
+            // Burn rates are worth counting again only when the shortest window has moved a little.
+            Ok(counted) => (counted, burn::recount_millis(file)),
+            Err(error) => {
+                failed(&self.metrics, &error.into(), "objectives could not be counted");
+                (self.slos.last().cloned().unwrap_or_default(), 0)
+            }
+        };
+        self.slos.put(counted, now_ms, rest_ms, began.elapsed()).clone()
     }
 
     /// Labels come for weeks, so they are looked at now and then only.
-    async fn look_at_labels(&mut self, seen: &[ModelSeen], now_ms: i64) -> Result<(), BaselineError> {
-        if self.labelled.fresh(now_ms).is_none() {
-            let began = Instant::now();
-            let models: Vec<String> = seen.iter().map(|model| model.model.clone()).collect();
-            self.metrics.quality(&known::quality(&self.reader, &models, now_ms).await?);
-            self.labelled.put((), now_ms, LABELS_REST_MS, began.elapsed());
+    async fn look_at_labels(&mut self, seen: &[ModelSeen], now_ms: i64) {
+        if self.labelled.fresh(now_ms).is_some() {
+            return;
         }
-        Ok(())
+        let began = Instant::now();
+        let models: Vec<String> = seen.iter().map(|model| model.model.clone()).collect();
+        match known::quality(&self.reader, &models, now_ms).await {
+            Ok(known) => self.metrics.quality(&known),
+            Err(error) => failed(&self.metrics, &error.into(), "labelled answers could not be counted"),
+        }
+        self.labelled.put((), now_ms, LABELS_REST_MS, began.elapsed());
     }
+}
+
+/// Counts and logs what stops one part and no other.
+fn failed(metrics: &Metrics, error: &BaselineError, what: &str) {
+    metrics.failed(error_reason(error));
+    tracing::warn!(%error, "{what}; it is tried again");
 }
 
 /// An event as the API gives it.

@@ -32,7 +32,7 @@ pub(super) async fn verdict(
     State(api): State<Api>,
     Path((model, shadow)): Path<(String, String)>,
 ) -> Result<Json<VerdictAnswer>, Refusal> {
-    let snapshot = fresh(&api)?;
+    let snapshot = fresh(&api, &model)?;
     let found = find(&snapshot, &model, &shadow)?;
     let policy = &api.config.of(&model).shadow;
     let primary = found.primary();
@@ -54,7 +54,7 @@ pub(super) async fn gate(
         let known = ShadowGate::ALL.map(ShadowGate::as_str).join(", ");
         missing(&format!("there is no gate {gate}; ask one of {known}"))
     })?;
-    let snapshot = fresh(&api)?;
+    let snapshot = fresh(&api, &model)?;
     let found = find(&snapshot, &model, &shadow)?;
     let answer = answer(&found, &shadow, &api.config.of(&model).shadow);
     let open = gate.open(answer.verdict);
@@ -63,13 +63,14 @@ pub(super) async fn gate(
     Ok((status, Json(body)).into_response())
 }
 
-/// The last snapshot, unless nothing was judged for minutes.
-fn fresh(api: &Api) -> Result<std::sync::Arc<Snapshot>, Refusal> {
+/// The last snapshot, unless nothing was judged for minutes, or nothing of this model.
+fn fresh(api: &Api, model: &str) -> Result<std::sync::Arc<Snapshot>, Refusal> {
     let snapshot = snapshot(api)?;
-    let age_ms = (api.clock)() - snapshot.overview.at_ms;
-    if age_ms > STALE_MS {
-        let what =
-            format!("nothing was judged for {} s; see why the cycles fail in the analyzer's log", age_ms / 1_000);
+    let counted_ms = snapshot.counted_ms.get(model).copied().unwrap_or(Some(snapshot.overview.at_ms));
+    let age_ms = counted_ms.map(|counted_ms| (api.clock)() - counted_ms);
+    if age_ms.is_none_or(|age_ms| age_ms > STALE_MS) {
+        let time = age_ms.map_or_else(|| "yet".to_owned(), |age_ms| format!("for {} s", age_ms / 1_000));
+        let what = format!("nothing was judged {time}; see why the cycles fail in the analyzer's log");
         return Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, what));
     }
     Ok(snapshot)

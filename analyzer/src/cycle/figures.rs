@@ -52,6 +52,16 @@ pub struct ConfidenceFigures {
     classes: Vec<ClassShare>,
 }
 
+/// Figures that are counted from many rows.
+#[derive(Clone, Debug, Default)]
+pub struct Counted {
+    /// When; `None` where they never were.
+    pub at_ms: Option<i64>,
+    traffic: Traffic,
+    history: Vec<TrafficPoint>,
+    shadows: Vec<ShadowStatus>,
+}
+
 /// What figures are made of.
 pub struct Figures<'a> {
     /// The database.
@@ -65,22 +75,34 @@ pub struct Figures<'a> {
 }
 
 impl Figures<'_> {
-    /// A model at a glance.
+    /// Counts a model's figures, unless they failed a moment ago: [`Self::overview`] goes on with the last ones.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn model(&self, seen: &ModelSeen, state: &mut ModelState) -> Result<ModelOverview, store::Error> {
-        self.confidence(seen, state).await?;
-        let shadows = self.shadows(seen, state).await?;
-        let history = self.history(&seen.model, state).await?;
+    pub async fn count(&self, seen: &ModelSeen, state: &mut ModelState) -> Result<(), store::Error> {
+        if state.resting.fresh(self.now_ms).is_some() {
+            return Ok(());
+        }
+        let began = Instant::now();
+        let counted = self.counted(seen, state).await;
+        state.counted = counted.inspect_err(|_| {
+            state.resting.put((), self.now_ms, 0, began.elapsed());
+        })?;
+        Ok(())
+    }
+
+    /// A model at a glance.
+    #[must_use]
+    pub fn overview(&self, seen: &ModelSeen, state: &ModelState) -> ModelOverview {
         let confidence = state.confidence.as_ref();
         let settings = self.config.of(&seen.model);
         let features = state.baseline().map_or(0, |baseline| baseline.features.len());
-        Ok(ModelOverview {
+        let Counted { traffic, history, shadows, .. } = state.counted.clone();
+        ModelOverview {
             model: seen.model.clone(),
             version: seen.version.clone(),
             state: state.verdicts().iter().map(|verdict| verdict.state).max().unwrap_or(DriftState::Insufficient),
-            traffic: self.traffic(&seen.model).await?,
+            traffic,
             history,
             features: state.verdicts().to_vec(),
             confidence: confidence.and_then(|figures| figures.distribution.clone()),
@@ -91,7 +113,15 @@ impl Figures<'_> {
             shadows,
             baseline: state.baseline().map(|baseline| baseline.info.clone()),
             guarantee: sentence::guarantee(&settings.policy, features, self.config.windows.length_ms),
-        })
+        }
+    }
+
+    async fn counted(&self, seen: &ModelSeen, state: &mut ModelState) -> Result<Counted, store::Error> {
+        self.confidence(seen, state).await?;
+        let shadows = self.shadows(seen, state).await?;
+        let history = self.history(&seen.model, state).await?;
+        let traffic = self.traffic(&seen.model).await?;
+        Ok(Counted { at_ms: Some(self.now_ms), traffic, history, shadows })
     }
 
     /// Parts of a model's traffic as the API shows them; `None` where none are named.

@@ -12,7 +12,7 @@ use super::{
     concept,
     detect::{self, Detectors},
     embeddings::Embeddings,
-    figures::ConfidenceFigures,
+    figures::{ConfidenceFigures, Counted},
     judging::Bench,
     paced::Paced,
     parts,
@@ -57,6 +57,10 @@ pub struct ModelState {
     pub history: Paced<Vec<TrafficPoint>>,
     /// Confidence of the last window, so that it is counted once.
     pub confidence: Option<ConfidenceFigures>,
+    /// What is shown beside the verdicts, as last counted.
+    pub counted: Counted,
+    /// Since counting failed; what took long before it failed is not tried again at once.
+    pub resting: Paced<()>,
 }
 
 /// What one window showed of everything that is judged.

@@ -36,6 +36,12 @@ impl<T> Paced<T> {
         self.0.as_ref().filter(rests).map(|counted| &counted.value)
     }
 
+    /// The figure as last counted, however old.
+    #[must_use]
+    pub fn last(&self) -> Option<&T> {
+        self.0.as_ref().map(|counted| &counted.value)
+    }
+
     /// Keeps a figure that took so long to count, for at least `rest_ms`.
     pub fn put(&mut self, value: T, now_ms: i64, rest_ms: i64, took: Duration) -> &T {
         let rest = i64::try_from((took * REST_FACTOR).as_millis()).unwrap_or(i64::MAX);
@@ -53,6 +59,7 @@ mod tests {
         assert_eq!(paced.fresh(0), None);
         assert_eq!(*paced.put(7, 1_000, 0, Duration::from_millis(50)), 7);
         assert_eq!((paced.fresh(1_999), paced.fresh(2_000)), (Some(&7), None));
+        assert_eq!(paced.last(), Some(&7));
         paced.put(8, 1_000, 5_000, Duration::from_millis(50));
         assert_eq!((paced.fresh(5_999), paced.fresh(6_000)), (Some(&8), None));
         paced.put(9, 1_000, 0, Duration::ZERO);

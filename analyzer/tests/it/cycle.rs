@@ -334,6 +334,58 @@ async fn a_reference_file_is_taken_once_and_completed_by_traffic() {
 }
 
 #[tokio::test]
+async fn a_reference_file_that_cannot_be_read_stops_no_other_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("reference.csv");
+    let rows: String = (0..2_000).map(|i| format!("{}\n", f64::from(i) / 2_000.0)).collect();
+    std::fs::write(&path, format!("input.x\n{rows}")).unwrap();
+    let mut config = raw();
+    config.baselines.insert("other".into(), RawBaseline { file: path.clone(), categories: vec![] });
+    let mut bench = Bench::build(config).await;
+    std::fs::remove_file(&path).unwrap();
+    for index in 0..4 {
+        bench.step(index, 0.0).await;
+    }
+    let drifted = bench.step(4, 0.5).await;
+    assert_eq!(state_of(&drifted, "input.x"), DriftState::Drifted);
+    let failed = |count: u32| format!("driftline_analyzer_cycle_failures_total{{reason=\"baseline_file\"}} {count}");
+    let text = bench.registry.render();
+    assert!(text.contains(&failed(1)), "it is not tried again in every cycle: {text}");
+    // it is there again, and taken without a restart
+    std::fs::write(&path, format!("input.x\n{rows}")).unwrap();
+    for index in 5..8 {
+        bench.step(index, 0.0).await;
+    }
+    assert_eq!(bench.house.ask("SELECT model FROM baselines WHERE model = 'other'").await, "other");
+    assert!(bench.registry.render().contains(&failed(1)));
+}
+
+#[tokio::test]
+async fn figures_that_cannot_be_counted_stop_no_verdict() {
+    let mut bench = Bench::build(raw()).await;
+    for index in 0..4 {
+        bench.step(index, 0.0).await;
+    }
+    bench.house.ask("RENAME TABLE comparisons TO away").await;
+    let without = bench.step(4, 0.5).await;
+    assert_eq!(state_of(&without, "input.x"), DriftState::Drifted);
+    assert_eq!(without.counted_ms["m"], Some(T0 + 4 * WINDOW_MS + 2_000), "the last figures are shown");
+    assert!((without.overview.models[0].traffic.requests_per_second - 400.0 * 4.0 / 60.0).abs() < 1.0, "{without:?}");
+    let text = bench.registry.render();
+    assert!(text.contains("driftline_analyzer_cycle_failures_total{reason=\"store_refused\"} 1"), "{text}");
+    bench.house.ask("RENAME TABLE away TO comparisons").await;
+    let mut after = bench.step(5, 0.0).await;
+    for index in 6..100 {
+        // what failed rests for twenty times as long as it took to fail
+        if after.counted_ms["m"] == Some(after.overview.at_ms) {
+            return;
+        }
+        after = bench.step(index, 0.0).await;
+    }
+    panic!("the figures are not counted again: {:?}", after.counted_ms);
+}
+
+#[tokio::test]
 async fn sixty_four_features_are_judged_in_a_moment() {
     let mut config = raw();
     config.models.insert("m".into(), toml_overrides());
