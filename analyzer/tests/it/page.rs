@@ -94,10 +94,10 @@ async fn calibration_is_confidence_against_labels() {
         format!(
             "INSERT INTO categories SELECT {id}, 0, {segment}, {at}, {at}, 'c', '1', 'output.label', 'a' FROM numbers(100)"
         ),
-        // the first label of each is wrong: the newest holds
+        // the first label of each is wrong: the later truth holds, and of one moment the one that came later
         format!("INSERT INTO labels SELECT {id}, 0, {segment}, {at}, {at}, 'x' FROM numbers(100)"),
         format!(
-            "INSERT INTO labels SELECT {id}, 0, {segment}, {at}, {at} + INTERVAL 1 SECOND, \
+            "INSERT INTO labels SELECT {id}, 0, {segment}, {at} + INTERVAL 1 SECOND, {at} + INTERVAL number % 2 SECOND, \
              if(number < 54 OR number >= 80, 'a', 'b') FROM numbers(100)"
         ),
     ] {

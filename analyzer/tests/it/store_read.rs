@@ -119,7 +119,10 @@ async fn windows_and_traffic() {
     {
         let mut seen = reader.models(T0, lately_ms, 10).await.unwrap().remove(0);
         seen.answering.sort();
-        assert_eq!((seen.version.as_str(), seen.answering.as_slice()), (version, &answering.iter().map(|v| (*v).to_owned()).collect::<Vec<_>>()[..]));
+        assert_eq!(
+            (seen.version.as_str(), seen.answering.as_slice()),
+            (version, &answering.iter().map(|v| (*v).to_owned()).collect::<Vec<_>>()[..])
+        );
         assert_eq!((seen.first_at_ms, seen.last_at_ms), (T0, T0 + 59_990));
     }
     assert_eq!(reader.first_observations("m", T0, 3).await.unwrap(), [T0, T0 + 10, T0 + 20]);
@@ -214,6 +217,32 @@ async fn events_of_objectives_that_are_known_later() {
     assert_eq!((known.labelled, known.correct), (40, 33));
     assert!((known.confidence - (10.0 * 0.4 + 29.0 * 0.9) / 39.0).abs() < 1e-9, "{known:?}");
     assert_eq!(reader.labelled("absent", T0).await.unwrap().labelled, 0);
+}
+
+/// A label that comes late, about an earlier moment than one before it, corrects nothing: neither do spans in which the first is not.
+#[tokio::test]
+async fn the_later_truth_holds_whenever_it_came() {
+    let house = House::build().await;
+    let (id, segment) = ("toUUID('01890000-0000-7000-8000-000000000001')", "generateUUIDv4()");
+    let at = |ms: i64| format!("fromUnixTimestamp64Milli({}, 'UTC')", T0 + ms);
+    house
+        .ask(&format!(
+            "INSERT INTO categories SELECT {id}, 0, {segment}, {0}, {0}, 'm', '1', 'output.label', 'a'",
+            at(0)
+        ))
+        .await;
+    for (received, known, label) in [(1_000, 900, "a"), (20_000, 500, "b")] {
+        let (received, known) = (at(received), at(known));
+        house.ask(&format!("INSERT INTO labels SELECT {id}, 0, {segment}, {received}, {known}, '{label}'")).await;
+    }
+    let reader = house.store.read();
+    let slo = Slo::new("s", "m", 99.0, Sli::LabelAccuracy);
+    for (since_ms, events) in [(T0, (1, 0)), (T0 + 10_000, (1, 0)), (T0 + 30_000, (0, 0))] {
+        let counts = reader.slo_events(&slo, &[since_ms]).await.unwrap()[0];
+        assert_eq!((counts.total, counts.bad), events, "{since_ms}");
+        let known = reader.labelled("m", since_ms).await.unwrap();
+        assert_eq!((known.labelled, known.labelled - known.correct), events, "{since_ms}");
+    }
 }
 
 /// Without `count_refusals` a 429 is no event, as in the proxy.

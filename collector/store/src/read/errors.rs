@@ -3,7 +3,7 @@
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 
-use super::slo::labelled;
+use super::slo::{LABELLED_TIMES, labelled};
 use super::{MS, Reader, SegmentCount, Window};
 use crate::Error;
 
@@ -59,8 +59,9 @@ impl Reader {
             "SELECT toUnixTimestamp64Milli(known_at) AS at_ms FROM ({}) ORDER BY at_ms LIMIT ?",
             labelled("known_at")
         );
-        let query = self.store.client().query(&sql).bind(model).bind(since_ms).bind(since_ms).bind(n);
-        self.store.bounded("when labels arrived", query.fetch_all()).await
+        let query = self.store.client().query(&sql).bind(model);
+        let query = (0..LABELLED_TIMES).fold(query, |query, _| query.bind(since_ms));
+        self.store.bounded("when labels arrived", query.bind(n).fetch_all()).await
     }
 
     /// Right and wrong answers of a model by class, of labels that arrived in a span; the class with most labels first.
@@ -77,7 +78,8 @@ impl Reader {
              WHERE known_at < {MS} GROUP BY truth ORDER BY count() DESC, truth LIMIT {CLASSES_MAX}",
             labelled("known_at, truth, said = truth AS is_right")
         );
-        let query = self.store.client().query(&sql).bind(model).bind(span.start_ms).bind(span.start_ms);
+        let query = self.store.client().query(&sql).bind(model);
+        let query = (0..LABELLED_TIMES).fold(query, |query, _| query.bind(span.start_ms));
         self.store.bounded("labelled answers by class", query.bind(span.end_ms).fetch_all()).await
     }
 

@@ -161,12 +161,13 @@ impl Reader {
                sum(c.value) AS confidence, countIf(toString(a.value) = t.truth) AS correct \
              FROM ({confidences} AND NOT missing AND isFinite(value)) AS c \
              INNER JOIN ({answers}) AS a ON a.id = c.id AND a.item = c.item \
-             INNER JOIN (SELECT id, item, argMax(toString(label), at) AS truth FROM labels GROUP BY id, item) AS t \
+             INNER JOIN (SELECT id, item, argMax(toString(label), (labels.at, received_at)) AS truth FROM labels \
+               WHERE id IN (SELECT id FROM ({answers})) GROUP BY id, item) AS t \
                ON t.id = c.id AND t.item = c.item \
              GROUP BY bin ORDER BY bin"
         );
         let mut query = self.store.client().query(&sql);
-        for _ in 0..2 {
+        for _ in 0..3 {
             query = query.bind(model).bind(span.start_ms).bind(span.end_ms);
         }
         self.store.bounded("calibration", query.fetch_all()).await

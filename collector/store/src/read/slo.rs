@@ -14,6 +14,9 @@ use super::traffic::{bad, counted};
 use super::{MS, Reader, Window};
 use crate::Error;
 
+/// How often [`labelled`] binds its time.
+pub(super) const LABELLED_TIMES: usize = 3;
+
 /// Counted and bad events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EventCounts {
@@ -34,8 +37,8 @@ pub struct LabelledCounts {
     pub confidence: f64,
 }
 
-/// The newest label of each item that was labelled since a time, beside what the model had said. A label may come
-/// again, corrected: the last one holds.
+/// The label that holds of each item that was labelled since a time, beside what the model had said. A label may come again,
+/// corrected: the later truth holds, whichever came before the time or after it. The time is bound [`LABELLED_TIMES`] times.
 pub(super) fn labelled(columns: &str) -> String {
     format!(
         "SELECT {columns} FROM ( \
@@ -44,7 +47,8 @@ pub(super) fn labelled(columns: &str) -> String {
            GROUP BY id, item) AS answers \
          INNER JOIN ( \
            SELECT id, item, max(received_at) AS known_at, argMax(label, (labels.at, received_at)) AS truth FROM labels \
-           WHERE received_at >= {MS} GROUP BY id, item) AS truths \
+           WHERE id IN (SELECT id FROM labels WHERE received_at >= {MS}) \
+           GROUP BY id, item HAVING known_at >= {MS}) AS truths \
          ON answers.id = truths.id AND answers.item = truths.item"
     )
 }
@@ -75,7 +79,7 @@ fn events(slo: &Slo) -> Option<(String, usize)> {
             "SELECT at, NOT (answered AND primary_label = shadow_label) AS bad FROM comparisons \
              WHERE model = ? AND at >= {MS} AND outcome != '{refused}' AND (NOT answered OR primary_label != '')"
         ),
-        Sli::LabelAccuracy => return Some((labelled("known_at AS at, said != truth AS bad"), 2)),
+        Sli::LabelAccuracy => return Some((labelled("known_at AS at, said != truth AS bad"), LABELLED_TIMES)),
         Sli::Events { .. } => return None,
     };
     Some((sql, 1))
@@ -99,10 +103,8 @@ impl Reader {
         let totals: Vec<String> = since_ms.iter().map(|ms| format!("countIf({})", since(ms))).collect();
         let bads: Vec<String> = since_ms.iter().map(|ms| format!("countIf({} AND bad)", since(ms))).collect();
         let sql = format!("SELECT [{}] AS totals, [{}] AS bads FROM ({events})", totals.join(", "), bads.join(", "));
-        let mut query = self.store.client().query(&sql).bind(&slo.model).bind(*oldest);
-        if times == 2 {
-            query = query.bind(*oldest);
-        }
+        let query = self.store.client().query(&sql).bind(&slo.model);
+        let query = (0..times).fold(query, |query, _| query.bind(*oldest));
         let row: Counts = self.store.bounded("SLO events", query.fetch_one()).await?;
         Ok(row.totals.into_iter().zip(row.bads).map(|(total, bad)| EventCounts { total, bad }).collect())
     }
@@ -120,10 +122,8 @@ impl Reader {
         }
         let Some((events, times)) = events(slo) else { return Ok(EventCounts::default()) };
         let sql = format!("SELECT count() AS total, countIf(bad) AS spent FROM ({events}) WHERE at < {MS}");
-        let mut query = self.store.client().query(&sql).bind(&slo.model).bind(span.start_ms);
-        if times == 2 {
-            query = query.bind(span.start_ms);
-        }
+        let query = self.store.client().query(&sql).bind(&slo.model);
+        let query = (0..times).fold(query, |query, _| query.bind(span.start_ms));
         let row: Counts = self.store.bounded("SLO events", query.bind(span.end_ms).fetch_one()).await?;
         Ok(EventCounts { total: row.total, bad: row.spent })
     }
@@ -142,7 +142,8 @@ impl Reader {
              ON known.id = sure.id AND known.item = sure.item",
             labelled(columns)
         );
-        let query = self.store.client().query(&sql).bind(model).bind(since_ms).bind(since_ms);
+        let query = self.store.client().query(&sql).bind(model);
+        let query = (0..LABELLED_TIMES).fold(query, |query, _| query.bind(since_ms));
         self.store.bounded("labelled answers", query.bind(model).bind(since_ms).fetch_one()).await
     }
 }
