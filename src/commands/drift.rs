@@ -87,6 +87,12 @@ fn options(args: &DriftArgs) -> anyhow::Result<Options> {
     if !(0.0..1.0).contains(&args.ignore) {
         return Err(Usage(format!("--ignore {} is not at least 0 and below 1", args.ignore)).into());
     }
+    if args.detectable <= args.ignore {
+        let what = "a shift that is ignored cannot be one that has to be found";
+        return Err(
+            Usage(format!("--detectable {} is not above --ignore {}: {what}", args.detectable, args.ignore)).into()
+        );
+    }
     let limits: Result<Vec<Limit>, Usage> = args.limits.iter().map(|text| limit(text)).collect();
     Ok(Options {
         columns: args.columns.clone(),

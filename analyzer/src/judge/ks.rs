@@ -8,6 +8,7 @@
 mod lattice;
 
 use serde::Serialize;
+use statrs::function::gamma::ln_gamma;
 
 use crate::judge::{kolmogorov, order};
 
@@ -27,7 +28,7 @@ pub struct KsTest {
     pub at: u64,
     /// P-value as if the distributions were continuous; equals scipy's.
     pub p: f64,
-    /// P-value given the ties at hand (Schroer and Trenkler 1995), never above `p`; `None` where `p` is asymptotic.
+    /// P-value given the ties at hand (Schroer and Trenkler 1995), never above `p`; `None` above [`EXACT_MAX`] values.
     pub p_ties: Option<f64>,
     /// Natural logarithm of `p`, finite where `p` underflows.
     pub log_p: f64,
@@ -39,7 +40,7 @@ pub struct KsTest {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Method {
-    /// By counting lattice paths.
+    /// By counting lattice paths, or the two that there are where samples do not overlap.
     Exact,
     /// By the law of the one-sample statistic.
     Asymptotic,
@@ -79,6 +80,10 @@ pub fn of_sorted(first: &[u64], second: &[u64]) -> Option<KsTest> {
     let merged = merge(first, second, &sizes);
     let d = merged.h as f64 / sizes.lcm as f64;
     let at = merged.at;
+    if sizes.n1.max(sizes.n2) > EXACT_MAX && merged.h == sizes.lcm {
+        let log_p = log_apart(sizes.n1, sizes.n2);
+        return Some(KsTest { d, at, p: log_p.exp(), p_ties: None, log_p, method: Method::Exact });
+    }
     if sizes.n1.max(sizes.n2) > EXACT_MAX {
         let (n1, n2) = (sizes.n1 as f64, sizes.n2 as f64);
         let tail = kolmogorov::tail((n1 * n2 / (n1 + n2)).round_ties_even() as u64, d);
@@ -87,6 +92,12 @@ pub fn of_sorted(first: &[u64], second: &[u64]) -> Option<KsTest> {
     let (p, log_p) = exact(&sizes, merged.h);
     let p_ties = if merged.tied { lattice::with_ties(&sizes, merged.h, &block_ends(first, second)).min(p) } else { p };
     Some(KsTest { d, at, p, p_ties: Some(p_ties), log_p, method: Method::Exact })
+}
+
+/// Chance, as a logarithm, that two samples do not overlap: two of all orders. The law of one sample knows no distance of 1.
+fn log_apart(n1: usize, n2: usize) -> f64 {
+    let (n1, n2) = (n1 as f64, n2 as f64);
+    (std::f64::consts::LN_2 + ln_gamma(n1 + 1.0) + ln_gamma(n2 + 1.0) - ln_gamma(n1 + n2 + 1.0)).min(0.0)
 }
 
 /// Sample sizes and what follows from them.
@@ -209,7 +220,19 @@ mod tests {
         let ln = statrs::function::gamma::ln_gamma;
         let expected = std::f64::consts::LN_2 - (ln(7_001.0) - ln(4_001.0) - ln(3_001.0));
         assert!((apart.log_p - expected).abs() < 1e-9 * expected.abs(), "{} {expected}", apart.log_p);
-        let same_sizes = test(&low[..3_000], &high);
+        // So it is where there are too many values to count the other orders.
+        // python3 -c "from math import *; print(log(2) - lgamma(40001) + 2 * lgamma(20001))"
+        let high: Vec<f64> = (0..20_000).map(|x| f64::from(x) + 1e6).collect();
+        let low_20k: Vec<f64> = (0..20_000).map(f64::from).collect();
+        let many = test(&low_20k, &high);
+        assert!((many.log_p + 27_719.669_960_248).abs() < 1e-6 && many.p == 0.0, "{many:?}");
+        let one = test(&[-1.0], &high);
+        assert!(
+            (one.p - 2.0 / 20_001.0).abs() < 1e-12,
+            "one value below 20000 others is no rarity beyond measure: {one:?}"
+        );
+        let high = &high[..3_000];
+        let same_sizes = test(&low[..3_000], high);
         assert!(same_sizes.log_p < -4_000.0 && same_sizes.p == 0.0, "{same_sizes:?}");
     }
 

@@ -1,7 +1,7 @@
 //! Two-sample tests on raw samples beside Kolmogorov-Smirnov: Cramer-von Mises, Anderson-Darling, Mann-Whitney, Kuiper.
 //!
 //! All four see ranks alone, so they take sorted keys (see [`order`]) and one walk over both samples gives every statistic;
-//! sums that would cancel are kept in whole numbers. They need the raw values and are for the offline report: the live path
+//! sums that would cancel are kept in whole numbers, others in floating point. They need the raw values and are for the offline report: the live path
 //! has counts over bins.
 //!
 //! | test | null | source |
@@ -44,8 +44,9 @@ pub struct Walk {
     n2: u64,
     /// Twice the sum of the first sample's midranks.
     rank_sum_twice: u128,
-    /// Sum over all values of the squared difference of the distribution functions, in units of `1 / (n1 n2)`.
-    squares: u128,
+    /// Sum over all values of the squared difference of the distribution functions, in units of `1 / (n1 n2)`. A whole number, and
+    /// exact where that matters (up to twenty values a side); of many millions of values it would not fit 128 bits.
+    squares: f64,
     /// Sum of Scholz and Stephens' statistic, before its factor `(N - 1) / N`.
     darling: f64,
     /// Sum of `t^3 - t` over groups of `t` equal values.
@@ -80,8 +81,8 @@ impl Walk {
         let tied = u128::from(a + b);
         let midrank_twice = 2 * (i + j) + a + b + 1;
         self.rank_sum_twice += u128::from(a) * u128::from(midrank_twice);
-        let apart = u128::from(((i + a) * self.n2).abs_diff((j + b) * self.n1));
-        self.squares += tied * apart * apart;
+        let apart = ((i + a) * self.n2).abs_diff((j + b) * self.n1) as f64;
+        self.squares += (a + b) as f64 * apart * apart;
         self.ties += tied * tied * tied - tied;
         self.distinct += 1;
         let (n1, n2) = (self.n1 as f64, self.n2 as f64);
@@ -98,5 +99,24 @@ impl Walk {
         let difference = (i + a) as f64 / n1 - (j + b) as f64 / n2;
         self.above = self.above.max(difference);
         self.below = self.below.max(-difference);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_of_any_size_have_a_sum_of_squares() {
+        // One group a side, fifty million values each, as far apart as can be.
+        let n = 50_000_000u64;
+        let mut walk = Walk { n1: n, n2: n, ..Walk::default() };
+        walk.take((0, 0), (n, 0));
+        walk.take((n, 0), (0, n));
+        let test = cramer_von_mises(&walk);
+        // sum of squares n (n n)^2, over (2 n)^2 n n
+        assert!((test.statistic / (n as f64 / 4.0) - 1.0).abs() < 1e-12, "{test:?}");
+        let apart = [n; 2].map(u128::from).into_iter().product::<u128>();
+        assert_eq!(apart.checked_mul(apart).and_then(|square| square.checked_mul(u128::from(2 * n))), None);
     }
 }

@@ -89,11 +89,7 @@ impl<'a> Scan<'a> {
                 (_, None) => self.gone.push((name.clone(), *kind)),
                 (_, Some(found)) => {
                     if found.kind != *kind {
-                        let words = |kind| if kind == Kind::Number { "numbers" } else { "words" };
-                        let (was, is) = (words(*kind), words(found.kind));
-                        self.notes.push(format!(
-                            "'{name}' held {was} and holds {is} now; what is no number counts as missing."
-                        ));
+                        self.notes.push(format!("'{name}' {}.", changed(*kind)));
                     }
                     self.columns.push((name.clone(), *kind, found.kind));
                 }
@@ -226,12 +222,25 @@ impl<'a> Scan<'a> {
     }
 }
 
+/// What is said of a column that held one kind and holds the other: values are read as what they were.
+const fn changed(was: Kind) -> &'static str {
+    match was {
+        Kind::Number => "held numbers and holds words now; what is no number counts as missing",
+        _ => "held words and holds numbers now; the numbers are compared as words",
+    }
+}
+
 fn key(bits: u64) -> u64 {
     if bits == store::files::MISSING_BITS { order::MISSING } else { order::key(f64::from_bits(bits)) }
 }
 
 /// A column by name, with its keys of both sides.
 type Work = (String, (Vec<u64>, Vec<u64>));
+
+/// A column that cannot be measured is a defect to be seen, not a column less in the report.
+fn joined<T>(worker: std::thread::ScopedJoinHandle<'_, T>) -> T {
+    worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
 
 /// Sorts and compares columns on all cores, in their order.
 fn side_by_side(work: Vec<Work>, rule: &column::Rule) -> Vec<ColumnReport> {
@@ -247,7 +256,7 @@ fn side_by_side(work: Vec<Work>, rule: &column::Rule) -> Vec<ColumnReport> {
     };
     let mut reports: Vec<(usize, ColumnReport)> = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(one)).collect();
-        workers.into_iter().flat_map(|worker| worker.join().unwrap_or_default()).collect()
+        workers.into_iter().flat_map(joined).collect()
     });
     reports.sort_by_key(|(at, _)| *at);
     reports.into_iter().map(|(_, report)| report).collect()

@@ -14,7 +14,7 @@ const EXACT_MAX: u64 = 20;
 #[must_use]
 pub fn cramer_von_mises(walk: &Walk) -> RankTest {
     let (n1, n2) = (walk.n1 as f64, walk.n2 as f64);
-    let statistic = walk.squares as f64 / ((n1 + n2).powi(2) * n1 * n2);
+    let statistic = walk.squares / ((n1 + n2).powi(2) * n1 * n2);
     let tail = if walk.n1.max(walk.n2) <= EXACT_MAX {
         exact(walk.n1, walk.n2, walk.squares)
     } else {
@@ -33,14 +33,14 @@ fn standardized(statistic: f64, n1: f64, n2: f64) -> f64 {
 
 /// Share of all orders whose statistic is at least the one found: the sums of squared differences along lattice paths, counted
 /// (Xiao, Gordon and Yakovlev 2006, algorithm 1). Counts stay below C(40, 20), so they are exact.
-fn exact(n1: u64, n2: u64, squares: u128) -> Tail {
+fn exact(n1: u64, n2: u64, squares: f64) -> Tail {
     let (mut a, mut b) = (n1, n2);
     while b > 0 {
         (a, b) = (b, a % b);
     }
     let (across, up) = ((n2 / a) as i64, (n1 / a) as i64);
     // squares of whole numbers that the common divisor goes into
-    let least = (squares / u128::from(a * a)) as i64;
+    let least = squares as i64 / (a * a) as i64;
     let mut column: Vec<HashMap<i64, f64>> = vec![HashMap::new(); n1 as usize + 1];
     column[0].insert(0, 1.0);
     for u in 0..=n2 as i64 {
