@@ -271,7 +271,8 @@ pub(super) async fn shadow(
     let _turn = turn(&api).await?;
     let counts = api.reader.shadows(&model, SHADOWS).await?;
     let policy = &api.config.of(&model).shadow;
-    let (points, disagreements) = match counts.iter().find(|one| one.shadow == shadow && one.version == status.primary) {
+    let (points, disagreements) = match counts.iter().find(|one| one.shadow == shadow && one.version == status.primary)
+    {
         None => (Vec::new(), Vec::new()),
         Some(counts) => {
             (known_then(&api.reader, counts, policy.alpha).await?, disagreements(&api.reader, counts).await?)

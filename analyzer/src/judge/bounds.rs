@@ -109,7 +109,9 @@ mod tests {
         let Reference::Numbers(frozen) = &reference else { unreachable!("numbers were given") };
         let last = frozen.edges.len();
         use store::read::bin::{MISSING, NAN, OTHER};
-        for (lost, cell) in [(NAN, last + 2), (MISSING, last + 3), (OTHER, last + 4), (frozen.bin_of(f64::INFINITY), last + 1)] {
+        for (lost, cell) in
+            [(NAN, last + 2), (MISSING, last + 3), (OTHER, last + 4), (frozen.bin_of(f64::INFINITY), last + 1)]
+        {
             // by chance the sample's largest values are a few too many, so that the difference is largest before the last number
             let kept = (0..700).map(|i| (frozen.bin_of(if i < 681 { f64::from(i) / 0.7 } else { 999.0 }), 1));
             let found = bounds(frozen, &reference.cells(kept.chain([(lost, 300)]))).unwrap();

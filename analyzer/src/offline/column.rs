@@ -403,7 +403,11 @@ mod tests {
         let plain = || keys(5_000, 0.0, 1.0);
         for (before, now, words) in [
             (plain(), with(order::NAN, 0, 0), "12.0 % of values are not a number, were 0.0 %"),
-            (plain(), with(order::NAN, 200, order::MISSING), "12.0 % of values are missing or not a number, were 0.0 %"),
+            (
+                plain(),
+                with(order::NAN, 200, order::MISSING),
+                "12.0 % of values are missing or not a number, were 0.0 %",
+            ),
             (with(order::MISSING, 0, 0), plain(), "0.0 % of values are missing, were 12.0 %"),
         ] {
             let report = judged(before, now);
