@@ -85,6 +85,18 @@ pub fn write_configuration(folder: &Path, table: &toml::Table) -> PathBuf {
     path
 }
 
+/// Puts one configuration over another, key by key.
+pub fn merge(into: &mut toml::Table, from: toml::Table) {
+    for (key, value) in from {
+        match (into.get_mut(&key), value) {
+            (Some(toml::Value::Table(old)), toml::Value::Table(new)) => merge(old, new),
+            (_, value) => {
+                into.insert(key, value);
+            }
+        }
+    }
+}
+
 impl Driftline {
     /// Starts everything with the fixture models and waits until it is ready.
     pub async fn up() -> Self {
@@ -167,8 +179,16 @@ impl Driftline {
         serde_json::from_str(&self.get(url).await).expect("is JSON")
     }
 
-    /// A query's answer; `None` while the engine is away.
+    /// A query's answer; `None` while the engine is away, or refuses it.
     pub async fn try_sql(&self, query: &str) -> Option<String> {
+        self.sql_or_reason(query).await.ok()
+    }
+
+    /// A query's answer, or why there is none.
+    ///
+    /// # Errors
+    /// What the engine says, or that it is away.
+    pub async fn sql_or_reason(&self, query: &str) -> Result<String, String> {
         let sent = self
             .http
             .post(format!("{}/?database=driftline", self.clickhouse))
@@ -177,10 +197,10 @@ impl Driftline {
             .body(query.to_owned())
             .send()
             .await;
-        let answer = sent.ok()?;
+        let answer = sent.map_err(|error| error.to_string())?;
         let ok = answer.status().is_success();
-        let text = answer.text().await.ok()?.trim().to_owned();
-        ok.then_some(text)
+        let text = answer.text().await.map_err(|error| error.to_string())?.trim().to_owned();
+        if ok { Ok(text) } else { Err(text) }
     }
 
     /// A query's answer.

@@ -1,13 +1,16 @@
 //! End-to-end tests with real processes, and the laws of the house. One binary, so that it links once.
 
+mod boards;
 mod commands;
 mod edge;
 mod errors;
 mod grpc;
 mod harness;
 mod loss;
+mod monitoring;
 mod page;
 mod privacy;
+mod silences;
 mod switch;
 mod tidy;
 mod whole;

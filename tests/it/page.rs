@@ -10,7 +10,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::harness::{Driftline, PATIENCE, TEXT_MODEL, configuration, fixture_models, write_configuration};
+use crate::harness::{Driftline, PATIENCE, TEXT_MODEL, configuration, fixture_models, merge, write_configuration};
 
 /// The model of 10,000 features.
 const WIDE: &str = "wide";
@@ -56,17 +56,6 @@ async fn filled() -> Driftline {
     merge(&mut table, extra);
     write_configuration(folder.path(), &table);
     Driftline::up_in(folder).await
-}
-
-fn merge(into: &mut toml::Table, from: toml::Table) {
-    for (key, value) in from {
-        match (into.get_mut(&key), value) {
-            (Some(toml::Value::Table(old)), toml::Value::Table(new)) => merge(old, new),
-            (_, value) => {
-                into.insert(key, value);
-            }
-        }
-    }
 }
 
 /// Texts that the fixture classifier knows, with something to mask in some.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::harness::{PATIENCE, PROGRAM, TEXT_MODEL, configuration, fixture_models, write_configuration};
+use crate::harness::{PATIENCE, PROGRAM, TEXT_MODEL, configuration, fixture_models, merge, write_configuration};
 
 const SWITCHES: usize = 100;
 const CLIENTS: usize = 4;
@@ -141,15 +141,4 @@ fn near(a: &Value, b: &Value) -> bool {
         b.get(label).and_then(Value::as_f64).zip(x.as_f64()).is_some_and(|(x, y)| (x - y).abs() < 1e-4)
     };
     a.len() == b.len() && a.iter().all(close)
-}
-
-fn merge(into: &mut toml::Table, from: toml::Table) {
-    for (key, value) in from {
-        match (into.get_mut(&key), value) {
-            (Some(toml::Value::Table(old)), toml::Value::Table(new)) => merge(old, new),
-            (_, value) => {
-                into.insert(key, value);
-            }
-        }
-    }
 }

@@ -9,6 +9,8 @@ const NEWEST: u32 = 50;
 
 /// The dashboard's time range and model; `match` takes the variable's pattern.
 const IN_VIEW: &str = "$__timeFilter(at) AND match(model, '^(${model:pipe})$')";
+/// The same of rows that stand for an hour: the first of them began before the range does.
+const HOURS_IN_VIEW: &str = "at >= toStartOfHour($__fromTime) AND at <= $__toTime";
 /// Its version, where the rows are of one. Rows of pairs have two.
 const OF_VERSION: &str = "match(version, '^(${version:pipe})$')";
 /// Its feature.
@@ -75,7 +77,7 @@ pub fn agreement() -> String {
 pub fn labels() -> String {
     format!(
         "SELECT at AS time, sum(labels) AS all_labels, sum(corrected) AS all_corrected, sum(unknown) AS all_unknown FROM {} \
-         WHERE $__timeFilter(at) GROUP BY at ORDER BY at",
+         WHERE {HOURS_IN_VIEW} GROUP BY at ORDER BY at",
         LABELS.name
     )
 }
@@ -84,7 +86,7 @@ pub fn labels() -> String {
 pub fn outcomes() -> String {
     format!(
         "SELECT at AS time, concat(model, ' ', version, ' ', name) AS metric, sum(mean * outcomes) / sum(outcomes) AS mean_outcome \
-         FROM {} WHERE {IN_VIEW} GROUP BY at, model, version, name ORDER BY at",
+         FROM {} WHERE {HOURS_IN_VIEW} AND match(model, '^(${{model:pipe}})$') GROUP BY at, model, version, name ORDER BY at",
         OUTCOMES.name
     )
 }

@@ -248,6 +248,9 @@ fn rows_come_from_the_contracts_views_and_all_of_them_are_read() {
             "toString",
             "formatDateTime",
             "__timeFilter",
+            "__fromTime",
+            "__toTime",
+            "toStartOfHour",
         ];
         let identifiers = outside_quotes
             .split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
