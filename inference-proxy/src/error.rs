@@ -171,6 +171,7 @@ impl From<Fault> for ApiError {
         let status = match fault {
             Fault::Down => StatusCode::SERVICE_UNAVAILABLE,
             Fault::Slow(_) => StatusCode::GATEWAY_TIMEOUT,
+            Fault::Impatient => StatusCode::REQUEST_TIMEOUT,
             Fault::Busy(_) => StatusCode::TOO_MANY_REQUESTS,
             Fault::Gibberish | Fault::Cut | Fault::TooLong(_) => StatusCode::BAD_GATEWAY,
             Fault::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,

@@ -35,7 +35,9 @@ pub fn least_bytes(input: &Input) -> usize {
     let features: usize = match input {
         Input::Texts(texts) => texts.len(),
         Input::Pairs(pairs) => pairs.len(),
-        Input::Tensors(tensors) => tensors.iter().map(|t| rows(t) * if is_wide(t) { 4 } else { columns(t) }).sum(),
+        Input::Tensors(tensors) => {
+            tensors.iter().map(|t| rows(t).saturating_mul(if is_wide(t) { 4 } else { columns(t) })).sum()
+        }
     };
     features.saturating_mul(LEAST_WIRE_BYTES)
 }
@@ -88,14 +90,17 @@ fn is_wide(tensor: &Tensor) -> bool {
     tensor.shape().len() > 2 || columns(tensor) > MAX_COLUMNS
 }
 
-/// Items of a tensor.
+/// Items of a tensor; none of one without values, whatever its shape says: `[4611686018427387904, 0]` is a shape too.
 #[must_use]
 pub fn rows(tensor: &Tensor) -> usize {
+    if tensor.data().is_empty() {
+        return 0;
+    }
     tensor.shape().first().copied().unwrap_or(1)
 }
 
 fn columns(tensor: &Tensor) -> usize {
-    tensor.shape().iter().skip(1).product()
+    tensor.shape().iter().skip(1).fold(1, |columns, &axis| columns.saturating_mul(axis))
 }
 
 /// The numbers of one row, in its order; none where the tensor holds strings.
@@ -157,5 +162,19 @@ mod tests {
         let long = Tensor::new("row", vec![1, 300], Data::Fp32(vec![1.0; 300])).unwrap();
         assert_eq!(least_bytes(&Input::Tensors(vec![long])), 4 * LEAST_WIRE_BYTES);
         assert_eq!(least_bytes(&Input::Pairs(vec![("a".into(), "b".into())])), LEAST_WIRE_BYTES);
+    }
+
+    #[test]
+    fn a_shape_without_values_has_no_items_however_many_it_names() {
+        for shape in [vec![1 << 62, 0], vec![1 << 62, 0, 1], vec![0, 1 << 62, 4], vec![3, 0]] {
+            let empty = Tensor::new("x", shape, Data::Fp32(vec![])).unwrap();
+            let input = Input::Tensors(vec![empty]);
+            assert_eq!((items(&input), least_bytes(&input)), (0, 0));
+            let mut out = Sink::default();
+            if let Input::Tensors(tensors) = &input {
+                table::of(&tensors[0], None, &mut out);
+            }
+            assert!(out.0.is_empty(), "{:?}", out.0);
+        }
     }
 }

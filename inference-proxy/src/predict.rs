@@ -3,11 +3,13 @@
 //! The body and the answers of each task are described in `docs/predict.md`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use axum::Extension;
 use axum::Json;
 use axum::extract::{Request, State};
+use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
@@ -31,13 +33,42 @@ struct Body {
     #[serde(default)]
     text_pair: Option<String>,
     #[serde(default)]
-    texts: Option<Vec<Item>>,
+    texts: Option<Texts>,
     /// Scores a text at most, best first; all without it.
     #[serde(default)]
     top_k: Option<usize>,
     /// What the client says about the request (a ticket number, a channel): kept with its content, and never read.
     #[serde(default)]
     parameters: Map<String, Value>,
+}
+
+/// The items, as many as any queue takes: sixteen million empty texts are a small body and a large list.
+struct Texts(Vec<Item>);
+
+/// A longer list is refused before it is built.
+const MAX_TEXTS: usize = 1 << 16;
+
+impl<'de> Deserialize<'de> for Texts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List;
+        impl<'de> Visitor<'de> for List {
+            type Value = Texts;
+            fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(to, "a list of at most {MAX_TEXTS} texts")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Texts, A::Error> {
+                let mut items = Vec::new();
+                while let Some(item) = list.next_element()? {
+                    if items.len() == MAX_TEXTS {
+                        return Err(de::Error::invalid_length(MAX_TEXTS + 1, &self));
+                    }
+                    items.push(item);
+                }
+                Ok(Texts(items))
+            }
+        }
+        deserializer.deserialize_seq(List)
+    }
 }
 
 /// An item of `texts`.
@@ -172,7 +203,7 @@ fn read(body: &[u8]) -> Result<Question, ApiError> {
     let input = match (text, text_pair, texts) {
         (Some(text), None, None) => Input::Texts(vec![text]),
         (Some(text), Some(pair), None) => Input::Pairs(vec![(text, pair)]),
-        (None, None, Some(texts)) => items(texts)?,
+        (None, None, Some(Texts(texts))) => items(texts)?,
         (None, None, None) => {
             return Err(ApiError::invalid("no_texts", "the body has neither `text` nor `texts`"));
         }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use axum::body::{Body, Bytes, HttpBody};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use http_body::{Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -64,7 +64,7 @@ impl Room {
     pub fn admit(&self, headers: &HeaderMap, body: Body) -> Result<(Part, Body), NoRoom> {
         let packed = [header::CONTENT_ENCODING.as_str(), "grpc-encoding"]
             .iter()
-            .any(|name| headers.get(*name).is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")));
+            .any(|name| headers.get_all(*name).iter().any(|coding| !is_identity(coding)));
         let said = body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
         let first = match (packed, said) {
             (true, Some(said)) => said.saturating_mul(DEFLATE_MAX).saturating_add(UNIT).min(self.largest),
@@ -85,6 +85,11 @@ impl Room {
         };
         Ok((part, body))
     }
+}
+
+/// Whether a coding is none.
+fn is_identity(coding: &HeaderValue) -> bool {
+    coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity")
 }
 
 impl Part {
@@ -192,6 +197,10 @@ mod tests {
         let mut packed = HeaderMap::new();
         packed.insert(header::CONTENT_ENCODING, "gzip".parse().unwrap());
         assert!(room.admit(&packed, Body::from(vec![0; 1 << 20])).is_err(), "it may become as large as any");
+        let mut twice = HeaderMap::new();
+        twice.append(header::CONTENT_ENCODING, "identity".parse().unwrap());
+        twice.append(header::CONTENT_ENCODING, "gzip".parse().unwrap());
+        assert!(room.admit(&twice, Body::from(vec![0; 1 << 20])).is_err(), "the second counts as well");
         let (late, body) = room.admit(&none, pieces(&[20, 20])).unwrap();
         assert!(body.collect().await.is_err());
         assert!(late.ran_out());

@@ -157,11 +157,25 @@ struct Watched<Io> {
     head: Head,
     /// Bytes so far that might begin HTTP/2's preface, and the time for them; none once it is clear.
     first: Option<(usize, Pin<Box<Sleep>>)>,
+    /// The time for the next bytes to go out, while the client takes none.
+    stalled: Option<Pin<Box<Sleep>>>,
+    limit: Duration,
 }
 
 impl<Io> Watched<Io> {
     fn new(io: Io, head: Head, limit: Duration) -> Self {
-        Self { io, head, first: Some((0, Box::pin(tokio::time::sleep(limit)))) }
+        Self { io, head, first: Some((0, Box::pin(tokio::time::sleep(limit)))), stalled: None, limit }
+    }
+
+    /// A client that asks and does not read holds its connection, and its answers, no longer than one that does not ask.
+    fn in_time<T>(&mut self, polled: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if polled.is_ready() {
+            self.stalled = None;
+            return polled;
+        }
+        let limit = self.limit;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+        stalled.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 
     fn came(&mut self, bytes: &[u8]) {
@@ -201,7 +215,8 @@ impl<Io: AsyncRead + Unpin> AsyncRead for Watched<Io> {
 impl<Io: AsyncWrite + Unpin> AsyncWrite for Watched<Io> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.head.0.begun.store(false, Ordering::Relaxed);
-        Pin::new(&mut self.io).poll_write(context, bytes)
+        let polled = Pin::new(&mut self.io).poll_write(context, bytes);
+        self.in_time(polled, context)
     }
 
     fn poll_write_vectored(
@@ -210,7 +225,8 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for Watched<Io> {
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.head.0.begun.store(false, Ordering::Relaxed);
-        Pin::new(&mut self.io).poll_write_vectored(context, parts)
+        let polled = Pin::new(&mut self.io).poll_write_vectored(context, parts);
+        self.in_time(polled, context)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -218,7 +234,8 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for Watched<Io> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(context)
+        let polled = Pin::new(&mut self.io).poll_flush(context);
+        self.in_time(polled, context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -180,6 +180,10 @@ impl Gate {
         let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| Client::peer(peer.0.ip()));
         let Some(authority) = self.0.config.files.authority() else {
             self.within_rate(peer, None)?;
+            // whoever can open a page on this machine reaches its loopback ports through the browser
+            if is_cross_site(request.method(), request.headers()) {
+                return Err(Refusal::CrossSite(None));
+            }
             return Ok(None);
         };
         let known = Credential::of(request.headers()).and_then(|credential| {
@@ -194,7 +198,7 @@ impl Gate {
             }
         };
         if ambient && is_cross_site(request.method(), request.headers()) {
-            return Err(Refusal::CrossSite(caller));
+            return Err(Refusal::CrossSite(Some(caller)));
         }
         if !caller.scopes.contains(&scope) {
             return Err(Refusal::Scope(scope, caller));

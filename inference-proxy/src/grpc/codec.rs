@@ -25,8 +25,9 @@ const MAX_FIELDS: usize = 1_024;
 /// Most elements that a request's tensors may have one by one: an empty one is two bytes on the wire and dozens decoded.
 /// Numbers come packed, many to a field, and raw contents are one field.
 const MAX_ELEMENTS: usize = 1 << 17;
-/// Where they are: `inputs`, and in each `contents`. No other message has these fields.
-const ELEMENTS: [u32; 2] = [5, 5];
+/// Where they are: in each of `inputs` its `contents`, and in each of `outputs` its parameters. No other message has these
+/// fields.
+const NESTED: [&[u32]; 2] = [&[5, 5], &[6]];
 
 /// Decodes a message, unless it has more fields than any request needs.
 ///
@@ -36,9 +37,12 @@ pub fn decode<M: Message + Default>(bytes: Bytes) -> Result<M, String> {
     if fields(bytes.clone(), &[]).map_err(|error| error.to_string())? > MAX_FIELDS {
         return Err(format!("it has more than {MAX_FIELDS} fields"));
     }
-    // what lies deeper and is no message fails below, with a better sentence
-    if fields(bytes.clone(), &ELEMENTS).is_ok_and(|elements| elements > MAX_ELEMENTS) {
-        return Err(format!("its inputs have more than {MAX_ELEMENTS} elements and parameters; send raw contents"));
+    for nested in NESTED {
+        if fields(bytes.clone(), nested).map_err(|error| error.to_string())? > MAX_ELEMENTS {
+            return Err(format!(
+                "its tensors have more than {MAX_ELEMENTS} elements and parameters; send raw contents"
+            ));
+        }
     }
     M::decode(bytes).map_err(|error| error.to_string())
 }
@@ -177,5 +181,42 @@ impl<M: Message + Default> Decoder for One<M> {
         let bytes = from.copy_to_bytes(from.remaining());
         let unread = |what| Status::invalid_argument(format!("the message cannot be read: {what}"));
         decode(bytes).map(Some).map_err(unread)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::encoding::encode_key;
+    use prost::encoding::encode_varint;
+
+    use super::*;
+    use crate::grpc::message::ModelInferRequest;
+
+    /// A field that holds `inner`.
+    fn field(tag: u32, inner: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        encode_key(tag, WireType::LengthDelimited, &mut bytes);
+        encode_varint(inner.len() as u64, &mut bytes);
+        bytes.extend_from_slice(inner);
+        bytes
+    }
+
+    #[test]
+    fn what_is_small_on_the_wire_and_large_decoded_is_refused_before_it_is_decoded() {
+        let empty = field(8, b"");
+        let texts = field(5, &field(5, &empty.repeat(MAX_ELEMENTS + 1)));
+        let cut = {
+            // many empty texts, and a last field that is cut off
+            let mut contents = empty.repeat(MAX_ELEMENTS + 1);
+            contents.extend([0x42, 0x7f]);
+            field(5, &field(5, &contents))
+        };
+        let parameters = field(6, &field(2, b"").repeat(MAX_ELEMENTS + 1));
+        for bytes in [texts, cut, parameters] {
+            let error = decode::<ModelInferRequest>(bytes.into()).unwrap_err();
+            assert!(error.contains("more than") || error.contains("underflow"), "{error}");
+        }
+        let fine = field(5, &field(5, &empty.repeat(100)));
+        assert!(decode::<ModelInferRequest>(fine.into()).is_ok());
     }
 }

@@ -129,6 +129,9 @@ pub struct Workers {
     sending: tokio::task::JoinHandle<()>,
 }
 
+/// Masking threads are given at least so long to end.
+const JOIN_MIN: Duration = Duration::from_secs(1);
+
 /// Starts a mirror on the current runtime.
 ///
 /// # Errors
@@ -229,9 +232,11 @@ impl<R: Record> Mirror<R> {
             let _ = self.intake.send(Work::Close);
             let _ = sending.await;
         }
-        // the threads end soon after their last record; joining them must not hold a worker of the runtime
-        let join = move || workers.masking.into_iter().for_each(|thread| drop(thread.join()));
-        let _ = tokio::task::spawn_blocking(join).await;
+        // the threads end soon after their last record; one that does not must not hold up the end of the process
+        let until = tokio::time::Instant::now() + limit.max(JOIN_MIN);
+        while workers.masking.iter().any(|thread| !thread.is_finished()) && tokio::time::Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
         let left = shared.ledger.counts();
         let ledger = left.wire();
         tracing::info!(

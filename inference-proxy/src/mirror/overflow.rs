@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -23,6 +24,8 @@ use super::tally::Tally;
 #[derive(Debug)]
 pub struct Overflow {
     state: Mutex<State>,
+    /// When the oldest batch was closed; [`NONE`] where there is none. Beside the lock, which is held while the disk writes.
+    oldest_ms: AtomicI64,
     batches: IntCounterVec,
     bytes: IntGauge,
 }
@@ -33,6 +36,9 @@ struct State {
     /// As the frames on disk, in the same order; when each was closed.
     bulks: VecDeque<(i64, Bulk)>,
 }
+
+/// No batch is on disk.
+const NONE: i64 = i64::MAX;
 
 /// What may become of a batch here, as it is counted.
 const OUTCOMES: [&str; 5] = ["spilled", "recovered", "replayed", "full", "failed"];
@@ -51,7 +57,8 @@ impl Overflow {
         batches.with_label_values(&["recovered"]).inc_by(left.len() as u64);
         let bulks = left.into_iter().map(|head| (head.closed_at_ms, ledger.recover(head.tally))).collect();
         let bytes = registry.int_gauge(&names::MIRROR_SPILL_BYTES).with_label_values(&[] as &[&str]);
-        let overflow = Self { state: Mutex::new(State { spill, bulks }), batches, bytes };
+        let overflow =
+            Self { state: Mutex::new(State { spill, bulks }), oldest_ms: AtomicI64::new(NONE), batches, bytes };
         overflow.show(&overflow.lock());
         Ok(Arc::new(overflow))
     }
@@ -59,13 +66,13 @@ impl Overflow {
     /// Whether there is nothing on disk.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.lock().bulks.is_empty()
+        self.oldest_ms().is_none()
     }
 
     /// When the oldest batch on disk was closed.
     #[must_use]
     pub fn oldest_ms(&self) -> Option<i64> {
-        self.lock().bulks.front().map(|(closed_at_ms, _)| *closed_at_ms)
+        Some(self.oldest_ms.load(Ordering::Acquire)).filter(|oldest| *oldest != NONE)
     }
 
     /// Writes a batch to disk; gives it back where there is no room or the disk refuses.
@@ -177,6 +184,8 @@ impl Overflow {
     }
 
     fn show(&self, state: &State) {
+        let oldest = state.bulks.front().map_or(NONE, |(closed_at_ms, _)| *closed_at_ms);
+        self.oldest_ms.store(oldest, Ordering::Release);
         self.bytes.set(i64::try_from(state.spill.bytes()).unwrap_or(i64::MAX));
     }
 

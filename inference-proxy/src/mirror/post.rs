@@ -257,7 +257,7 @@ impl Poster {
         part.iter_mut().for_each(|packed| packed.ticket.advance(Stage::Posting));
         // nothing older than the oldest batch that is still on its way may be promised to have come
         let spilled = self.overflow.as_ref().and_then(|overflow| overflow.oldest_ms());
-        let oldest = self.open().values().next().copied().into_iter().chain(spilled).min();
+        let oldest = self.open().values().min().copied().into_iter().chain(spilled).min();
         let sent_at_ms = oldest.map_or(closed_at_ms, |oldest| closed_at_ms.min(oldest));
         let header = Header {
             source: self.config.source.clone(),

@@ -101,6 +101,8 @@ impl SessionThread {
     /// A run failed: was it the input, or is it the session?
     fn still_broken(&mut self, why: &str) -> Option<String> {
         let (model, version) = (&self.queue.metrics.model, &self.queue.metrics.version);
+        // what ONNX Runtime says of an argument has the client's value in it
+        let why = if self.engine.blames_input() { "it says that an argument was wrong" } else { why };
         tracing::warn!(%model, %version, why, "a session could not run a request");
         let tried = catch_unwind(AssertUnwindSafe(|| self.factory.try_out(&mut self.engine)));
         tried.unwrap_or_else(|_| Err("it panicked".to_owned())).err()

@@ -13,20 +13,29 @@ use hyper_util::client::legacy::{self, Client as Pool};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::{ASKED_WITHIN, Config, Fault};
+use crate::handle::Deadline;
 
 /// Until when there must be an answer, and how long that was when it was decided.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Due {
     pub(super) at: Instant,
     pub(super) within: Duration,
+    /// Whether the client set it itself.
+    pub(super) own: bool,
 }
 
 impl Due {
     /// The earlier of a deadline and a time from now.
-    pub(super) fn of(deadline: Option<Instant>, timeout: Duration) -> Self {
+    pub(super) fn of(deadline: Option<Deadline>, timeout: Duration) -> Self {
         let now = Instant::now();
-        let within = deadline.map_or(timeout, |deadline| deadline.saturating_duration_since(now).min(timeout));
-        Self { at: now + within, within }
+        let left = deadline.map(|deadline| (deadline.at.saturating_duration_since(now), deadline.own));
+        let (within, own) = left.filter(|(left, _)| *left < timeout).unwrap_or((timeout, false));
+        Self { at: now + within, within, own }
+    }
+
+    /// What it means that it passes.
+    pub(super) const fn passed(self) -> Fault {
+        if self.own { Fault::Impatient } else { Fault::Slow(self.within) }
     }
 }
 
@@ -56,7 +65,7 @@ impl Client {
                 tracing::debug!(error = &error as &dyn Error, reason = fault.reason(), "another server gave no answer");
                 Err(fault)
             }
-            Err(_) => Err(Fault::Slow(due.within)),
+            Err(_) => Err(due.passed()),
         }
     }
 
@@ -85,7 +94,7 @@ impl Client {
             Ok(Ok(body)) => Ok((status, body.to_bytes())),
             Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Fault::TooLong(limit)),
             Ok(Err(_)) => Err(Fault::Cut),
-            Err(_) => Err(Fault::Slow(due.within)),
+            Err(_) => Err(due.passed()),
         }
     }
 }

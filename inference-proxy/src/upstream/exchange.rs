@@ -52,10 +52,10 @@ impl Exchange {
         *self.given.lock().unwrap_or_else(PoisonError::into_inner) = Some((head, copy));
     }
 
-    /// Whether the client's body has come to its end.
+    /// Whether the client has sent what was asked of it so far.
     #[must_use]
     pub fn is_asked(&self) -> bool {
-        self.asked.1.ended()
+        !self.asked.1.awaits_client()
     }
 
     /// What went wrong while the answer streamed.

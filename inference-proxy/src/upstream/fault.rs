@@ -13,6 +13,9 @@ pub enum Fault {
     /// No answer, or not all of it, in time (504).
     #[error("the server behind this model did not answer within {} ms", .0.as_millis())]
     Slow(Duration),
+    /// The client's own limit passed (408).
+    #[error("the client's own time limit passed before the server behind this model answered")]
+    Impatient,
     /// As many requests are open there as may be (429).
     #[error("{0} requests are open at the server behind this model, which is the limit; try again in a second")]
     Busy(usize),
@@ -44,6 +47,7 @@ impl Fault {
         match self {
             Self::Down => "upstream_down",
             Self::Slow(_) => "upstream_slow",
+            Self::Impatient => "client_timeout",
             Self::Busy(_) => "upstream_busy",
             Self::Gibberish => "upstream_gibberish",
             Self::Cut => "upstream_cut",
@@ -58,6 +62,7 @@ impl From<Fault> for RunError {
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::Slow(_) => Self::Deadline,
+            Fault::Impatient => Self::Impatient,
             Fault::Busy(_) => Self::QueueFull { retry_after: Duration::from_secs(1) },
             Fault::Down => Self::Unavailable(fault.to_string()),
             _ => Self::Failed(fault.to_string()),

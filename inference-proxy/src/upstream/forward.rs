@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -48,11 +48,11 @@ pub async fn infer(upstream: &Arc<Upstream>, passage: Passage<'_>, request: Requ
     notes.forwarded(&exchange, upstream.named(None));
     let rest = Arc::new(Mutex::default());
     let asking = Asking { body, copy: Arc::clone(&copy), rest: Arc::clone(&rest), max_bytes: max_body_bytes };
-    let due = Due::of(Some(deadline.at), upstream.config.timeout);
+    let due = Due::of(Some(deadline), upstream.config.timeout);
     let sent = send(upstream, &exchange, version, due, &parts.headers, asking, max_body_bytes).await;
     match sent {
         Ok(response) => Ok(response),
-        Err(Fault::Slow(limit)) if !copy.ended() => Err(ApiError::slow_body(limit)),
+        Err(Fault::Slow(limit)) if copy.awaits_client() => Err(ApiError::slow_body(limit)),
         Err(fault) => {
             read_rest(&rest, &copy, deadline.at).await;
             Err(fault.into())
@@ -97,8 +97,12 @@ async fn send(
     exchange.answering(Head::of(&parts.headers), Arc::clone(&copy));
     let (upstream, place) = (Arc::clone(upstream), Some(place));
     let overdue = Box::pin(tokio::time::sleep_until(due.at.into()));
-    let mut response =
-        Response::new(Body::new(Answering { body, copy, upstream, sent, overdue, within: due.within, place }));
+    let mut answering = Answering { body, copy, upstream, sent, overdue, due, place };
+    if answering.body.is_end_stream() {
+        // an empty body is at its end before anybody asks for it
+        answering.settle(None);
+    }
+    let mut response = Response::new(Body::new(answering));
     *response.status_mut() = parts.status;
     *response.headers_mut() = end_to_end(&parts.headers);
     if !parts.status.is_success() {

@@ -30,6 +30,7 @@ use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::handle::Deadline;
 use crate::model::config::{FLOATING, is_name};
 use crate::model::{Answer, Input, Metadata, RunError, Status, TEXT_PAIR};
 use crate::oip::encode::OnWire;
@@ -144,11 +145,13 @@ impl Upstream {
             return self.version().to_owned();
         }
         let mut names = self.names();
-        if let Some(told) = told.filter(|told| is_name(told))
-            && (names.seen.contains(told) || names.seen.len() < MAX_NAMES)
-        {
-            names.seen.insert(told.to_owned());
-            names.latest = Some(told.to_owned());
+        if let Some(told) = told.filter(|told| is_name(told)) {
+            let believed = names.seen.contains(told) || names.seen.len() < MAX_NAMES;
+            // one too many is nobody's: not that of the last that was believed
+            names.latest = believed.then(|| told.to_owned());
+            if believed {
+                names.seen.insert(told.to_owned());
+            }
         }
         names.latest.clone().unwrap_or_else(|| self.version().to_owned())
     }
@@ -201,7 +204,8 @@ impl Upstream {
         let inputs: Vec<_> = tensors.iter().map(OnWire).collect();
         let body = serde_json::to_vec(&json!({ "inputs": inputs })).map_err(|e| RunError::Failed(e.to_string()))?;
         let _place = self.place()?;
-        let (started, due) = (Instant::now(), Due::of(Some(deadline), self.config.timeout));
+        let (started, due) =
+            (Instant::now(), Due::of(Some(Deadline { at: deadline, own: false }), self.config.timeout));
         let fetched = self.fetch(Method::POST, &self.path(None, "/infer"), Some(body.into()), due).await;
         let took = started.elapsed();
         self.series.answered(fetched.as_ref().err(), took);

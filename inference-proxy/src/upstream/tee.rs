@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -12,6 +12,7 @@ use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Sleep;
 
+use super::client::Due;
 use super::{Fault, Upstream};
 
 /// What is kept of a body.
@@ -26,6 +27,8 @@ struct Kept {
     bytes: Vec<u8>,
     passed: usize,
     ended: Option<Instant>,
+    /// The next piece was asked for and had not come.
+    awaited: bool,
     fault: Option<Fault>,
 }
 
@@ -38,6 +41,12 @@ impl Copy {
     /// Whether the body has passed to its end.
     pub(super) fn ended(&self) -> bool {
         self.ended_at().is_some()
+    }
+
+    /// Whether what is missing is the sender's to send, rather than the receiver's to take.
+    pub(super) fn awaits_client(&self) -> bool {
+        let kept = self.lock();
+        kept.awaited && kept.ended.is_none()
     }
 
     /// When it did.
@@ -103,8 +112,9 @@ impl HttpBody for Asking {
     type Error = Fault;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
-        let polled = std::task::ready!(Pin::new(&mut self.body).poll_frame(cx));
-        let passed = match polled {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        self.copy.lock().awaited = polled.is_pending();
+        let passed = match std::task::ready!(polled) {
             Some(Ok(frame)) => match frame.data_ref().map(|data| self.copy.pass(data)) {
                 Some(passed) if passed > self.max_bytes => Some(Err(Fault::TooLarge(self.max_bytes))),
                 _ => Some(Ok(frame)),
@@ -165,12 +175,12 @@ pub(super) struct Answering {
     pub(super) upstream: Arc<Upstream>,
     pub(super) sent: Instant,
     pub(super) overdue: Pin<Box<Sleep>>,
-    pub(super) within: Duration,
+    pub(super) due: Due,
     pub(super) place: Option<OwnedSemaphorePermit>,
 }
 
 impl Answering {
-    fn settle(&mut self, fault: Option<Fault>) {
+    pub(super) fn settle(&mut self, fault: Option<Fault>) {
         if self.place.take().is_some() {
             self.copy.end(fault);
             self.upstream.series.answered(fault.as_ref(), self.sent.elapsed());
@@ -192,7 +202,7 @@ impl HttpBody for Answering {
             Poll::Ready(None) => None,
             Poll::Pending => {
                 std::task::ready!(self.overdue.as_mut().poll(cx));
-                Some(Err(Fault::Slow(self.within)))
+                Some(Err(self.due.passed()))
             }
         };
         match &passed {

@@ -135,7 +135,11 @@ pub fn given(head: &Head, body: &[u8], limit: usize) -> Result<Given, Unread> {
 }
 
 fn parse<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, Unread> {
-    serde_json::from_slice(json).map_err(|error| Unread::Wrong(format!("it is not the JSON that is expected: {error}")))
+    // serde's own sentence quotes what it found, and this one is logged
+    let sentence = |error: serde_json::Error| {
+        format!("it is not the JSON that is expected, at line {} column {}", error.line(), error.column())
+    };
+    serde_json::from_slice(json).map_err(|error| Unread::Wrong(sentence(error)))
 }
 
 /// The plain body: as it is, or inflated up to a limit, so that a small body cannot become a large one.
@@ -178,7 +182,7 @@ fn read(raw: RawTensor, rest: &mut &[u8]) -> Result<Tensor, Unread> {
                 return Err(wrong(format!("has shape {shape:?} but its data is nested as {nesting:?}")));
             }
             let datatype = if matches!(datatype.as_str(), "FP16" | "BF16") { "FP32" } else { &datatype };
-            flat.into_data(datatype).map_err(wrong)?
+            flat.into_data(datatype).map_err(|_| wrong(format!("holds a value that is no {datatype}")))?
         }
         _ => return Err(wrong("has no data, or has it twice".to_owned())),
     };

@@ -28,7 +28,7 @@ pub(super) enum Refusal {
     /// They are, and may not.
     Scope(Scope, Caller),
     /// A browser sent it for another site.
-    CrossSite(Caller),
+    CrossSite(Option<Caller>),
     /// Too often; so long until the next.
     Rate(Duration, Option<Caller>),
     /// The path is longer than so many bytes.
@@ -56,7 +56,7 @@ impl Refusal {
     /// Who it was, where that is known.
     pub(super) const fn caller(&self) -> Option<&Caller> {
         match self {
-            Self::Scope(_, caller) | Self::CrossSite(caller) | Self::Rate(_, Some(caller)) => Some(caller),
+            Self::Scope(_, caller) | Self::CrossSite(Some(caller)) | Self::Rate(_, Some(caller)) => Some(caller),
             _ => None,
         }
     }
@@ -65,7 +65,10 @@ impl Refusal {
         match self {
             Self::Denied(denied) => denied.to_string(),
             Self::Scope(scope, caller) => format!("'{}' lacks the scope '{scope}'", caller.name),
-            Self::CrossSite(_) => "another site's page asked for this; send the key as a bearer token".to_owned(),
+            Self::CrossSite(Some(_)) => "another site's page asked for this; send the key as a bearer token".to_owned(),
+            Self::CrossSite(None) => {
+                "another site's page asked for this, and without keys nobody could tell that from its user".to_owned()
+            }
             Self::Rate(wait, _) => format!("too many requests; try again in {} s", seconds(*wait)),
             Self::UriTooLong(limit) => format!("the path is longer than {limit} bytes"),
             Self::SlowBody => "the body came too slowly".to_owned(),

@@ -256,6 +256,39 @@ async fn a_head_that_never_ends_is_not_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_asks_and_does_not_read_is_cut_off() {
+    let raw = RawEdge { header_timeout: Duration::from_millis(300), ..RawEdge::default() };
+    let server = Server::start(raw).await;
+    let address = server.address;
+    let asking = tokio::task::spawn_blocking(move || {
+        let mut connection = TcpStream::connect(address).unwrap();
+        connection.set_write_timeout(Some(PATIENCE)).unwrap();
+        let requests = b"GET /health/live HTTP/1.1\r\nhost: here\r\n\r\n".repeat(1_000);
+        // answers fill the buffers of both sides, then the server stops reading, then it hangs up
+        while connection.write_all(&requests).is_ok() {}
+    });
+    tokio::time::timeout(2 * PATIENCE, asking).await.expect("is cut off").unwrap();
+    server.wait_for("driftline_edge_connections 0").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_keys_another_sites_page_changes_nothing() {
+    let server = Server::start(RawEdge::default()).await;
+    let from = |site: &'static str, method: &str| {
+        let method = method.parse().unwrap();
+        reqwest::Client::new().request(method, server.url("/page")).header("sec-fetch-site", site).send()
+    };
+    for (site, method, expected) in [
+        ("cross-site", "POST", 403),
+        ("same-site", "POST", 403),
+        ("same-origin", "POST", 200),
+        ("cross-site", "GET", 200),
+    ] {
+        assert_eq!(from(site, method).await.unwrap().status().as_u16(), expected, "{site} {method}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_body_that_stands_still_is_answered_408() {
     let raw = RawEdge { body_timeout: Duration::from_millis(200), ..RawEdge::default() };
     let server = Server::start(raw).await;

@@ -340,6 +340,23 @@ async fn another_proxy_behind_gives_text_features_classes_and_a_remote_shadow() 
     running.await.unwrap().unwrap();
 }
 
+/// A client in a hurry spends its own time only: the others are served, and nobody's budget is touched.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clients_own_limit_does_not_open_the_breaker() {
+    let (address, _) = raw_server().await;
+    let proxy = front(&format!("http://{address}"), &["hangs"], "").await;
+    for _ in 0..30 {
+        let request = Request::post("/v2/models/hangs/infer").header("grpc-timeout", "20m").body(Body::from(ASKED));
+        let answer = proxy.service.router().oneshot(request.unwrap()).await.unwrap();
+        assert_eq!(answer.status(), 408);
+        assert!(answer.into_body().collect().await.is_ok());
+    }
+    let closed = "driftline_proxy_breaker_state{model=\"hangs\",state=\"closed\",version=\"upstream\"} 1";
+    assert!(proxy.registry.render().contains(closed), "{}", proxy.registry.render());
+    let (observations, ..) = proxy.finish().await;
+    assert!(observations.iter().all(|seen| seen.outcome == Outcome::Invalid), "{observations:?}");
+}
+
 /// A client that goes away while the answer streams is an observation like any other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_leaves_during_the_answer_is_observed() {
