@@ -45,6 +45,7 @@ pub const ALL: &[Runbook] = runbooks![
     "DriftlineMirrorLoss",
     "DriftlineModelLoadFailed",
     "DriftlineModelUnavailable",
+    "DriftlineNamesUnavailable",
     "DriftlineObservationsQuarantined",
     "DriftlineOutOfMemory",
     "DriftlineQualityDrop",

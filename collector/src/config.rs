@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 pub use crate::kserve::config::{KserveConfig, RawKserve, RawModel};
 use crate::log::Kept;
+pub use crate::names::{NamesConfig, RawNames};
 
 /// The `[collector]` section, as typed.
 #[derive(Clone, Debug, Deserialize)]
@@ -27,6 +28,8 @@ pub struct RawConfig {
     pub limits: RawLimits,
     /// What KServe's payload loggers send.
     pub kserve: RawKserve,
+    /// Who finds the names that are masked.
+    pub names: RawNames,
     /// How long open posts and the last segments may take at the stop; what is left stays in the log.
     #[serde(with = "humantime_serde")]
     pub drain: Duration,
@@ -41,6 +44,7 @@ impl Default for RawConfig {
             insert: RawInsert::default(),
             limits: RawLimits::default(),
             kserve: RawKserve::default(),
+            names: RawNames::default(),
             drain: Duration::from_secs(10),
         }
     }
@@ -147,6 +151,7 @@ pub struct Config {
     pub(crate) insert: InsertConfig,
     pub(crate) limits: Limits,
     pub(crate) kserve: KserveConfig,
+    pub(crate) names: Option<NamesConfig>,
     pub(crate) drain: Duration,
 }
 
@@ -214,12 +219,13 @@ impl TryFrom<RawConfig> for Config {
         let insert = insert(&raw.insert, &mut faults);
         let limits = limits(&raw.limits, &mut faults);
         let kserve = raw.kserve.check(&mut faults);
+        let names = raw.names.check(&mut faults);
         faults.check(
             limits.max_decoded_bytes as u64 <= log.max_bytes / 2,
             "collector.log.max_bytes",
             "is under twice limits.max_decoded_bytes, so that one post could fill the log",
         );
-        faults.result(Self { listen, edge, log, insert, limits, kserve, drain: raw.drain })
+        faults.result(Self { listen, edge, log, insert, limits, kserve, names, drain: raw.drain })
     }
 }
 

@@ -100,7 +100,7 @@ pub fn cloud_event(bytes: &[u8]) {
     let Ok(half) = head.half(body, &kserve, NOW_MS) else { return };
     let _ = check::observation(&half.observation, "", NOW_MS, &limits);
     if let Ok(masker) = masking::Masker::new(&masking::RawConfig::default()) {
-        let (half, _) = joiner::masked(half, &masker);
+        let half = joiner::masked(half, &masker);
         let id = half.id();
         let read = record::write(&record::Record::Half(half)).and_then(|packed| record::read(&packed.payload));
         assert!(matches!(read, Ok(record::Record::Half(half)) if half.id() == id), "a half does not read back");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use contract::metrics::collector as names;
 use host::metrics::Registry;
-use masking::{Entity, Hits};
+use masking::{Entity, Hits, WITHHELD_ERROR, WITHHELD_LIMIT, WITHHELD_NAMES, WITHHELD_NAMES_LIMIT, WITHHELD_RULE};
 use prometheus::{Gauge, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 use store::write::Table;
 
@@ -114,6 +114,8 @@ pub(crate) struct Metrics {
     insert_seconds: HistogramVec,
     ack_seconds: Histogram,
     hits: IntCounterVec,
+    masked_names: IntCounterVec,
+    withheld: IntCounterVec,
     gaps: IntCounterVec,
     /// Sources that have a series of their own: pods come and go, series stay.
     gap_sources: Mutex<HashSet<String>>,
@@ -145,6 +147,8 @@ impl Metrics {
             insert_seconds: registry.histogram(&names::INSERT_SECONDS),
             ack_seconds: registry.histogram(&names::ACK_SECONDS).with_label_values(NONE),
             hits: registry.counter(&names::SECOND_PASS_HITS),
+            masked_names: registry.counter(&names::MASKED_NAMES),
+            withheld: registry.counter(&names::WITHHELD),
             gaps: registry.counter(&names::SEQUENCE_GAPS),
             gap_sources: Mutex::default(),
             repairs: registry.counter(&names::LOG_REPAIRS),
@@ -162,7 +166,13 @@ impl Metrics {
         PairOutcome::ALL.iter().for_each(|o| drop(self.pairs.with_label_values(&[o.as_str()])));
         for source in [names::SOURCE_PROXY, SOURCE_HTTP, SOURCE_KSERVE] {
             Entity::ALL.iter().for_each(|e| drop(self.hits.with_label_values(&[source, e.as_str()])));
+            [Entity::Person, Entity::Place, Entity::Organisation]
+                .iter()
+                .for_each(|e| drop(self.masked_names.with_label_values(&[source, e.as_str()])));
         }
+        [WITHHELD_LIMIT, WITHHELD_RULE, WITHHELD_ERROR, WITHHELD_NAMES, WITHHELD_NAMES_LIMIT]
+            .iter()
+            .for_each(|reason| drop(self.withheld.with_label_values(&[*reason])));
         ["torn", "corrupt", "unreadable", "marks"]
             .iter()
             .for_each(|reason| drop(self.repairs.with_label_values(&[*reason])));
@@ -188,6 +198,15 @@ impl Metrics {
         for (entity, count) in &hits.by_entity {
             self.hits.with_label_values(&[source, entity.as_str()]).inc_by(*count);
         }
+        // what the proxy's own pass could not have found is no sign that it masks by other rules
+        for (entity, count) in &hits.given {
+            self.masked_names.with_label_values(&[source, entity.as_str()]).inc_by(*count);
+        }
+    }
+
+    /// A payload that came with content goes on without it.
+    pub fn withheld(&self, reason: &str) {
+        self.withheld.with_label_values(&[reason]).inc();
     }
 
     pub fn gaps(&self, source: &str, gaps: u64) {

@@ -10,6 +10,7 @@
 
 mod feedback;
 mod halves;
+mod names;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -28,6 +29,7 @@ use crate::decode::{self, Form, Posted};
 use crate::kserve::half::Head;
 use crate::log::{AppendError, Appended, Entry, Log};
 use crate::metrics::{BatchOutcome, Metrics, PairOutcome, SOURCE_HTTP};
+use crate::names::Namer;
 use crate::record::{self, Batch, Packed, Record, Single, Unreadable};
 
 /// Rows of one post in one table: what ClickHouse cannot take as a block would hold up every segment behind it.
@@ -101,6 +103,7 @@ pub(crate) struct Pipeline {
 
 struct Shared {
     masker: Masker,
+    namer: Option<Namer>,
     limits: Limits,
     log: Log,
     /// The log of halves, see [`crate::kserve`].
@@ -162,13 +165,19 @@ impl Drop for Begun {
 }
 
 impl Pipeline {
-    pub fn new(masker: Masker, limits: Limits, log: Log, halves: (Log, KserveConfig), metrics: Arc<Metrics>) -> Self {
-        let (journal, kserve) = halves;
+    pub fn new(
+        (masker, namer): (Masker, Option<Namer>),
+        limits: Limits,
+        log: Log,
+        (journal, kserve): (Log, KserveConfig),
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let permits = Arc::new(Semaphore::new(limits.max_posts));
         let budget = Budget::new(limits.max_posts_bytes);
         let epoch = u64::try_from(host::clock::now_ms()).unwrap_or_default();
         let singles = Arc::new(Singles { epoch, counts: Mutex::default() });
-        Self { shared: Arc::new(Shared { masker, limits, log, journal, kserve, metrics, permits, budget, singles }) }
+        let shared = Shared { masker, namer, limits, log, journal, kserve, metrics, permits, budget, singles };
+        Self { shared: Arc::new(shared) }
     }
 
     /// For a post whose body is about to be read.
@@ -292,19 +301,17 @@ impl Shared {
         let Numbered { batch, plain, source, begun } = self.batch(posted, now_ms)?;
         let mut hits = Hits::default();
         let count = plain.len();
-        let mut masked = Vec::with_capacity(count);
-        for (i, observation) in plain.into_iter().enumerate() {
+        for (i, observation) in plain.iter().enumerate() {
             let at = match (batch.single, count) {
                 (None, _) => format!("observations[{i}]."),
                 (Some(_), 1) => String::new(),
                 // those that were posted as lines
                 (Some(_), _) => format!("observation {}: ", i + 1),
             };
-            check::observation(&observation, &at, now_ms, &self.limits)?;
-            let done = self.masker.mask(observation);
-            hits.merge(&done.hits);
-            masked.push(done.sample);
+            check::observation(observation, &at, now_ms, &self.limits)?;
         }
+        let names = self.names(source, &plain.iter().collect::<Vec<_>>());
+        let masked = plain.into_iter().map(|observation| self.masked(observation, names.as_ref(), &mut hits)).collect();
         let made = made(&Record::Batch(Batch { observations: masked, ..batch }), hits, source)?;
         Ok(Made { begun, ..made })
     }

@@ -22,6 +22,7 @@ use crate::kserve::joiner::Joiner;
 use crate::log::disk::{Disk, Machine};
 use crate::log::{self, Log, OpenError, Opened, Sealed};
 use crate::metrics::Metrics;
+use crate::names::Namer;
 use crate::pipeline::Pipeline;
 use crate::receive;
 
@@ -45,6 +46,9 @@ pub enum StartError {
     /// Its address.
     #[error("{0}")]
     Listen(#[from] io::Error),
+    /// The way to the model that finds names.
+    #[error("collector.names.proxy: {0}")]
+    Names(#[from] host::tls::TlsError),
 }
 
 /// A collector that listens and does not serve yet.
@@ -76,7 +80,7 @@ struct Halves {
 /// [`StartError`], with what to do.
 pub async fn build(config: Config, deps: Deps) -> Result<Service, StartError> {
     let Deps { store, masker, registry } = deps;
-    let Config { listen, edge, log: log_config, insert, limits, kserve, drain } = config;
+    let Config { listen, edge, log: log_config, insert, limits, kserve, names, drain } = config;
     let metrics = Arc::new(Metrics::new(&registry));
     let listener = host::serve::bind(listen).await?;
     let address = listener.local_addr()?;
@@ -96,7 +100,9 @@ pub async fn build(config: Config, deps: Deps) -> Result<Service, StartError> {
         _lock: Some(lock),
     };
     let halves = halves(&log_config, &kserve, &inserter, log.clone())?;
-    let pipeline = Pipeline::new(masker, limits, log.clone(), (halves.joiner.journal.clone(), kserve), metrics);
+    let namer = names.map(|names| Namer::new(names, &registry)).transpose()?;
+    let journal = (halves.joiner.journal.clone(), kserve);
+    let pipeline = Pipeline::new((masker, namer), limits, log.clone(), journal, metrics);
     let edge_limits = edge::Limits {
         max_body_bytes: pipeline.limits().max_body_bytes,
         request_timeout: pipeline.limits().request_timeout,

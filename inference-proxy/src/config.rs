@@ -1,5 +1,6 @@
 //! The proxy's configuration: what was typed ([`RawConfig`], the only place with defaults), and what is meant.
 
+mod naming;
 mod shadowing;
 mod source;
 
@@ -18,6 +19,7 @@ use crate::model::{ModelsConfig, RawModelsConfig};
 use crate::observe::sampling::Sampling;
 use crate::room;
 use crate::spans::{self, RawTraces};
+pub use naming::RawNames;
 pub use shadowing::{RawShadowing, Shadowing};
 use source::{SOURCE_RULE, host_name, is_source};
 
@@ -61,6 +63,8 @@ pub struct RawConfig {
     pub shadow: RawShadowing,
     /// Which content is kept.
     pub sampling: RawSampling,
+    /// Which model finds the names that are masked.
+    pub names: RawNames,
     /// Where observations go.
     pub mirror: RawMirror,
     /// Where traces go.
@@ -86,6 +90,7 @@ impl Default for RawConfig {
             cache: RawCache::default(),
             shadow: RawShadowing::default(),
             sampling: RawSampling::default(),
+            names: RawNames::default(),
             mirror: RawMirror::default(),
             traces: RawTraces::default(),
         }
@@ -222,6 +227,7 @@ pub struct Config {
     pub(crate) cache: Option<cache::Config>,
     pub(crate) shadow: Shadowing,
     pub(crate) sampling: Sampling,
+    pub(crate) names: Option<mirror::naming::Config>,
     pub(crate) mirror: Option<mirror::Config>,
     pub(crate) traces: Option<spans::Config>,
     pub(crate) mirror_drain: Duration,
@@ -292,6 +298,7 @@ impl RawConfig {
             cache: self.cache.check("proxy.cache", &mut faults),
             shadow: self.shadow.check(max_concurrent_requests, &mut faults),
             sampling: self.sampling.check(&mut faults),
+            names: self.names.check(&mut faults),
             mirror: self.mirror.check(&mut faults),
             traces: self.traces.check(&mut faults),
             mirror_drain,

@@ -22,6 +22,7 @@ use crate::gpu;
 use crate::grpc;
 use crate::handle::Edge;
 use crate::mirror::events::Poster;
+use crate::mirror::naming::Namer;
 use crate::mirror::{self, Mirror, Workers};
 use crate::model::Catalog;
 use crate::observe::Observer;
@@ -111,7 +112,8 @@ pub async fn build(config: Config, deps: Deps) -> Result<Service, BuildError> {
     let limits = config.limits;
     let admission = Arc::new(Semaphore::new(limits.max_concurrent_requests));
     let events = config.mirror.as_ref().map(|mirror| poster(mirror, &catalog)).transpose()?;
-    let (mirror, workers) = start_mirror(config.mirror, &masking, &registry)?;
+    let names = config.names.map(|names| (names, catalog.clone()));
+    let (mirror, workers) = start_mirror(config.mirror, names, &masking, &registry)?;
     let (traces, exporter) = config.traces.map(|traces| spans::start(traces, &registry)).transpose()?.unzip();
     let shadows =
         Shadows::new(catalog.clone(), config.shadow, Arc::clone(&admission), limits.max_concurrent_requests, &registry);
@@ -171,13 +173,15 @@ type Started = (Option<Mirror<Ended>>, Option<Workers>);
 
 fn start_mirror(
     config: Option<mirror::Config>,
+    names: Option<(mirror::naming::Config, Catalog)>,
     masking: &masking::RawConfig,
     registry: &Registry,
 ) -> Result<Started, BuildError> {
     let masker = Masker::new(masking)?;
     let Some(config) = config else { return Ok((None, None)) };
     let epoch_ms = u64::try_from(host::clock::now_ms()).unwrap_or_default();
-    let (mirror, workers) = mirror::start(config, masker, registry, epoch_ms)?;
+    let namer = names.map(|(names, catalog)| Namer::new(names, masker.clone(), catalog, registry));
+    let (mirror, workers) = mirror::start(config, masker, namer, registry, epoch_ms)?;
     Ok((Some(mirror), Some(workers)))
 }
 

@@ -8,6 +8,7 @@ mod grpc;
 mod harness;
 mod loss;
 mod monitoring;
+mod names;
 mod page;
 mod privacy;
 mod silences;

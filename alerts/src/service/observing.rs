@@ -6,6 +6,7 @@ use contract::metrics::collector::{
     INSERTS, LOG_BACKLOGGED, LOG_FULL, LOG_STATE, QUARANTINE_USED, QUARANTINED, SECOND_PASS_HITS, SEQUENCE_GAPS,
     SOURCE_PROXY,
 };
+use contract::metrics::naming::{NAMES_FAILURES, UNAVAILABLE};
 use contract::metrics::process::START;
 use contract::metrics::proxy::MIRROR_DROPPED;
 
@@ -22,6 +23,7 @@ pub fn all(scale: Scale) -> Vec<Alert> {
         mirror_loss(scale),
         sequence_gap(scale),
         second_pass_hit(scale),
+        names_unavailable(scale),
         backlog(scale),
         log_full(scale),
         inserts_failing(scale),
@@ -82,6 +84,17 @@ fn second_pass_hit(scale: Scale) -> Alert {
             "The collector's second masking pass replaced {VALUE} times {} in records that a proxy had already masked. \
              Nothing unmasked was stored, but it crossed the network: the proxy masks by older or other rules.",
             label("entity")
+        ),
+    )
+}
+
+fn names_unavailable(scale: Scale) -> Alert {
+    any_growth("DriftlineNamesUnavailable", &NAMES_FAILURES, &[], &[("reason", UNAVAILABLE)], scale).says(
+        format!("Texts are withheld, names cannot be looked for: {}", label("reason")),
+        format!(
+            "{VALUE} times in ten minutes the model that finds names did not answer ({}), and the texts that it was asked about \
+             were not stored. Nothing unmasked was, and numbers and verdicts are not touched; samples are missing.",
+            label("reason")
         ),
     )
 }

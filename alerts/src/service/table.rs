@@ -37,6 +37,7 @@ pub const TABLE: &[(&str, Severity, Domain)] = &[
     ("DriftlineMirrorLoss", Ticket, Platform),
     ("DriftlineSequenceGap", Ticket, Platform),
     ("DriftlineSecondPassMaskingHit", Ticket, Platform),
+    ("DriftlineNamesUnavailable", Ticket, Platform),
     ("DriftlineCollectorBacklog", Ticket, Platform),
     ("DriftlineCollectorLogFull", Ticket, Platform),
     ("DriftlineClickHouseInsertsFailing", Ticket, Platform),

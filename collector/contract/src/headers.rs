@@ -10,5 +10,7 @@ pub const FALLBACK: &str = "driftline-fallback";
 pub const TRACEPARENT: &str = "traceparent";
 /// Request header: who is asking. Stored only as a pseudonym (keyed hash), never as given.
 pub const CLIENT: &str = "driftline-client";
+/// Request header: `no` where the content of this request is not to be kept; it is observed without it.
+pub const KEEP_CONTENT: &str = "driftline-keep-content";
 /// Media type of a wire batch in MessagePack.
 pub const MSGPACK: &str = "application/msgpack";

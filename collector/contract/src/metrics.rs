@@ -7,6 +7,7 @@
 pub mod analyzer;
 pub mod collector;
 pub mod edge;
+pub mod naming;
 pub mod process;
 pub mod proxy;
 pub mod serving;
@@ -81,9 +82,8 @@ pub const LABELS: &[&str] = &[
 
 /// All metrics of all subsystems.
 pub fn all() -> impl Iterator<Item = &'static Metric> {
-    [proxy::ALL, serving::ALL, versions::ALL, upstream::ALL, collector::ALL, analyzer::ALL, edge::ALL, process::ALL]
-        .into_iter()
-        .flatten()
+    let roles = [proxy::ALL, serving::ALL, versions::ALL, upstream::ALL, collector::ALL, analyzer::ALL];
+    roles.into_iter().chain([naming::ALL, edge::ALL, process::ALL]).flatten()
 }
 
 #[cfg(test)]

@@ -1,11 +1,13 @@
 //! The `[masking]` section.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use contract::faults::Faults;
 use serde::Deserialize;
 
 use crate::entity::{Entity, Strength};
+use crate::naming::{Naming, RawNames};
 use crate::operator::{KEY_ID_MAX, Keys, Operator};
 use crate::rule::{self, Rule};
 
@@ -28,6 +30,8 @@ pub struct RawConfig {
     pub keys: RawKeys,
     /// Patterns of your own.
     pub rules: Vec<RawRule>,
+    /// What is done with the names that a model finds, where the proxy or the collector asks one.
+    pub names: RawNames,
     /// Declared values by category feature: these pass unmasked, others are gone over.
     pub categories: BTreeMap<String, Vec<String>>,
     /// A payload with more text than this, in bytes, is withheld.
@@ -50,6 +54,7 @@ impl Default for RawConfig {
             keep_last: 4,
             keys: RawKeys::default(),
             rules: vec![],
+            names: RawNames::default(),
             categories: BTreeMap::new(),
             max_payload_bytes: 4 << 20,
             max_payload_hits: 10_000,
@@ -129,6 +134,7 @@ pub(crate) struct Checked {
     pub keys: Keys,
     pub rules: Vec<Rule>,
     pub fields: BTreeMap<String, RawField>,
+    pub naming: Arc<Naming>,
 }
 
 impl RawConfig {
@@ -152,11 +158,12 @@ impl RawConfig {
         faults.check(self.max_rule_bytes > 0, "masking.max_rule_bytes", nothing);
         faults.check(self.max_rule_matches > 0, "masking.max_rule_matches", "is 0, so no rule could match");
         let operators = self.operators(&mut faults);
+        let naming = self.names.check(&mut faults);
         let keys = self.keys(&mut faults);
         let rules = rule::check(&self.rules, |given| self.operator_of(given.unwrap_or(self.operator)), &mut faults);
         let mut fields = self.fields.clone();
         fields.extend(self.allow.iter().map(|path| (path.clone(), RawField::Allow)));
-        faults.result(Checked { operators, keys, rules, fields })
+        faults.result(Checked { operators, keys, rules, fields, naming })
     }
 
     fn operators(&self, faults: &mut Faults) -> [Operator; Entity::ALL.len()] {

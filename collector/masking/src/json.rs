@@ -6,13 +6,14 @@ use serde_json::{Map, Number, Value};
 
 use crate::config::RawField;
 use crate::entity::{Entity, Hits};
+use crate::naming::View;
 use crate::operator::{self, Operator};
 use crate::recognize::{self, Context, card};
 use crate::text::{self, Outcome, Rules, Unsafe};
 use crate::triggers::Triggers;
 
 /// Deeper values are withheld; also what keeps the walk off the end of the stack.
-const DEPTH_MAX: usize = 64;
+pub(crate) const DEPTH_MAX: usize = 64;
 /// The word in a token of a field that is hashed as a whole.
 const FIELD: &str = "FIELD";
 
@@ -23,6 +24,8 @@ pub(crate) enum Withhold {
     Limit,
     /// A rule of the configuration passed its budget.
     Rule,
+    /// A text that may hold names was not asked about or not answered for; the word says why.
+    Names(&'static str),
 }
 
 impl From<Unsafe> for Withhold {
@@ -53,6 +56,8 @@ pub(crate) struct Walk<'a> {
     pub bytes_left: usize,
     pub hits_max: u64,
     pub hits: Hits,
+    /// What a model said of the texts, where one is asked.
+    pub names: Option<&'a View<'a>>,
     pub trace: Option<Vec<Traced>>,
 }
 
@@ -149,14 +154,20 @@ impl Walk<'_> {
     /// Goes over a key, or the name of a tensor.
     fn key(&mut self, key: String, path: &str) -> Result<String, Withhold> {
         self.spend(key.len())?;
-        let outcome = self.rules.mask_name(&key, Context::default());
+        let given = self.names.map_or(Ok(vec![]), |names| names.of_key(&key))?;
+        let outcome = if given.is_empty() {
+            self.rules.mask_name(&key, Context::default())
+        } else {
+            self.rules.mask(&key, Context::default(), &given)
+        };
         self.outcome(key, path, outcome)
     }
 
     /// Goes over a text.
     fn text(&mut self, text: String, path: &str, context: Context) -> Result<String, Withhold> {
         self.spend(text.len())?;
-        let outcome = self.rules.mask(&text, context, &[]);
+        let given = self.names.map_or(Ok(vec![]), |names| names.of_text(&text))?;
+        let outcome = self.rules.mask(&text, context, &given);
         self.outcome(text, path, outcome)
     }
 

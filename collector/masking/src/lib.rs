@@ -2,7 +2,8 @@
 //!
 //! Reading order: `observation.rs` (what of an observation is gone over), `text.rs` (what is done to a text),
 //! `triggers.rs` (the scan that most texts end with), then `recognize/` (a file a family; `national.rs` is the table of
-//! countries' identifiers, `words.rs` that of the words beside weak ones). The choices:
+//! countries' identifiers, `words.rs` that of the words beside weak ones), and `naming.rs` (names, which only a model
+//! finds). The choices:
 //!
 //! * Rules with validators (checksums, structure, issuer and country tables, context words), no model: what is masked
 //!   can be explained, costs microseconds, and is the same in proxy and collector.
@@ -30,6 +31,7 @@ mod entity;
 mod fold;
 mod json;
 mod names;
+mod naming;
 mod observation;
 mod operator;
 mod recognize;
@@ -40,6 +42,7 @@ mod triggers;
 
 pub use config::{RawConfig, RawField, RawKeys, RawOperator, RawRule};
 pub use entity::{Entity, Hits, Strength};
+pub use naming::{Answered, Finding, Inquiry, Known, Memo, RawNamed, RawNames};
 pub use observation::{Found, Masked, Masker, Span, Withheld};
 pub use rule::Validator;
 pub use sample::MaskedSample;
@@ -51,3 +54,7 @@ pub const WITHHELD_LIMIT: &str = "masking_limit";
 pub const WITHHELD_RULE: &str = "masking_rule";
 /// The same when a recognizer failed.
 pub const WITHHELD_ERROR: &str = "masking_error";
+/// The same when a text that may hold names was not answered for by the model that finds them.
+pub const WITHHELD_NAMES: &str = "names_unavailable";
+/// The same when there is more text than that model may be asked about.
+pub const WITHHELD_NAMES_LIMIT: &str = "names_limit";

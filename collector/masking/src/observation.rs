@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use contract::faults::Faults;
 use contract::feature;
@@ -12,6 +13,7 @@ use crate::config::{Checked, RawField};
 use crate::entity::{Entity, Hits};
 use crate::json::{self, Walk, Withhold, number_entity};
 use crate::names::Names;
+use crate::naming::{self, Inquiry, Known, Memo, Naming, Scope, View};
 use crate::recognize::Context;
 use crate::text::{self, Given, Outcome, Rules, WITHHELD};
 use crate::{MaskedSample, RawConfig, WITHHELD_ERROR, WITHHELD_LIMIT, WITHHELD_RULE};
@@ -23,6 +25,7 @@ pub struct Masker {
     fields: BTreeMap<String, RawField>,
     longest: usize,
     categories: BTreeMap<String, BTreeSet<String>>,
+    naming: Arc<Naming>,
     max_payload_bytes: usize,
     max_payload_hits: u64,
 }
@@ -68,7 +71,7 @@ impl Masker {
     /// # Errors
     /// All its faults.
     pub fn new(config: &RawConfig) -> Result<Self, Faults> {
-        let Checked { operators, keys, rules, fields } = config.check()?;
+        let Checked { operators, keys, rules, fields, naming } = config.check()?;
         let declared = config.categories.iter().map(|(name, values)| (name.clone(), values.iter().cloned().collect()));
         let &RawConfig { max_rule_matches, max_rule_bytes, .. } = config;
         Ok(Self {
@@ -76,6 +79,7 @@ impl Masker {
             longest: fields.keys().map(String::len).max().unwrap_or(0),
             fields,
             categories: declared.collect(),
+            naming,
             max_payload_bytes: config.max_payload_bytes,
             max_payload_hits: config.max_payload_hits,
         })
@@ -84,6 +88,30 @@ impl Masker {
     /// Goes over an observation. A payload past a limit is withheld.
     #[must_use]
     pub fn mask(&self, plain: Observation) -> Masked {
+        self.go_over(plain, None)
+    }
+
+    /// The same with what a model said of its texts. Where it was not asked or did not answer, the payload is withheld,
+    /// and so is every other text that may hold a name.
+    #[must_use]
+    pub fn mask_named(&self, plain: Observation, names: &Known) -> Masked {
+        let view = names.view(&self.scope(), &self.naming, &plain);
+        self.go_over(plain, Some(&view))
+    }
+
+    /// What a model that finds names is to be asked about observations.
+    #[must_use]
+    pub fn inquiry<'a>(&self, of: impl IntoIterator<Item = &'a Observation>, memo: &Memo) -> Inquiry {
+        Inquiry::new(&self.naming, &self.scope(), of, memo)
+    }
+
+    /// Whether any of a model's labels means a name: one without such a label finds none, whatever it is asked.
+    #[must_use]
+    pub fn knows_names(&self, labels: &[String]) -> bool {
+        labels.iter().any(|label| self.naming.entity(label).is_some())
+    }
+
+    fn go_over(&self, plain: Observation, names: Option<&View<'_>>) -> Masked {
         let mut hits = Hits::default();
         let mut masked = plain;
         for name in [&mut masked.model, &mut masked.version, &mut masked.route] {
@@ -91,16 +119,16 @@ impl Masker {
         }
         let trace_id = masked.trace_id.as_mut().filter(|id| !is_trace_id(id));
         for text in [trace_id, masked.reason.as_mut(), masked.client.as_mut()].into_iter().flatten() {
-            self.text(text, Context::default(), &mut hits);
+            self.word(text, names, &mut hits);
         }
-        masked.features.iter_mut().for_each(|feature| self.feature(feature, &mut hits));
+        masked.features.iter_mut().for_each(|feature| self.feature(feature, names, &mut hits));
         self.labels(&mut masked.predictions, &mut hits);
         for shadow in &mut masked.shadows {
             self.name(&mut shadow.version, &mut hits);
-            shadow.reason.iter_mut().for_each(|reason| self.text(reason, Context::default(), &mut hits));
+            shadow.reason.iter_mut().for_each(|reason| self.word(reason, names, &mut hits));
             self.labels(&mut shadow.predictions, &mut hits);
         }
-        masked.payload = self.payload(masked.payload, &mut hits);
+        masked.payload = self.payload(masked.payload, names, &mut hits);
         Masked { sample: MaskedSample::new(masked), hits }
     }
 
@@ -186,11 +214,29 @@ impl Masker {
         settle(text, self.rules.mask(text, context, &[]), hits);
     }
 
+    /// Goes over a text of which a model may have been asked.
+    fn named(&self, text: &mut String, given: Result<Vec<Given>, Withhold>, context: Context, hits: &mut Hits) {
+        match given {
+            Ok(given) => settle(text, self.rules.mask(text, context, &given), hits),
+            Err(_) => WITHHELD.clone_into(text),
+        }
+    }
+
+    /// Goes over a word of a program's, as a rule: a reason, a pseudonym.
+    fn word(&self, text: &mut String, names: Option<&View<'_>>, hits: &mut Hits) {
+        let given = names.map_or(Ok(vec![]), |names| names.of_key(text));
+        self.named(text, given, Context::default(), hits);
+    }
+
+    fn scope(&self) -> Scope<'_> {
+        Scope { fields: &self.fields, categories: &self.categories }
+    }
+
     fn labels(&self, predictions: &mut [Prediction], hits: &mut Hits) {
         predictions.iter_mut().for_each(|prediction| self.name(&mut prediction.label, hits));
     }
 
-    fn feature(&self, feature: &mut Feature, hits: &mut Hits) {
+    fn feature(&self, feature: &mut Feature, names: Option<&View<'_>>, hits: &mut Hits) {
         let given = feature.name.clone();
         self.name(&mut feature.name, hits);
         match self.fields.get(&given) {
@@ -198,11 +244,13 @@ impl Masker {
             Some(field) => return self.whole_feature(feature, *field),
             None => {}
         }
-        let declared = |value: &str| self.categories.get(&given).is_some_and(|values| values.contains(value));
+        let declared = |value: &str| self.scope().declares(&given, value);
         match &mut feature.value {
             FeatureValue::Category(value) if feature::is_label(&feature.name) => self.name(value, hits),
             FeatureValue::Category(value) if !declared(value) => {
-                self.text(value, Context::of_key(&feature.name), hits);
+                let names = names.filter(|_| naming::is_open(&given));
+                let found = names.map_or(Ok(vec![]), |names| names.of_text(value));
+                self.named(value, found, Context::of_key(&feature.name), hits);
             }
             // statistics of ours are no identifiers, whatever they look like
             FeatureValue::Number(x) if !is_statistic(&feature.name) => {
@@ -226,10 +274,10 @@ impl Masker {
         };
     }
 
-    fn payload(&self, payload: Payload, hits: &mut Hits) -> Payload {
+    fn payload(&self, payload: Payload, names: Option<&View<'_>>, hits: &mut Hits) -> Payload {
         match payload {
             // a recognizer that panics must not let the payload pass, nor take its neighbours in the batch along
-            Payload::Kept(content) => match catch_unwind(AssertUnwindSafe(|| self.content(content))) {
+            Payload::Kept(content) => match catch_unwind(AssertUnwindSafe(|| self.content(content, names))) {
                 Ok(Ok((content, found))) => {
                     hits.merge(&found);
                     Payload::Kept(content)
@@ -245,8 +293,8 @@ impl Masker {
         }
     }
 
-    fn content(&self, content: Content) -> Result<(Content, Hits), Withhold> {
-        let mut walk = self.walk();
+    fn content(&self, content: Content, names: Option<&View<'_>>) -> Result<(Content, Hits), Withhold> {
+        let mut walk = Walk { names, ..self.walk() };
         let input = walk.value(content.input, "input", Context::default(), 0)?;
         let output = walk.value(content.output, "output", Context::default(), 0)?;
         if walk.hits.total() > self.max_payload_hits {
@@ -263,6 +311,7 @@ impl Masker {
             bytes_left: self.max_payload_bytes,
             hits_max: self.max_payload_hits,
             hits: Hits::default(),
+            names: None,
             trace: None,
         }
     }
@@ -272,6 +321,7 @@ const fn withheld(why: Withhold) -> Withheld {
     Withheld(match why {
         Withhold::Limit => WITHHELD_LIMIT,
         Withhold::Rule => WITHHELD_RULE,
+        Withhold::Names(why) => why,
     })
 }
 

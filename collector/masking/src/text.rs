@@ -96,8 +96,11 @@ impl Rules {
     /// Goes over a text. `context` says what is known of the field it stands in.
     pub fn mask(&self, text: &str, context: Context, given: &[Given]) -> Outcome {
         let mut pieces: Vec<Piece> = Vec::new();
-        for span in given {
-            self.replace(text, &mut pieces, whole_chars(text, &span.range), Kind::Entity(span.entity), true);
+        let ours = if given.is_empty() { vec![] } else { self.markers(text) };
+        for span in given.iter().filter(|span| self.operators[span.entity as usize] != Operator::Allow) {
+            for range in outside(text, whole_chars(text, &span.range), &ours) {
+                self.replace(text, &mut pieces, range, Kind::Entity(span.entity), true);
+            }
         }
         let mut current = Cow::Borrowed(text);
         let mut changes = Changes::default();
@@ -208,6 +211,19 @@ impl Rules {
         }
     }
 
+    /// Where the markers and tokens stand that a masker wrote: what is found in them is no name.
+    fn markers(&self, text: &str) -> Vec<Range<usize>> {
+        let bytes = text.as_bytes();
+        let ends = memchr::memchr_iter(b'[', bytes).filter_map(|at| Some(at..operator::marker_end(bytes, at)?));
+        let ours = |range: &Range<usize>| {
+            let word = text[range.start + 1..range.end - 1].split(':').next().unwrap_or_default();
+            let entity = |entity: &Entity| entity.marker().trim_matches(['[', ']']) == word;
+            let whole = ["FIELD", WITHHELD.trim_matches(['[', ']'])].contains(&word);
+            whole || Entity::ALL.iter().any(entity) || self.rules.iter().any(|rule| rule.marker == word)
+        };
+        ends.filter(ours).collect()
+    }
+
     /// What a kind is called.
     pub fn name(&self, kind: Kind) -> &str {
         match kind {
@@ -243,6 +259,21 @@ fn whole_chars(text: &str, range: &Range<usize>) -> Range<usize> {
         end += 1;
     }
     start..end.max(start)
+}
+
+/// What of a range lies outside others, which are in order; blanks at the edges, and what has no letter or digit, aside.
+fn outside(text: &str, range: Range<usize>, others: &[Range<usize>]) -> Vec<Range<usize>> {
+    let (mut left, mut at) = (Vec::new(), range.start);
+    let met = others.iter().filter(|other| other.start < range.end && range.start < other.end);
+    for (start, end) in met.map(|other| (other.start, other.end)).chain([(range.end, range.end)]) {
+        let part = text.get(at..start).unwrap_or_default();
+        if part.chars().any(char::is_alphanumeric) {
+            let first = at + part.len() - part.trim_start().len();
+            left.push(first..first + part.trim().len());
+        }
+        at = at.max(end);
+    }
+    left
 }
 
 /// Joins overlapping spans: nothing of either is left over, and the more trusted kind gives its name.

@@ -86,7 +86,7 @@ fn masked(record: Record<contract::wire::Observation>, masker: &Masker) -> Recor
         Record::Events { received_at_ms, source, events, key } => {
             Record::Events { received_at_ms, source, events, key }
         }
-        Record::Half(half) => Record::Half(joiner::masked(half, masker).0),
+        Record::Half(half) => Record::Half(joiner::masked(half, masker)),
         Record::Settled { halves } => Record::Settled { halves },
         Record::Only { table } => Record::Only { table },
     }

@@ -53,6 +53,12 @@ impl<O> Half<O> {
     pub fn id(&self) -> Uuid {
         half_id(self.key, self.side)
     }
+
+    /// The same with another form of its observation.
+    pub fn map<P>(self, of: impl FnOnce(O) -> P) -> Half<P> {
+        let Self { key, side, received_at_ms, observation } = self;
+        Half { key, side, received_at_ms, observation: of(observation) }
+    }
 }
 
 /// What names one half of an exchange.

@@ -295,9 +295,7 @@ fn outcome(fate: Fate) -> PairOutcome {
     }
 }
 
-/// Masks a half.
-pub(crate) fn masked(half: Half<Observation>, masker: &Masker) -> (Half<MaskedSample>, masking::Hits) {
-    let Half { key, side, received_at_ms, observation } = half;
-    let done = masker.mask(observation);
-    (Half { key, side, received_at_ms, observation: done.sample }, done.hits)
+/// Masks a half again.
+pub(crate) fn masked(half: Half<Observation>, masker: &Masker) -> Half<MaskedSample> {
+    half.map(|plain| masker.mask(plain).sample)
 }

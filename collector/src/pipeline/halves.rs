@@ -1,9 +1,10 @@
 //! The same five steps for one half of an exchange: it goes into a log of its own, where it waits for the other.
 
+use masking::Hits;
+
 use super::{Made, Post, Refusal, Shared, made};
 use crate::check;
 use crate::kserve::half::Head;
-use crate::kserve::joiner;
 use crate::metrics::SOURCE_KSERVE;
 use crate::record::Record;
 
@@ -12,7 +13,9 @@ impl Shared {
     pub(super) fn half(&self, head: &Head, post: &mut Post, now_ms: i64) -> Result<Made, Refusal> {
         let half = self.plain(post, |body| head.half(body, &self.kserve, now_ms))?;
         check::observation(&half.observation, "", now_ms, &self.limits)?;
-        let (half, hits) = joiner::masked(half, &self.masker);
+        let names = self.names(SOURCE_KSERVE, &[&half.observation]);
+        let mut hits = Hits::default();
+        let half = half.map(|plain| self.masked(plain, names.as_ref(), &mut hits));
         let made = Made { stored: 1, ..made(&Record::Half(half), hits, SOURCE_KSERVE)? };
         // one that could never be taken must not be sent again and again
         if made.entry.payload.len() as u64 > self.kserve.max_bytes / 2 {

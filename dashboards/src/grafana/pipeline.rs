@@ -3,6 +3,7 @@
 use contract::metrics::analyzer as a;
 use contract::metrics::collector as c;
 use contract::metrics::edge as e;
+use contract::metrics::naming as n;
 use contract::metrics::process as o;
 use contract::metrics::proxy as p;
 use serde_json::Value;
@@ -96,6 +97,19 @@ fn masking() -> Row {
             )
             .series(increase(&c::SECOND_PASS_HITS, &["source", "entity"]), "{{source}} {{entity}}")
             .from(&[(1.0, "red")]),
+            Panel::bars("Names masked by the collector", "What the model of names found in other sources' records, over the time range.", "short")
+                .series(increase(&c::MASKED_NAMES, &["source", "entity"]), "{{source}} {{entity}}"),
+            Panel::bars(
+                "Withheld by the collector",
+                "Payloads of other sources that were stored without their content, because it could not be made safe, by reason.",
+                "short",
+            )
+            .series(increase(&c::WITHHELD, &["reason"]), "{{reason}}"),
+            Panel::lines("Time to find names, p95", "Of the model that is asked for names, where one is configured.", "s")
+                .series(quantile(0.95, &n::NAMES_SECONDS, &[]), "answer"),
+            Panel::bars("Names not looked for", "Texts withheld because that model did not answer, by reason, over the time range.", "short")
+                .series(increase(&n::NAMES_FAILURES, &["reason"]), "{{reason}}")
+                .from(&[(1.0, "orange")]),
         ],
     )
 }

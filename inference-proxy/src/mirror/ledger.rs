@@ -21,6 +21,8 @@ pub enum Stage {
     Queued,
     /// Is being masked and packed.
     Masking,
+    /// Waits for the model that finds names.
+    Naming,
     /// Waits for a batch.
     Ready,
     /// Is in a batch whose outcome is not known yet.
@@ -31,7 +33,8 @@ pub enum Stage {
 
 impl Stage {
     /// All stages, in the order of the way.
-    pub const ALL: [Self; 6] = [Self::Shadows, Self::Queued, Self::Masking, Self::Ready, Self::Posting, Self::Spilled];
+    pub const ALL: [Self; 7] =
+        [Self::Shadows, Self::Queued, Self::Masking, Self::Naming, Self::Ready, Self::Posting, Self::Spilled];
 
     /// The word in labels.
     #[must_use]
@@ -40,6 +43,7 @@ impl Stage {
             Self::Shadows => "shadows",
             Self::Queued => "queued",
             Self::Masking => "masking",
+            Self::Naming => "naming",
             Self::Ready => "ready",
             Self::Posting => "posting",
             Self::Spilled => "spilled",
@@ -106,7 +110,7 @@ pub struct Counts {
     /// Observations lost, in the order of [`DropReason::ALL`].
     pub dropped: [u64; 6],
     /// Observations by where they are, in the order of [`Stage::ALL`].
-    pub in_flight: [u64; 6],
+    pub in_flight: [u64; 7],
     /// Bytes that these hold.
     pub held_bytes: usize,
     /// Ended observations that had content.
@@ -246,6 +250,13 @@ impl Ledger {
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.lock().counts.clone()
+    }
+
+    /// Observations that are still to be masked.
+    #[must_use]
+    pub fn unmasked(&self) -> u64 {
+        let state = self.lock();
+        [Stage::Queued, Stage::Masking, Stage::Naming].iter().map(|stage| state.counts.in_flight[*stage as usize]).sum()
     }
 
     /// Largest size of one observation.
@@ -395,12 +406,12 @@ mod tests {
         ticket.advance(Stage::Queued);
         let ticket = ticket.resize(10).unwrap();
         let ticket = ticket.resize(101).unwrap_err();
-        assert_eq!(ledger.counts().in_flight, [0, 1, 0, 0, 0, 0]);
+        assert_eq!(ledger.counts().in_flight, [0, 1, 0, 0, 0, 0, 0]);
         assert_eq!(ledger.counts().held_bytes, 10);
         ticket.delivered(&Content::Kept);
         let counts = ledger.counts();
         assert_eq!((counts.delivered, counts.stored, counts.held_bytes), (1, 1, 0));
-        assert_eq!(counts.in_flight, [0; 6]);
+        assert_eq!(counts.in_flight, [0; 7]);
         assert!(counts.balances());
     }
 

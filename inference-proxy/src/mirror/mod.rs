@@ -4,7 +4,8 @@
 //!
 //! 1. [`Mirror::offer`]: counted and, within the bound on bytes, let in; never blocks, never fails ([`ledger`]);
 //! 2. waits for its shadow answers, a bounded time;
-//! 3. features, masking and packing, on threads of the mirror's own ([`queue`]);
+//! 3. features, masking and packing, on threads of the mirror's own ([`queue`]), where wanted with the names that a model
+//!    found in its texts ([`naming`]);
 //! 4. batched ([`sender`]), compressed and posted until the outcome is known, a few batches at a time ([`post`]).
 //!
 //! While the collector is away batches may go to disk ([`overflow`], [`spill`]).
@@ -15,6 +16,7 @@
 pub mod batch;
 pub mod events;
 pub mod ledger;
+pub mod naming;
 pub mod overflow;
 pub mod post;
 pub mod published;
@@ -36,8 +38,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use ledger::{Bounds, Counts, DropReason, Ledger, Stage};
+use naming::Namer;
 use published::Published;
-use queue::Work;
+use queue::{Way, Work};
 
 /// Something that becomes an observation once the request is over.
 pub trait Record: Send + 'static {
@@ -139,6 +142,7 @@ const JOIN_MIN: Duration = Duration::from_secs(1);
 pub fn start<R: Record>(
     config: Config,
     masker: Masker,
+    namer: Option<Namer>,
     registry: &Registry,
     epoch_ms: u64,
 ) -> Result<(Mirror<R>, Workers), StartError> {
@@ -147,11 +151,14 @@ pub fn start<R: Record>(
     let (abort, published) = (CancellationToken::new(), Published::new(registry));
     let (intake, work) = mpsc::unbounded_channel();
     let (packed, to_send) = mpsc::unbounded_channel();
-    let masking = Arc::new(queue::Masking::new(masker, registry, Arc::clone(&ledger), abort.clone()));
+    let masking = Arc::new(queue::Masking::new(masker, namer, registry, Arc::clone(&ledger), abort.clone()));
     let work = Arc::new(Mutex::new(work));
+    let runtime = tokio::runtime::Handle::current();
     let thread = |n: usize| {
-        let (masking, work, packed) = (Arc::clone(&masking), Arc::clone(&work), packed.clone());
-        std::thread::Builder::new().name(format!("mirror-mask-{n}")).spawn(move || masking.run(&work, &packed))
+        let (masking, work) = (Arc::clone(&masking), Arc::clone(&work));
+        // a weak way back: the mirror's own is what keeps the channel open
+        let way = Way { packed: packed.clone(), back: intake.downgrade(), runtime: runtime.clone() };
+        std::thread::Builder::new().name(format!("mirror-mask-{n}")).spawn(move || masking.run(&work, &way))
     };
     let masking = (0..config.masking_threads).map(thread).collect::<Result<_, _>>().map_err(StartError::Thread)?;
     // with the threads' last copy of it the sender knows that nothing more comes
@@ -160,7 +167,6 @@ pub fn start<R: Record>(
     let overflow = config.spill.clone().map(open).transpose().map_err(StartError::Spill)?;
     let poster = post::Poster::new(config.clone(), registry, Arc::clone(&ledger), epoch_ms, overflow)?;
     let sending = tokio::spawn(sender::Sender::new(config, poster, to_send, abort.clone()).run());
-    let runtime = tokio::runtime::Handle::current();
     let shared = Arc::new(Shared { ledger, published, waiting: TaskTracker::new(), abort, runtime });
     Ok((Mirror { intake, shared }, Workers { masking, sending }))
 }
@@ -222,13 +228,13 @@ impl<R: Record> Mirror<R> {
         shared.waiting.close();
         let mut sending = workers.sending;
         let orderly = async {
-            shared.waiting.wait().await;
+            self.masked().await;
             let _ = self.intake.send(Work::Close);
             (&mut sending).await
         };
         if tokio::time::timeout(limit, orderly).await.is_err() {
             shared.abort.cancel();
-            shared.waiting.wait().await;
+            self.masked().await;
             let _ = self.intake.send(Work::Close);
             let _ = sending.await;
         }
@@ -247,6 +253,14 @@ impl<R: Record> Mirror<R> {
             "mirror drained"
         );
         self.publish();
+    }
+
+    /// Waits until nothing is to be masked any more: what waits for a model comes back to the threads that mask.
+    async fn masked(&self) {
+        self.shared.waiting.wait().await;
+        while self.shared.ledger.unmasked() > 0 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
     }
 }
 

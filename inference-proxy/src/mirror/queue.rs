@@ -1,28 +1,43 @@
 //! The mirror's own thread: from a record to a masked, packed observation.
 //!
-//! Masking and feature building are plain computing; they run here so that they can never delay an answer. Whatever
-//! cannot be masked does not leave the process: a panic in here costs one observation, which is counted.
+//! Masking and feature building are plain computing; they run here so that they can never delay an answer. What waits for
+//! a model waits elsewhere and comes back. Whatever cannot be masked does not leave the process: a panic in here costs one
+//! observation, which is counted.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use contract::metrics::proxy as names;
-use contract::wire::Payload;
+use contract::wire::{Observation, Payload};
 use host::metrics::Registry;
-use masking::{Entity, Masker};
+use masking::{Entity, Known, Masker};
 use prometheus::IntCounterVec;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, WeakUnboundedSender};
 use tokio_util::sync::CancellationToken;
 
 use super::Record;
 use super::ledger::{Content, DropReason, Ledger, Stage, Ticket};
+use super::naming::{Inquiring, Namer, Needed};
 
 /// What the thread is given.
 pub enum Work<R> {
     /// Mask this.
     Record(Ticket, R),
+    /// Mask this, in whose texts a model found names.
+    Named(Ticket, Box<Observation>, Known),
     /// Nothing comes after this.
     Close,
+}
+
+/// Where a thread's work goes.
+pub struct Way<R> {
+    /// On, masked and packed.
+    pub packed: UnboundedSender<Packed>,
+    /// Back to the threads, once the names are known.
+    pub back: WeakUnboundedSender<Work<R>>,
+    /// Where those wait meanwhile.
+    pub runtime: Handle,
 }
 
 /// An observation as it travels: masked, MessagePack.
@@ -45,6 +60,7 @@ impl Packed {
 /// What the masking threads share.
 pub struct Masking {
     masker: Masker,
+    namer: Option<Arc<Namer>>,
     entities: IntCounterVec,
     ledger: Arc<Ledger>,
     abort: CancellationToken,
@@ -53,76 +69,145 @@ pub struct Masking {
 impl Masking {
     /// Registers the counter of masked entities, every kind born at 0.
     #[must_use]
-    pub fn new(masker: Masker, registry: &Registry, ledger: Arc<Ledger>, abort: CancellationToken) -> Self {
+    pub fn new(
+        masker: Masker,
+        namer: Option<Namer>,
+        registry: &Registry,
+        ledger: Arc<Ledger>,
+        abort: CancellationToken,
+    ) -> Self {
         let entities = registry.counter(&names::MASKED_ENTITIES);
         for entity in Entity::ALL {
             let _ = entities.with_label_values(&[entity.as_str()]);
         }
-        Self { masker, entities, ledger, abort }
+        Self { masker, namer: namer.map(Arc::new), entities, ledger, abort }
     }
 
     /// Works until told that nothing more comes, or nobody is left to send anything. Several threads may take from the
     /// same work; whoever is waiting for it holds the lock, which is let go before the work is done.
-    pub fn run<R: Record>(&self, work: &Mutex<UnboundedReceiver<Work<R>>>, packed: &UnboundedSender<Packed>) {
+    pub fn run<R: Record>(&self, work: &Mutex<UnboundedReceiver<Work<R>>>, way: &Way<R>) {
         let mut scratch = Vec::new();
-        while let Some((ticket, record)) = take(work) {
-            if self.abort.is_cancelled() {
-                ticket.dropped(DropReason::Shutdown);
-            } else {
-                self.pass(ticket, record, &mut scratch, packed);
-            }
-        }
-    }
-
-    fn pass<R: Record>(&self, mut ticket: Ticket, record: R, scratch: &mut Vec<u8>, packed: &UnboundedSender<Packed>) {
-        ticket.advance(Stage::Masking);
-        match catch_unwind(AssertUnwindSafe(|| self.pack(record, scratch))) {
-            Ok(Ok((content, bytes))) => match ticket.resize(bytes.len() + Packed::BESIDE) {
-                Ok(mut ticket) => {
-                    ticket.advance(Stage::Ready);
-                    // a dead sender drops the packed observation, and its ticket counts that
-                    let _ = packed.send(Packed { ticket, content, bytes });
+        while let Some(next) = take(work) {
+            match next {
+                Work::Record(ticket, _) | Work::Named(ticket, ..) if self.abort.is_cancelled() => {
+                    ticket.dropped(DropReason::Shutdown);
                 }
-                // features can take more room than what they were made from
-                Err(ticket) => ticket.dropped(DropReason::Full),
-            },
-            Ok(Err(reason)) => ticket.dropped(reason),
-            Err(_) => {
-                tracing::error!("an observation could not be masked and was dropped; the panic is above");
-                ticket.dropped(DropReason::MaskingFailed);
+                Work::Record(ticket, record) => self.pass(ticket, record, &mut scratch, way),
+                Work::Named(ticket, plain, known) => self.finish(ticket, *plain, Some(&known), &mut scratch, way),
+                Work::Close => break,
             }
         }
     }
 
-    fn pack<R: Record>(&self, record: R, scratch: &mut Vec<u8>) -> Result<(Content, Box<[u8]>), DropReason> {
+    fn pass<R: Record>(&self, mut ticket: Ticket, record: R, scratch: &mut Vec<u8>, way: &Way<R>) {
+        ticket.advance(Stage::Masking);
         let limit = self.ledger.max_observation_bytes();
-        let plain = record.observation(limit).map_err(|_| DropReason::Oversize)?;
-        let masked = self.masker.mask(plain);
+        let built = || {
+            let plain = record.observation(limit).map_err(|_| DropReason::Oversize)?;
+            let needed = self.namer.as_ref().map(|namer| (Arc::clone(namer), namer.begin(&plain)));
+            Ok((plain, needed))
+        };
+        let Some((ticket, (plain, needed))) = guarded(ticket, built) else { return };
+        match needed {
+            None => self.finish(ticket, plain, None, scratch, way),
+            Some((_, Needed::Known(known))) => self.finish(ticket, plain, Some(&known), scratch, way),
+            Some((namer, Needed::Answer(inquiring))) => self.wait(ticket, plain, namer, inquiring, way),
+        }
+    }
+
+    /// Lets an observation wait for the model that finds names, and come back.
+    fn wait<R: Record>(
+        &self,
+        mut ticket: Ticket,
+        plain: Observation,
+        namer: Arc<Namer>,
+        inquiring: Inquiring,
+        way: &Way<R>,
+    ) {
+        ticket.advance(Stage::Naming);
+        let (abort, back, plain) = (self.abort.clone(), way.back.clone(), Box::new(plain));
+        way.runtime.spawn(async move {
+            tokio::select! {
+                known = namer.ask(inquiring) => {
+                    ticket.advance(Stage::Queued);
+                    // without a mirror there is nobody to mask it: its ticket counts that
+                    if let Some(back) = back.upgrade() {
+                        let _ = back.send(Work::Named(ticket, plain, known));
+                    }
+                }
+                () = abort.cancelled() => ticket.dropped(DropReason::Shutdown),
+            }
+        });
+    }
+
+    fn finish<R: Record>(
+        &self,
+        mut ticket: Ticket,
+        plain: Observation,
+        known: Option<&Known>,
+        scratch: &mut Vec<u8>,
+        way: &Way<R>,
+    ) {
+        ticket.advance(Stage::Masking);
+        let Some((ticket, (content, bytes))) = guarded(ticket, || self.pack(plain, known, scratch)) else { return };
+        match ticket.resize(bytes.len() + Packed::BESIDE) {
+            Ok(mut ticket) => {
+                ticket.advance(Stage::Ready);
+                // a dead sender drops the packed observation, and its ticket counts that
+                let _ = way.packed.send(Packed { ticket, content, bytes });
+            }
+            // features can take more room than what they were made from
+            Err(ticket) => ticket.dropped(DropReason::Full),
+        }
+    }
+
+    fn pack(
+        &self,
+        plain: Observation,
+        known: Option<&Known>,
+        scratch: &mut Vec<u8>,
+    ) -> Result<(Content, Box<[u8]>), DropReason> {
+        let masked = match known {
+            Some(known) => self.masker.mask_named(plain, known),
+            None => self.masker.mask(plain),
+        };
         scratch.clear();
         rmp_serde::encode::write_named(scratch, &masked.sample).map_err(|error| {
             tracing::error!(%error, "an observation could not be packed");
             DropReason::MaskingFailed
         })?;
-        if scratch.len() > limit {
+        if scratch.len() > self.ledger.max_observation_bytes() {
             return Err(DropReason::Oversize);
         }
-        for (entity, n) in &masked.hits.by_entity {
+        for (entity, n) in masked.hits.by_entity.iter().chain(&masked.hits.given) {
             self.entities.with_label_values(&[entity.as_str()]).inc_by(*n);
         }
         Ok((content_of(&masked.sample.payload), scratch.as_slice().into()))
     }
 }
 
-/// The next record; `None` for every thread once one has seen the end.
-fn take<R>(work: &Mutex<UnboundedReceiver<Work<R>>>) -> Option<(Ticket, R)> {
-    let mut work = work.lock().unwrap_or_else(PoisonError::into_inner);
-    match work.blocking_recv()? {
-        Work::Record(ticket, record) => Some((ticket, record)),
-        Work::Close => {
-            work.close();
-            None
+/// Does what a thread does for one observation: where it fails, that one is dropped.
+fn guarded<T>(ticket: Ticket, work: impl FnOnce() -> Result<T, DropReason>) -> Option<(Ticket, T)> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Ok(done)) => return Some((ticket, done)),
+        Ok(Err(reason)) => ticket.dropped(reason),
+        Err(_) => {
+            tracing::error!("an observation could not be masked and was dropped; the panic is above");
+            ticket.dropped(DropReason::MaskingFailed);
         }
     }
+    None
+}
+
+/// The next work; `None` for every thread once one has seen the end.
+fn take<R>(work: &Mutex<UnboundedReceiver<Work<R>>>) -> Option<Work<R>> {
+    let mut work = work.lock().unwrap_or_else(PoisonError::into_inner);
+    let next = work.blocking_recv()?;
+    if matches!(next, Work::Close) {
+        work.close();
+        return None;
+    }
+    Some(next)
 }
 
 fn content_of(payload: &Payload) -> Content {

@@ -212,7 +212,7 @@ fn config(address: SocketAddr) -> Config {
 
 fn begin(config: Config, registry: &Registry) -> (Mirror<Plain>, Workers) {
     let masker = Masker::new(&masking::RawConfig::default()).unwrap();
-    start(config, masker, registry, 7).unwrap()
+    start(config, masker, None, registry, 7).unwrap()
 }
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -283,7 +283,7 @@ async fn the_ledger_balances_at_every_moment_under_a_moody_collector() {
     assert_balance(&registry);
 
     let counts = mirror.counts();
-    assert_eq!((counts.observed, counts.in_flight, counts.held_bytes), (OFFERS, [0; 6], 0));
+    assert_eq!((counts.observed, counts.in_flight, counts.held_bytes), (OFFERS, [0; 7], 0));
     let mut ids = collector.ids();
     assert_eq!(counts.delivered, ids.len() as u64, "what was counted as delivered is what the collector stored");
     ids.sort();
@@ -385,7 +385,7 @@ async fn at_the_end_of_the_drain_limit_the_rest_is_counted() {
     assert!(before.elapsed() < Duration::from_secs(5), "the limit is a limit");
     mirror.offer(plain(1));
     let counts = mirror.counts();
-    assert_eq!((counts.observed, counts.in_flight, counts.held_bytes), (202, [0; 6], 0));
+    assert_eq!((counts.observed, counts.in_flight, counts.held_bytes), (202, [0; 7], 0));
     assert_eq!(counts.dropped[DropReason::Shutdown as usize], 202, "{counts:?}");
     assert!(counts.balances());
 }
@@ -397,7 +397,7 @@ async fn nobody_listens_and_nothing_breaks() {
     (0..10).for_each(|n| mirror.offer(plain(n)));
     mirror.drain(workers, Duration::from_millis(200)).await;
     let counts = mirror.counts();
-    assert!(counts.balances() && counts.delivered == 0 && counts.in_flight == [0; 6], "{counts:?}");
+    assert!(counts.balances() && counts.delivered == 0 && counts.in_flight == [0; 7], "{counts:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -468,7 +468,7 @@ async fn with_a_disk_an_outage_larger_than_memory_loses_nothing() {
     ids.sort();
     assert_eq!(ids, (0..600).map(Uuid::from_u128).collect::<Vec<_>>());
     let counts = mirror.counts();
-    assert_eq!((counts.delivered, counts.in_flight), (600, [0; 6]), "{counts:?}");
+    assert_eq!((counts.delivered, counts.in_flight), (600, [0; 7]), "{counts:?}");
     assert_eq!(std::fs::read_dir(folder.path().join("spill")).unwrap().count(), 1, "only the lock is left");
 }
 
@@ -492,12 +492,12 @@ async fn what_is_on_disk_survives_a_restart() {
     collector.away.store(false, Ordering::Relaxed);
     let masker = Masker::new(&masking::RawConfig::default()).unwrap();
     let registry = Registry::new();
-    let (mirror, workers) = start(spilling(address, folder.path(), 1 << 30), masker, &registry, 8).unwrap();
+    let (mirror, workers) = start(spilling(address, folder.path(), 1 << 30), masker, None, &registry, 8).unwrap();
     offer_all(&mirror, 200..250).await;
     mirror.drain(workers, PATIENCE).await;
     assert_balance(&registry);
     let counts = mirror.counts();
-    assert_eq!((counts.observed, counts.delivered, counts.in_flight), (spilled + 50, spilled + 50, [0; 6]));
+    assert_eq!((counts.observed, counts.delivered, counts.in_flight), (spilled + 50, spilled + 50, [0; 7]));
     let bodies = collector.bodies.lock().unwrap();
     let replayed: BTreeSet<_> =
         bodies.iter().filter(|b| b.epoch == 7).flat_map(|b| b.observations.iter().map(|o| o.id)).collect();
@@ -522,7 +522,7 @@ async fn a_full_disk_is_a_bound_and_not_an_end() {
     collector.away.store(false, Ordering::Relaxed);
     mirror.drain(workers, PATIENCE).await;
     let counts = mirror.counts();
-    assert!(counts.balances() && counts.in_flight == [0; 6], "{counts:?}");
+    assert!(counts.balances() && counts.in_flight == [0; 7], "{counts:?}");
     assert_eq!(counts.delivered, collector.ids().len() as u64);
     assert_eq!(counts.delivered + counts.dropped[DropReason::Full as usize], counts.observed);
 }
@@ -538,7 +538,7 @@ async fn what_was_stored_unheard_and_then_refused_is_delivered_once() {
         let (counts, mut ids) = (mirror.counts(), collector.ids());
         ids.sort();
         assert_eq!(ids, (0..120).map(Uuid::from_u128).collect::<Vec<_>>(), "{status}");
-        assert_eq!((counts.delivered, counts.in_flight), (120, [0; 6]), "{status}: {counts:?}");
+        assert_eq!((counts.delivered, counts.in_flight), (120, [0; 7]), "{status}: {counts:?}");
     }
 }
 

@@ -159,8 +159,8 @@ impl Default for Facts {
 }
 
 impl Notes {
-    fn new(asker: Asker) -> Self {
-        Self(Arc::new(Mutex::new(Facts { asker, ..Facts::default() })))
+    fn new(asker: Asker, withheld: Option<&'static str>) -> Self {
+        Self(Arc::new(Mutex::new(Facts { asker, withheld, ..Facts::default() })))
     }
 
     /// What of the request decides who answers it; asked once.
@@ -311,9 +311,10 @@ impl Guard {
         let client = headers.get(contract::headers::CLIENT).map(HeaderValue::as_bytes).or(caller);
         let client = observer.pseudonyms.as_ref().and_then(|pseudonyms| Some(pseudonyms.of(client?)));
         let (arrived, at_ms) = (Instant::now(), host::clock::now_ms());
+        let withheld = record::unwanted(headers);
         // without a canary nobody looks at the headers, and copying them is for nothing
         let headers = if observer.shadows.has_canary() { headers.clone() } else { HeaderMap::new() };
-        let notes = Notes::new(Asker { id: id.as_bytes().to_vec(), headers });
+        let notes = Notes::new(Asker { id: id.as_bytes().to_vec(), headers }, withheld);
         Self { observer, notes, route, id, trace, client, arrived, at_ms, ended: false }
     }
 

@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::HeaderMap;
+use contract::headers::KEEP_CONTENT;
 use contract::wire::{Content, Observation, Outcome, Payload, Prediction, ShadowAnswer, Timings};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -63,6 +65,15 @@ pub struct Ended {
 const BASE_BYTES: usize = 1_024;
 /// A string's or a vector's own size.
 const HANDLE_BYTES: usize = 24;
+/// The client does not want its content kept.
+const UNWANTED: &str = "not_wanted";
+
+/// Why the content of a request is not kept, where its client says so.
+#[must_use]
+pub fn unwanted(headers: &HeaderMap) -> Option<&'static str> {
+    let said = headers.get(KEEP_CONTENT)?;
+    said.as_bytes().eq_ignore_ascii_case(b"no").then_some(UNWANTED)
+}
 
 impl Ended {
     /// Decides which shadows will be asked the same: those of a primary that answered.
@@ -290,6 +301,18 @@ pub(crate) mod tests {
         assert_eq!(content.input, json!({"texts": ["x"], "ticket": "T-1"}));
         let Payload::Kept(content) = payload(asked(Outcome::Ok, "x")) else { panic!("must be kept") };
         assert_eq!(content.output, Value::Null);
+    }
+
+    #[test]
+    fn content_that_its_client_wants_forgotten_is_not_kept() {
+        let said =
+            |value: &str| unwanted(&HeaderMap::from_iter([(KEEP_CONTENT.parse().unwrap(), value.parse().unwrap())]));
+        assert_eq!((unwanted(&HeaderMap::new()), said("yes"), said("No")), (None, None, Some(UNWANTED)));
+        let mut ended = asked(Outcome::Ok, "x");
+        ended.facts.withheld = said("no");
+        assert!(ended.has_content(), "it is counted as withheld");
+        let observation = ended.observation(1_000_000).unwrap();
+        assert_eq!(observation.payload, Payload::Withheld("not_wanted".into()));
     }
 
     #[test]

@@ -125,7 +125,7 @@ fn learn(mut facts: Facts, mut end: End, read: Read) -> (Facts, End) {
     facts.input = read.input.map(Arc::new);
     facts.parameters = read.parameters;
     facts.answer = read.answer.map(Arc::new);
-    facts.withheld = read.withheld;
+    facts.withheld = facts.withheld.or(read.withheld);
     if let Some(bad) = read.bad {
         (end.outcome, end.reason) = (outcome::flawed(end.outcome), Some(bad));
     }

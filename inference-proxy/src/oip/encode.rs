@@ -18,6 +18,8 @@ pub const SCORES: &str = "scores";
 pub const LABEL: &str = "label";
 /// Name of the entities among the outputs of a token classification: a JSON list an item.
 pub const ENTITIES: &str = "entities";
+/// Name of the output beside them that says of each item whether it was cut to the model's length.
+pub const TRUNCATED: &str = "truncated";
 
 /// A tensor as the protocol writes it.
 pub struct OnWire<'a>(pub &'a Tensor);
@@ -78,7 +80,7 @@ pub fn output_specs(metadata: &Metadata) -> Vec<TensorSpec> {
         }
     }
     if metadata.task == Task::TokenClassification {
-        add_specs(&mut specs, &[(ENTITIES, "BYTES", &[-1])]);
+        add_specs(&mut specs, &[(ENTITIES, "BYTES", &[-1]), (TRUNCATED, "BOOL", &[-1])]);
     }
     specs
 }
@@ -143,8 +145,13 @@ fn add_classes(answer: &Answer, metadata: &Metadata, available: &mut Vec<Given>)
 fn add_entities(answer: &Answer, available: &mut Vec<Given>) -> Result<(), ApiError> {
     let lists: Result<Vec<String>, _> = answer.entities.iter().map(serde_json::to_string).collect();
     let lists = lists.map_err(|error| ApiError::bad_output(error.to_string()))?;
-    let tensor = Tensor::new(ENTITIES, vec![lists.len()], Data::Bytes(lists));
-    available.push(Given::Made(Arc::new(tensor.map_err(|error| ApiError::bad_output(error.to_string()))?)));
+    let truncated: Vec<bool> = answer.texts.iter().map(|text| text.truncated).collect();
+    for tensor in [
+        Tensor::new(ENTITIES, vec![lists.len()], Data::Bytes(lists)),
+        Tensor::new(TRUNCATED, vec![truncated.len()], Data::Bool(truncated)),
+    ] {
+        available.push(Given::Made(Arc::new(tensor.map_err(|error| ApiError::bad_output(error.to_string()))?)));
+    }
     Ok(())
 }
 

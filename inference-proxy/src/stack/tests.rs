@@ -22,6 +22,7 @@ use crate::{Deps, RawConfig, Service, build};
 
 mod forward;
 mod grpc;
+mod names;
 mod serving;
 mod traces;
 mod tritonclient;

@@ -94,6 +94,18 @@ pub const SECOND_PASS_HITS: Metric = Metric::counter(
     "Personal data that the second masking pass replaced, by source kind and entity; 0 for the proxy's records.",
     &["source", "entity"],
 );
+/// Names that a model found.
+pub const MASKED_NAMES: Metric = Metric::counter(
+    "driftline_collector_masked_names_total",
+    "Names that the model of collector.names found and that were replaced, by source kind and entity.",
+    &["source", "entity"],
+);
+/// Payloads withheld by the collector.
+pub const WITHHELD: Metric = Metric::counter(
+    "driftline_collector_withheld_payloads_total",
+    "Payloads that came with content and were stored without it, because the collector could not make it safe, by reason.",
+    &["reason"],
+);
 /// Gaps in sequence numbers.
 pub const SEQUENCE_GAPS: Metric = Metric::counter(
     "driftline_collector_sequence_gaps_total",
@@ -135,6 +147,8 @@ pub const ALL: &[Metric] = &[
     INSERT_SECONDS,
     ACK_SECONDS,
     SECOND_PASS_HITS,
+    MASKED_NAMES,
+    WITHHELD,
     SEQUENCE_GAPS,
     LOG_REPAIRS,
 ];

@@ -109,11 +109,12 @@ async fn the_protocol_carries_entities_pairs_and_schemas() {
     let text = |name: &str, shape: &[usize], data: &[&str]| json!({"name": name, "shape": shape, "datatype": "BYTES", "data": data});
     let outputs = infer("tagger", json!([text("text", &[1], &["Anna was in Malmö"])])).await;
     assert_eq!(outputs[1]["name"], "entities");
+    assert_eq!((&outputs[2]["name"], &outputs[2]["data"]), (&json!("truncated"), &json!([false])));
     let entities: Value = serde_json::from_str(outputs[1]["data"][0].as_str().unwrap()).unwrap();
     assert_eq!((&entities[1]["text"], &entities[1]["start"]), (&json!("Malmö"), &json!(12)));
     let (_, _, metadata) = proxy.call("GET", "/v2/models/tagger", "").await;
     let names: Vec<_> = metadata["outputs"].as_array().unwrap().iter().map(|o| o["name"].clone()).collect();
-    assert_eq!(names, ["logits", "entities"]);
+    assert_eq!(names, ["logits", "entities", "truncated"]);
 
     let one = infer("matcher", json!([text("text", &[1, 2], &["the cat sat", "the cat"])])).await;
     let two = [text("text_pair", &[1], &["the cat"]), text("text", &[1], &["the cat sat"])];
@@ -134,4 +135,43 @@ async fn the_protocol_carries_entities_pairs_and_schemas() {
     assert_eq!(violations, [&FeatureValue::Number(0.0), &FeatureValue::Number(2.0)]);
     let line = "driftline_proxy_schema_violations_total{feature=\"age\",model=\"loans\",reason=\"out_of_range\",version=\"1\"} 1";
     assert!(metrics.contains(line), "{metrics}");
+}
+
+/// As in Triton, halves travel as raw bytes only; what is made of them (probabilities, labels) goes as JSON too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn halves_go_out_as_raw_bytes_and_what_is_made_of_them_as_json() {
+    let proxy = proxy().await;
+    let oracle: Value =
+        serde_json::from_str(&std::fs::read_to_string(fixtures().join("../tasks/oracle.json")).unwrap()).unwrap();
+    let (text, expected) = (&oracle["halves"]["texts"][0], &oracle["halves"]["scores"][0]);
+    let near = |found: &Value, expected: &Value| {
+        assert!((found.as_f64().unwrap() - expected.as_f64().unwrap()).abs() < 5e-3, "{found} is not {expected}");
+    };
+    let answer = ask(&proxy, "mood-fp16", json!({ "text": text })).await;
+    for (mood, expected) in ["calm", "cross", "glad"].iter().zip(expected.as_array().unwrap()) {
+        near(&answer["predictions"][0]["scores"][mood], expected);
+    }
+    let infer = async |outputs: Value| {
+        let inputs = json!([{"name": "text", "shape": [1], "datatype": "BYTES", "data": [text]}]);
+        let body = json!({"inputs": inputs, "outputs": outputs}).to_string();
+        let request = Request::post("/v2/models/mood-fp16/infer").body(Body::from(body)).unwrap();
+        let answer = proxy.service.router().oneshot(request).await.unwrap();
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        (status, headers, answer.into_body().collect().await.unwrap().to_bytes())
+    };
+    let (status, _, body) = infer(json!([{"name": "scores"}, {"name": "label"}])).await;
+    assert_eq!(status, 200);
+    let answer: Value = serde_json::from_slice(&body).unwrap();
+    near(&answer["outputs"][0]["data"][2], &expected[2]);
+    let (status, _, body) = infer(json!([{"name": "logits"}])).await;
+    let told = String::from_utf8_lossy(&body).into_owned();
+    assert!(status == 400 && told.contains("output 'logits' is FP16, which JSON cannot carry"), "{status} {told}");
+    let (status, headers, body) = infer(json!([{"name": "logits", "parameters": {"binary_data": true}}])).await;
+    assert_eq!(status, 200);
+    let head: usize = headers["inference-header-content-length"].to_str().unwrap().parse().unwrap();
+    let logits: Vec<f64> =
+        body[head..].chunks_exact(2).map(|b| half::f16::from_le_bytes([b[0], b[1]]).to_f64()).collect();
+    let sum: f64 = logits.iter().map(|x| x.exp()).sum();
+    assert_eq!(logits.len(), 3);
+    near(&json!(logits[0].exp() / sum), &expected[0]);
 }
