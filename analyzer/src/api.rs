@@ -1,6 +1,7 @@
 //! The JSON API and the page's files. Paths and bodies are those of [`contract::api`].
 
 mod assets;
+mod baselines;
 pub mod limits;
 mod lists;
 mod range;
@@ -13,28 +14,28 @@ use std::sync::Arc;
 
 use axum::{
     Json, Router,
-    extract::{
-        Path, Query, State,
-        rejection::{JsonRejection, QueryRejection},
-    },
+    extract::{Path, Query, State, rejection::QueryRejection},
     http::{HeaderName, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
 use contract::{
-    api::{BaselineInfo, FeatureDetail, FeatureVerdict, FreezeBaseline, Overview},
+    api::{FeatureDetail, FeatureVerdict, Overview, explain::Explanation},
     slo::SloFile,
 };
 use host::{auth::Scope, gate::Need};
 use serde::Deserialize;
-use store::read::{Reader, Window};
+use store::read::Reader;
 use tokio_util::sync::CancellationToken;
 use tower_http::{compression::CompressionLayer, set_header::SetResponseHeaderLayer};
 
 use crate::{
-    baseline::{self, BaselineError},
+    baseline::BaselineError,
     config::Config,
-    cycle::{Clock, Shared, Snapshot, changes},
+    cycle::{
+        Clock, Shared, Snapshot,
+        explain::{self, ExplainError},
+    },
 };
 
 pub use assets::Asset;
@@ -88,7 +89,21 @@ impl From<BaselineError> for Refusal {
     fn from(error: BaselineError) -> Self {
         match error {
             BaselineError::Store(error) => error.into(),
+            BaselineError::Unknown { .. } => missing(&error.to_string()),
+            BaselineError::Asked(what) => Self(StatusCode::BAD_REQUEST, what),
+            BaselineError::Conflict(what) => Self(StatusCode::CONFLICT, what),
             error => Self(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()),
+        }
+    }
+}
+
+impl From<ExplainError> for Refusal {
+    fn from(error: ExplainError) -> Self {
+        match error {
+            ExplainError::NoId(_) => Self(StatusCode::BAD_REQUEST, error.to_string()),
+            ExplainError::Unknown(_) => missing(&error.to_string()),
+            ExplainError::Unreadable(_) => Self(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()),
+            ExplainError::Baseline(error) => error.into(),
         }
     }
 }
@@ -130,7 +145,8 @@ pub fn router(api: Api, files: Vec<Asset>) -> Router {
         .route("/api/v1/samples", get(lists::samples))
         .route("/api/v1/events", get(lists::events))
         .route("/api/v1/verdicts", get(verdicts))
-        .route("/api/v1/baselines", get(baselines).post(freeze))
+        .route("/api/v1/verdicts/{id}/explain", get(explained))
+        .merge(baselines::router())
         .with_state(api)
         .fallback_service(assets::service(files))
         .layer(fixed(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY))
@@ -203,6 +219,11 @@ async fn verdicts(
     Ok(Json(read_verdicts(&api.reader, &query.model, &query.feature, limit).await?))
 }
 
+async fn explained(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<Explanation>, Refusal> {
+    let _turn = views::turn(&api).await?;
+    Ok(Json(explain::explain(&api.reader, &id).await?))
+}
+
 /// Rows of another version's making that no longer read are left out.
 async fn read_verdicts(
     reader: &Reader,
@@ -212,33 +233,6 @@ async fn read_verdicts(
 ) -> Result<Vec<FeatureVerdict>, store::Error> {
     let rows = reader.verdicts(model, feature, limit).await?;
     Ok(rows.iter().filter_map(|evidence| serde_json::from_str(evidence).ok()).collect())
-}
-
-async fn baselines(State(api): State<Api>) -> Result<Json<Vec<BaselineInfo>>, Refusal> {
-    Ok(Json(api.reader.baselines(true).await?.iter().map(baseline::info).collect()))
-}
-
-async fn freeze(
-    State(api): State<Api>,
-    request: Result<Json<FreezeBaseline>, JsonRejection>,
-) -> Result<Json<BaselineInfo>, Refusal> {
-    let Json(FreezeBaseline { model, from_ms, to_ms }) =
-        request.map_err(|error| Refusal(StatusCode::BAD_REQUEST, error.body_text()))?;
-    if from_ms >= to_ms || from_ms < 0 {
-        let what = format!("from_ms ({from_ms}) has to be at least 0 and before to_ms ({to_ms})");
-        return Err(Refusal(StatusCode::BAD_REQUEST, what));
-    }
-    let (span, now_ms) = (Window { start_ms: from_ms, end_ms: to_ms }, (api.clock)());
-    let limits = &api.config.freezing;
-    let frozen = baseline::from_rows(&api.reader, &model, span, false, Vec::new(), limits, now_ms).await?;
-    frozen.check_size(&api.config.of(&model).policy)?;
-    let text = format!(
-        "Reference frozen from stored rows: {} observations, {} features.",
-        frozen.info.observations, frozen.info.features
-    );
-    frozen.save(&api.reader).await?;
-    api.reader.insert_events(&[changes::event(now_ms, "baseline", &model, &frozen.info.version, text)]).await?;
-    Ok(Json(frozen.info))
 }
 
 #[cfg(test)]
@@ -251,6 +245,8 @@ mod tests {
         check(Method::POST, "/api/v1/models/m/shadows/2/gates/promote", Scope::Read);
         check(Method::GET, "/api/v1/models/m/shadows/2/verdict", Scope::Read);
         check(Method::POST, "/api/v1/baselines", Scope::Admin);
+        check(Method::POST, "/api/v1/models/m/baselines/abcd/promote", Scope::Admin);
+        check(Method::GET, "/api/v1/models/m/baselines/abcd", Scope::Read);
         check(Method::DELETE, "/api/v1/models/m/shadows/2/gates/promote", Scope::Admin);
         check(Method::POST, "/api/v1/models/m/shadows/2/gates/promote/more", Scope::Admin);
         check(Method::POST, "/api/v1/baselines?x=/api/v1/models/m/shadows/2/gates/promote", Scope::Admin);

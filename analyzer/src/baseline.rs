@@ -1,13 +1,15 @@
 //! References: frozen from stored rows or from a file, written once, read back.
 //!
-//! A baseline is one reference a feature, under one fingerprint; the newest of a model is in force. Nothing slides: a new
-//! baseline is an act (a file named in the configuration, a call of the API) or, where there is none, the first good
-//! observations, marked provisional.
+//! A baseline is one reference a feature, under one fingerprint; the one promoted last is in force. Nothing slides: a new
+//! baseline is an act ([`desk`]: a file named in the configuration, a command, a call of the API) or, where there is none, the first
+//! good observations, marked provisional.
 
+pub mod desk;
 mod files;
+mod table;
 
 use contract::{api::BaselineInfo, feature};
-use store::read::{BaselineRow, BaselineSummary, FeatureSeen, Reader, Window, bin};
+use store::read::{Act, ActRow, BaselineRow, BaselineSummary, FeatureSeen, Reader, Window, bin};
 
 use crate::{
     config::{Freezing, RawBaseline},
@@ -18,6 +20,7 @@ use crate::{
 };
 
 pub use files::FileError;
+pub use table::from_table;
 
 /// A baseline with its references, features in the order in which they are judged and shown.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,9 +66,35 @@ pub enum BaselineError {
         /// End of the range.
         to_ms: i64,
     },
+    /// None of this name.
+    #[error("{model} has no baseline {fingerprint}; `driftline baseline list` says which there are")]
+    Unknown {
+        /// Model name.
+        model: String,
+        /// What was asked for.
+        fingerprint: String,
+    },
+    /// A shortened fingerprint of several.
+    #[error("{fingerprint} is the start of {found} fingerprints of {model}; write more of its digits, four at least")]
+    Ambiguous {
+        /// Model name.
+        model: String,
+        /// What was asked for.
+        fingerprint: String,
+        /// How many there are.
+        found: usize,
+    },
+    /// The request is not one.
+    #[error("{0}")]
+    Asked(String),
+    /// What was asked is so already, or cannot be now.
+    #[error("{0}")]
+    Conflict(String),
     /// Too little to see anything.
     #[error(
-        "{rows} rows cannot show a shift below {visible:.2} in {features} features, and the limit is {limit:.2}; freeze at least {needed} rows"
+        "{rows} rows cannot show a shift below {visible:.3} in {features} features (2 sqrt(ln(2 features / delta) / (2 rows)) + delta_ignore, by \
+         the inequality of Dvoretzky, Kiefer and Wolfowitz with Massart's constant), and the limit is {limit:.2} (min_detectable); freeze at \
+         least {needed} rows"
     )]
     TooSmall {
         /// Rows there are.
@@ -118,27 +147,42 @@ impl Baseline {
         Ok(Self { info: info(summary), ..loaded })
     }
 
-    /// Writes it down, which puts it in force.
+    /// Writes it down, which puts it in force; a candidate is said to be one before it is there to be judged against.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn save(&self, reader: &Reader) -> Result<(), store::Error> {
+    pub async fn save(&self, reader: &Reader, act: Act, who: &str) -> Result<(), store::Error> {
         let info = &self.info;
-        let rows: Vec<BaselineRow> = self
-            .features
-            .iter()
-            .map(|frozen| BaselineRow {
-                model: info.model.clone(),
-                version: info.version.clone(),
-                feature: frozen.name.clone(),
-                fingerprint: info.fingerprint.clone(),
-                frozen_at_ms: info.frozen_at_ms,
-                provisional: frozen.provisional,
-                m: frozen.reference.total(),
-                bins: frozen.reference.to_json(),
-            })
-            .collect();
-        reader.insert_baseline(&rows).await
+        let done = ActRow {
+            model: info.model.clone(),
+            fingerprint: info.fingerprint.clone(),
+            at: info.frozen_at_ms,
+            act: act.as_str().to_owned(),
+            who: who.to_owned(),
+        };
+        if act != Act::Promoted {
+            reader.insert_act(&done).await?;
+        }
+        reader.insert_baseline(&self.rows()).await?;
+        if act == Act::Promoted {
+            reader.insert_act(&done).await?;
+        }
+        Ok(())
+    }
+
+    fn rows(&self) -> Vec<BaselineRow> {
+        let info = &self.info;
+        let row = |frozen: &Frozen| BaselineRow {
+            model: info.model.clone(),
+            version: info.version.clone(),
+            feature: frozen.name.clone(),
+            fingerprint: info.fingerprint.clone(),
+            frozen_at_ms: info.frozen_at_ms,
+            provisional: frozen.provisional,
+            m: frozen.reference.total(),
+            bins: frozen.reference.to_json(),
+        };
+        self.features.iter().map(row).collect()
     }
 
     /// The reference of a feature.
@@ -153,15 +197,26 @@ impl Baseline {
     /// [`BaselineError::TooSmall`].
     pub fn check_size(&self, policy: &Policy) -> Result<(), BaselineError> {
         let features = self.features.len();
-        let spread = (2.0 * features.max(1) as f64 / policy.delta).ln();
         let rows = self.info.observations;
-        let visible = 2.0 * (spread / (2.0 * rows.max(1) as f64)).sqrt() + policy.delta_ignore;
+        let visible = visible(rows, features as u64, policy);
         if visible <= policy.detectable_min {
             return Ok(());
         }
+        let spread = spread(features as u64, policy);
         let needed = (2.0 * spread / (policy.detectable_min - policy.delta_ignore).powi(2)).ceil() as u64;
         Err(BaselineError::TooSmall { rows, features, visible, limit: policy.detectable_min, needed })
     }
+}
+
+/// Smallest shift that `rows` can show in each of so many features: twice the margin of Dvoretzky, Kiefer and Wolfowitz with Massart's
+/// constant, `sqrt(ln(2 features / delta) / (2 rows))`, above what the user ignores.
+#[must_use]
+pub fn visible(rows: u64, features: u64, policy: &Policy) -> f64 {
+    2.0 * (spread(features, policy) / (2.0 * rows.max(1) as f64)).sqrt() + policy.delta_ignore
+}
+
+fn spread(features: u64, policy: &Policy) -> f64 {
+    (2.0 * features.max(1) as f64 / policy.delta).ln()
 }
 
 /// A stored summary as the API gives it.

@@ -7,6 +7,7 @@ pub mod changes;
 mod concept;
 mod detect;
 mod embeddings;
+pub mod explain;
 pub mod figures;
 mod judging;
 pub mod known;
@@ -30,7 +31,7 @@ use contract::{
     api::{Distribution, Event, Overview, Pipeline, Segments, SloStatus},
     slo::SloFile,
 };
-use store::read::{BaselineSummary, EventRow, ModelSeen, Reader, SourceSeen};
+use store::read::{Act, BaselineSummary, EventRow, ModelSeen, Reader, SourceSeen};
 use tokio::sync::watch;
 
 use crate::{
@@ -173,7 +174,7 @@ impl Cycle {
             return Ok(());
         }
         let text = format!("Reference frozen from {}: {} features.", file.file.display(), frozen.info.features);
-        frozen.save(&self.reader).await?;
+        frozen.save(&self.reader, Act::Promoted, "configuration").await?;
         self.reader.insert_events(&[changes::event(now_ms, "baseline", model, "", text)]).await?;
         Ok(())
     }
@@ -305,5 +306,10 @@ pub fn error_reason(error: &BaselineError) -> &'static str {
         BaselineError::File(_) => "baseline_file",
         BaselineError::Reference(_) => "baseline_damaged",
         BaselineError::Empty { .. } | BaselineError::TooSmall { .. } => "baseline_small",
+        // what people ask for is answered to them
+        BaselineError::Unknown { .. }
+        | BaselineError::Ambiguous { .. }
+        | BaselineError::Asked(_)
+        | BaselineError::Conflict(_) => "baseline_asked",
     }
 }

@@ -16,7 +16,11 @@ use crate::{
 
 /// Detectors by feature. A feature without one starts with nothing known.
 #[derive(Debug, Default)]
-pub struct Detectors(HashMap<String, Detector>);
+pub struct Detectors {
+    known: HashMap<String, Detector>,
+    /// End of the window that left them so; `None` where they start anew.
+    after_ms: Option<i64>,
+}
 
 impl Detectors {
     /// What was known after a window; nothing where that was judged over another reference.
@@ -27,7 +31,14 @@ impl Detectors {
         let stored = reader.detectors(at).await?;
         // A row of another version's making is no reason to stop: its feature starts afresh.
         let read = |DetectorState { feature, state }| Some((feature, serde_json::from_str(&state).ok()?));
-        Ok(Self(stored.into_iter().filter_map(read).collect()))
+        let after_ms = (!stored.is_empty()).then_some(at.window_end_ms);
+        Ok(Self { known: stored.into_iter().filter_map(read).collect(), after_ms })
+    }
+
+    /// End of the window that left them so; `None` where they start anew.
+    #[must_use]
+    pub const fn after_ms(&self) -> Option<i64> {
+        self.after_ms
     }
 
     /// Every feature, in the order given, one window further. The detectors themselves stay: a window that cannot be written
@@ -41,13 +52,13 @@ impl Detectors {
             .zip(&cells)
             .map(|(frozen, current)| Input { reference: &frozen.reference, current })
             .collect();
-        let before = features.iter().map(|frozen| self.0.get(&frozen.name).cloned().unwrap_or_default()).collect();
+        let before = features.iter().map(|frozen| self.known.get(&frozen.name).cloned().unwrap_or_default()).collect();
         watch::watch(&inputs, before, policy)
     }
 
-    /// Keeps what a judged window left.
-    pub fn keep(&mut self, detectors: impl IntoIterator<Item = (String, Detector)>) {
-        self.0 = detectors.into_iter().collect();
+    /// Keeps what the window that ends at a time left.
+    pub fn keep(&mut self, end_ms: i64, detectors: impl IntoIterator<Item = (String, Detector)>) {
+        *self = Self { known: detectors.into_iter().collect(), after_ms: Some(end_ms) };
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use contract::api::{
     Concept, Distribution, DriftState, EmbeddingShift, FeatureVerdict, ShadowStatus, ShadowVerdict, TrafficPoint,
 };
-use store::read::{BaselineSummary, DetectorState, DetectorsAt, VerdictRow, Window, WindowSeen};
+use store::read::{Act, BaselineSummary, DetectorState, DetectorsAt, VerdictRow, Window, WindowSeen};
 
 use super::{
     changes::{self, Versions, event},
@@ -19,11 +19,11 @@ use super::{
     round::{LOOK_BACK_MS, Round, ceiling, first_span, floor, of_first_traffic, span_ms},
     segments::Segments,
     span::Recent,
-    verdicts::{Evidence, Judged, row, sort, verdict},
+    verdicts::{Basis, Evidence, Judged, plain, row, sort},
 };
 use crate::{
     baseline::{self, Baseline, BaselineError},
-    judge::{display, gate::Track, sentence, sequential::Detector, unusual, watch},
+    judge::{display, gate::Track, sentence, sequential::Detector, watch},
 };
 
 /// Windows of one model judged in one cycle, so that catching up does not starve the others.
@@ -156,7 +156,7 @@ impl ModelState {
             for text in round.reader.verdicts_at(round.model(), end_ms).await? {
                 // A row of another version's making is no reason to stop: its feature starts afresh.
                 let Ok(evidence) = serde_json::from_str::<Evidence>(&text) else { continue };
-                let Evidence { verdict, quiet_windows } = evidence;
+                let Evidence { verdict, quiet_windows, .. } = evidence;
                 self.tracks.insert(verdict.feature.clone(), Track { state: verdict.state, quiet_windows });
                 self.version.clone_from(&verdict.version);
                 self.verdicts.push(verdict);
@@ -178,12 +178,19 @@ impl ModelState {
             return Ok(());
         }
         let baseline = Baseline::load(round.reader, summary).await?;
+        let restarted = self.baseline.is_none();
         self.recent = Recent::default();
         self.cells.clear();
+        // What was found against another reference says nothing about this one: detectors and states start anew.
         self.detectors = Detectors::default();
+        if !(restarted && self.verdicts.iter().any(|known| known.baseline == summary.fingerprint)) {
+            self.tracks.clear();
+        }
         if let Some(end_ms) = self.judged_until_ms {
             let at = DetectorsAt { model: round.model(), fingerprint: &summary.fingerprint, window_end_ms: end_ms };
-            self.detectors = Detectors::after(round.reader, at).await?;
+            if restarted {
+                self.detectors = Detectors::after(round.reader, at).await?;
+            }
             let span = Window { start_ms: end_ms - span_ms(round), end_ms };
             self.recent.put(round.reader.bin_counts(round.model(), &summary.fingerprint, span).await?);
             for verdict in self.verdicts.iter().filter(|verdict| verdict.baseline == summary.fingerprint) {
@@ -250,7 +257,7 @@ impl ModelState {
 
     async fn put_in_force(&mut self, round: &Round<'_>, frozen: Baseline, text: String) -> Result<(), BaselineError> {
         let event = event(round.now_ms, "baseline", round.model(), &frozen.info.version, text);
-        frozen.save(round.reader).await?;
+        frozen.save(round.reader, Act::Promoted, "analyzer").await?;
         round.reader.insert_events(&[event]).await?;
         self.baseline = Some(frozen);
         self.recent = Recent::default();
@@ -349,19 +356,17 @@ impl ModelState {
             parts.iter_mut().for_each(|part| part.verdict.discovery = part.looked.watched.listed);
         }
         let judged = baseline.features.iter().zip(found).map(|(frozen, one)| {
-            let text = sentence::of_feature(&frozen.reference, &one.finding, &one.watched, one.track, policy);
-            let span = Window { start_ms: one.start_ms, end_ms: window.end_ms };
-            let names = (round.model(), seen.version.as_str(), frozen.name.as_str());
-            let shown = (&one.finding, &one.watched, one.track);
-            let mut verdict = verdict(names, span, shown, policy, &baseline.info.fingerprint, text);
-            verdict.unusual = unusual::of(&frozen.reference, &one.cells);
-            verdict.sentence.push_str(&unusual::sentence(&verdict.unusual));
+            let names = (round.model(), seen.version.as_str());
+            let mut verdict = plain(names, frozen, &one, &bench, &baseline.info.fingerprint);
+            let (mut tail, span) = (String::new(), Window { start_ms: one.start_ms, end_ms: window.end_ms });
             if one.track.state >= DriftState::Watch {
                 verdict.causes = self.segments.causes(frozen, span);
-                verdict.sentence.push_str(&sentence::of_causes(&verdict.causes));
-                verdict.sentence.push_str(&self.embeddings.sentence(&frozen.name));
+                tail = sentence::of_causes(&verdict.causes) + &self.embeddings.sentence(&frozen.name);
+                verdict.sentence.push_str(&tail);
             }
-            Judged { verdict, before: one.before, track: one.track, cells: one.cells, detector: one.watched.detector }
+            let basis = Basis::of(&bench, one.before, tail, !parts.is_empty());
+            let (before, track, cells, detector) = (one.before, one.track, one.cells, one.watched.detector);
+            Judged { verdict, before, track, cells, detector, basis }
         });
         All { features: judged.collect(), segments: parts, errors }
     }
@@ -383,7 +388,7 @@ impl ModelState {
         sort(&mut self.verdicts);
         self.segments.remember(segments);
         self.errors.remember(errors, window);
-        self.detectors.keep(detectors);
+        self.detectors.keep(window.end_ms, detectors);
         self.version.clone_from(&seen.version);
         self.last_window = Some(window);
         self.judged_until_ms = Some(window.end_ms);

@@ -39,6 +39,12 @@ impl Recent {
         self.0 = self.0.split_off(&start_ms);
     }
 
+    /// Start of the oldest window there is.
+    #[must_use]
+    pub fn first_ms(&self) -> Option<i64> {
+        self.0.keys().next().copied()
+    }
+
     /// Whether a window brought values of a feature.
     #[must_use]
     pub fn holds(&self, feature: &str, start_ms: i64) -> bool {

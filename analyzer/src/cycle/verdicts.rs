@@ -1,13 +1,19 @@
 //! One feature's judgement: as the API gives it, as a row, and in order.
 
-use contract::api::FeatureVerdict;
+use contract::api::{FeatureVerdict, explain::verdict_id};
 use serde::{Deserialize, Serialize};
 use store::read::{VerdictRow, Window};
 
-use crate::judge::{
-    gate::{self, Finding, Track},
-    sequential::Detector,
-    watch::Watched,
+use super::judging::{Bench, Looked};
+use crate::{
+    baseline::Frozen,
+    judge::{
+        gate::{self, Finding, Track},
+        sentence,
+        sequential::Detector,
+        unusual,
+        watch::Watched,
+    },
 };
 
 /// A verdict with what the next one needs, as JSON in the `evidence` column.
@@ -16,6 +22,38 @@ pub(super) struct Evidence {
     #[serde(flatten)]
     pub(super) verdict: FeatureVerdict,
     pub(super) quiet_windows: u32,
+    /// Absent in rows of older programs.
+    #[serde(default)]
+    pub(super) basis: Option<Basis>,
+}
+
+/// What a verdict was computed from beside counts and reference, so that it can be computed again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Basis {
+    /// What the user had decided.
+    pub(super) policy: gate::Policy,
+    /// The state before.
+    pub(super) before: Track,
+    /// Start of the window; the span judged may begin earlier.
+    pub(super) start_ms: i64,
+    /// Start of the oldest window that was at hand.
+    pub(super) from_ms: i64,
+    /// End of the window whose detectors were taken up; `None` where they started anew.
+    pub(super) detectors_ms: Option<i64>,
+    /// What the sentence says of segments and embeddings.
+    pub(super) tail: String,
+    /// Whether segments were judged beside it, with which it shares the chance of false discoveries.
+    pub(super) beside: bool,
+}
+
+impl Basis {
+    /// Of a window on the bench.
+    pub(super) fn of(bench: &Bench<'_>, before: Track, tail: String, beside: bool) -> Self {
+        let start_ms = bench.window.start_ms;
+        let from_ms = bench.recent.first_ms().map_or(start_ms, |first| first.clamp(bench.from_ms, start_ms));
+        let detectors_ms = bench.detectors.after_ms();
+        Self { policy: *bench.policy, before, start_ms, from_ms, detectors_ms, tail, beside }
+    }
 }
 
 /// One feature's judgement before it is written down.
@@ -25,9 +63,10 @@ pub(super) struct Judged {
     pub(super) track: Track,
     pub(super) cells: Vec<u64>,
     pub(super) detector: Detector,
+    pub(super) basis: Basis,
 }
 
-pub(super) fn verdict(
+fn verdict(
     (model, version, feature): (&str, &str, &str),
     span: Window,
     (finding, watched, track): (&Finding, &Watched, Track),
@@ -36,6 +75,7 @@ pub(super) fn verdict(
     sentence: String,
 ) -> FeatureVerdict {
     FeatureVerdict {
+        id: verdict_id(span.end_ms, model, feature),
         model: model.to_owned(),
         version: version.to_owned(),
         feature: feature.to_owned(),
@@ -65,6 +105,23 @@ pub(super) fn verdict(
     }
 }
 
+/// The verdict on a feature from its own counts: what segments and embeddings add is not in it.
+pub(super) fn plain(
+    (model, version): (&str, &str),
+    frozen: &Frozen,
+    one: &Looked,
+    bench: &Bench<'_>,
+    fingerprint: &str,
+) -> FeatureVerdict {
+    let text = sentence::of_feature(&frozen.reference, &one.finding, &one.watched, one.track, bench.policy);
+    let span = Window { start_ms: one.start_ms, end_ms: bench.window.end_ms };
+    let (names, shown) = ((model, version, frozen.name.as_str()), (&one.finding, &one.watched, one.track));
+    let mut verdict = verdict(names, span, shown, bench.policy, fingerprint, text);
+    verdict.unusual = unusual::of(&frozen.reference, &one.cells);
+    verdict.sentence.push_str(&unusual::sentence(&verdict.unusual));
+    verdict
+}
+
 /// A natural logarithm as people read evidence; nothing yet is nothing.
 pub(super) fn power_of_ten(log: f64) -> Option<f64> {
     log.is_finite().then_some(log / std::f64::consts::LN_10)
@@ -72,7 +129,8 @@ pub(super) fn power_of_ten(log: f64) -> Option<f64> {
 
 pub(super) fn row(judged: &Judged, now_ms: i64, cut_ms: i64) -> VerdictRow {
     let verdict = judged.verdict.clone();
-    let evidence = Evidence { verdict: verdict.clone(), quiet_windows: judged.track.quiet_windows };
+    let quiet_windows = judged.track.quiet_windows;
+    let evidence = Evidence { verdict: verdict.clone(), quiet_windows, basis: Some(judged.basis.clone()) };
     VerdictRow {
         model: verdict.model,
         version: verdict.version,

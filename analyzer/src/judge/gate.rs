@@ -17,7 +17,7 @@ use super::{
 };
 
 /// What the user decided about one model.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Policy {
     /// Delta: shift of the distribution function (for categories: of a share) to ignore.
     pub delta_ignore: f64,

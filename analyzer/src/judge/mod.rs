@@ -10,6 +10,7 @@
 //! | [`null`] | what those distances come to by chance |
 //! | [`kolmogorov`] | the law of the one-sample statistic, `kstwo` |
 //! | [`reference`] | frozen references: bins, counts, fingerprint |
+//! | [`between`] | how far two frozen references are apart |
 //! | [`bounds`] | certified bounds on the KS distance from bin counts |
 //! | [`psi`] | population stability index over merged bins |
 //! | [`shares`] | categories: largest difference of a share, G test |
@@ -28,6 +29,7 @@
 //! | [`display`] | reference and window in a few bars, for the page |
 
 pub mod agreement;
+pub mod between;
 pub mod bh;
 pub mod bounds;
 pub mod burn;

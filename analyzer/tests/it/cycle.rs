@@ -10,11 +10,12 @@ use std::{
 };
 
 use analyzer::{
+    baseline::desk::Desk,
     config::{Config, RawBaseline, RawConfig},
     cycle::{Clock, Cycle, Snapshot},
     publish::Metrics,
 };
-use contract::api::{DriftState, FeatureVerdict};
+use contract::api::{DriftState, FeatureVerdict, baseline::FreezeRequest};
 use host::metrics::Registry;
 
 use crate::house::House;
@@ -418,4 +419,34 @@ fn toml_overrides() -> analyzer::config::RawOverrides {
         min_detectable: Some(0.3),
         ..analyzer::config::RawOverrides::default()
     }
+}
+
+#[tokio::test]
+async fn a_promoted_reference_starts_detectors_and_states_anew() {
+    let mut bench = Bench::build(raw()).await;
+    for index in 0..7 {
+        bench.step(index, if index >= 5 { 0.5 } else { 0.0 }).await;
+    }
+    let before = bench.tick().await;
+    assert_eq!(state_of(&before, "input.x"), DriftState::Drifted);
+    // what was drift is normal now
+    let (reader, config) = (bench.house.store.read(), Config::try_from(bench.config.clone()).unwrap());
+    let now_ms = bench.now.load(Ordering::SeqCst);
+    let asked = FreezeRequest { newest: Some(800), promote: true, ..FreezeRequest::default() };
+    let desk = Desk { reader: &reader, config: &config, who: "test", now_ms };
+    let promoted = desk.freeze("m", &asked).await.unwrap();
+    let after = bench.step(7, 0.5).await;
+    let verdict = after.overview.models[0].features.iter().find(|v| v.feature == "input.x").unwrap().clone();
+    assert_eq!(verdict.baseline, promoted.info.fingerprint);
+    assert_eq!(verdict.state, DriftState::Stable, "neither drifted nor resolved: {verdict:?}");
+    // so the first window took up no detectors, and the next takes up its own
+    let basis = "SELECT JSONExtract(evidence, 'basis', 'detectors_ms', 'Nullable(Int64)') FROM verdicts FINAL \
+                 WHERE feature = 'input.x' ORDER BY window_end DESC LIMIT 1";
+    assert_eq!(bench.house.ask(basis).await, "\\N");
+    bench.restart();
+    let next = bench.step(8, 0.5).await;
+    assert_eq!(state_of(&next, "input.x"), DriftState::Stable);
+    assert_eq!(bench.house.ask(basis).await, (T0 + 8 * WINDOW_MS).to_string());
+    let back = bench.step(9, 0.0).await;
+    assert_eq!(state_of(&back, "input.x"), DriftState::Drifted, "what was before is a drift now");
 }

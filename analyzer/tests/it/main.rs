@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod api;
+mod baselines;
 mod cycle;
 mod house;
 mod ks_oracle;

@@ -6,7 +6,7 @@ use analyzer::{
     judge::reference::Reference,
 };
 use contract::slo::{Sli, Slo};
-use store::read::{EventRow, Reader, VerdictRow, Window, WindowSeen};
+use store::read::{Act, EventRow, Reader, VerdictRow, Window, WindowSeen};
 
 use crate::house::House;
 
@@ -69,7 +69,7 @@ async fn counts_over_bins_equal_counting_in_rust() {
         T0,
         vec![number.clone(), Frozen { name: "output.label".into(), reference: label.clone(), provisional: false }],
     );
-    baseline.save(&reader).await.unwrap();
+    baseline.save(&reader, Act::Promoted, "test").await.unwrap();
 
     let cut_ms = T0 + 5_500;
     let seen = WindowSeen { start_ms: T0, version: "1".into(), observations: 6_000, cut_ms };

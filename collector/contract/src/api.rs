@@ -9,10 +9,12 @@
 //! | `POST /api/v1/baselines` | [`FreezeBaseline`] in, [`BaselineInfo`] out |
 //!
 //! The routes of the page's single views are in [`page`], those of segments in [`segment`], those for rollout controllers in
-//! [`shadow`].
+//! [`shadow`], those that manage references in [`baseline`], the one that computes a verdict again in [`explain`].
 //! Times are milliseconds since the Unix epoch; ratios are 0 to 1; absent numbers are `null`, never NaN.
 
+pub mod baseline;
 pub mod concept;
+pub mod explain;
 pub mod page;
 pub mod quality;
 pub mod segment;
@@ -143,6 +145,9 @@ impl DriftState {
 /// The judgement of one feature in one window, with its evidence.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FeatureVerdict {
+    /// Its name, see [`explain::verdict_id`].
+    #[serde(default)]
+    pub id: String,
     /// Model name.
     pub model: String,
     /// Version judged.

@@ -35,6 +35,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { number: 7, name: "boards", sql: include_str!("../migrations/0007_boards.sql") },
     Migration { number: 8, name: "segments", sql: include_str!("../migrations/0008_segments.sql") },
     Migration { number: 9, name: "shadow labels", sql: include_str!("../migrations/0009_shadow_labels.sql") },
+    Migration { number: 10, name: "baseline_acts", sql: include_str!("../migrations/0010_baseline_acts.sql") },
 ];
 
 /// One row a migration and start that applied it; duplicates of concurrent starts are equal and harmless.

@@ -3,8 +3,10 @@
 //! The choice: ClickHouse counts, the analyzer judges. [`Reader::count_window`] counts a window over the bins of a frozen
 //! reference in one `INSERT SELECT`, so kilobytes move whatever the traffic. Times are milliseconds since the Unix epoch.
 
+mod acts;
 mod baselines;
 mod confidence;
+mod contents;
 mod detectors;
 mod embeddings;
 mod errors;
@@ -19,8 +21,10 @@ mod traffic;
 mod verdicts;
 mod windows;
 
+pub use acts::{Act, ActRow};
 pub use baselines::{BaselineRow, BaselineSummary, CategoryCounts, FeatureSeen, NumberSample};
 pub use confidence::ConfidenceCounts;
+pub use contents::{ContentAsked, ContentRow};
 pub use detectors::{DetectorState, DetectorsAt};
 pub use embeddings::{EmbeddingReference, Moments};
 pub use errors::LabelErrors;

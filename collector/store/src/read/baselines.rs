@@ -56,6 +56,10 @@ pub struct BaselineSummary {
     pub observations: u64,
     /// Whether any of it is provisional.
     pub provisional: bool,
+    /// The word of the last act: `promoted`, `frozen` (a candidate) or `retired`.
+    pub act: String,
+    /// When that was.
+    pub since_ms: i64,
 }
 
 /// A feature in stored rows.
@@ -90,7 +94,7 @@ pub struct CategoryCounts {
 }
 
 impl Reader {
-    /// Writes a baseline. The newest of a model is in force.
+    /// Writes a baseline; [`Self::insert_act`] says what becomes of it.
     ///
     /// # Errors
     /// [`Error`].
@@ -105,17 +109,28 @@ impl Reader {
         self.store.bounded("writing a baseline", insert).await
     }
 
-    /// The baseline in force for each model, or with `all` every baseline, newest first; of two frozen in one millisecond the one
-    /// that somebody chose.
+    /// The baseline in force for each model, or with `all` every baseline, the last touched first; of two promoted in one
+    /// millisecond the one that somebody chose.
     ///
     /// # Errors
     /// [`Error`].
     pub async fn baselines(&self, all: bool) -> Result<Vec<BaselineSummary>, Error> {
         let sql = format!(
-            "SELECT toString(model) AS model, toString(any(version)) AS version, toString(fingerprint) AS fingerprint, \
-               toUnixTimestamp64Milli(frozen_at) AS frozen_at_ms, uniqExact(feature) AS features, \
-               max(m) AS observations, max(provisional) AS provisional \
-             FROM baselines GROUP BY model, fingerprint, frozen_at ORDER BY frozen_at DESC, provisional, model {}",
+            "SELECT b.model AS model, b.version AS version, b.fingerprint AS fingerprint, b.frozen_at_ms AS frozen_at_ms, \
+               b.features AS features, b.observations AS observations, b.provisional AS provisional, \
+               if(a.last_act = '', 'promoted', a.last_act) AS act, if(a.last_act = '', b.frozen_at_ms, a.acted_at_ms) AS since_ms \
+             FROM ( \
+               SELECT toString(model) AS model, toString(any(version)) AS version, toString(fingerprint) AS fingerprint, \
+                 toUnixTimestamp64Milli(max(frozen_at)) AS frozen_at_ms, uniqExact(feature) AS features, \
+                 max(m) AS observations, max(provisional) AS provisional \
+               FROM baselines GROUP BY model, fingerprint) AS b \
+             LEFT JOIN ( \
+               SELECT toString(model) AS model, toString(fingerprint) AS fingerprint, \
+                 toString(argMax(act, (at, act))) AS last_act, toUnixTimestamp64Milli(max(at)) AS acted_at_ms \
+               FROM baseline_acts GROUP BY model, fingerprint) AS a \
+             ON a.model = b.model AND a.fingerprint = b.fingerprint \
+             {} ORDER BY since_ms DESC, provisional, model, fingerprint {}",
+            if all { "" } else { "WHERE a.last_act IN ('', 'promoted')" },
             if all { "" } else { "LIMIT 1 BY model" }
         );
         self.store.bounded("the baselines", self.store.client().query(&sql).fetch_all()).await
@@ -147,6 +162,21 @@ impl Reader {
         );
         let query = self.store.client().query(&sql).bind(model).bind(since_ms).bind(n);
         self.store.bounded("the first observations", query.fetch_all()).await
+    }
+
+    /// The span of a model's newest `n` good observations before a time, and how many there are.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn newest_observations(&self, model: &str, before_ms: i64, n: u64) -> Result<(Window, u64), Error> {
+        let sql = format!(
+            "SELECT toUnixTimestamp64Milli(min(at)) AS first_ms, toUnixTimestamp64Milli(max(at)) AS last_ms, count() AS found \
+             FROM (SELECT at FROM observations WHERE model = ? AND at < {MS} AND outcome = 'ok' ORDER BY at DESC LIMIT ?)"
+        );
+        let query = self.store.client().query(&sql).bind(model).bind(before_ms).bind(n);
+        let (start_ms, last_ms, found): (i64, i64, u64) =
+            self.store.bounded("the newest observations", query.fetch_one()).await?;
+        Ok((Window { start_ms, end_ms: last_ms + 1 }, found))
     }
 
     /// Features in a span of a model's rows.

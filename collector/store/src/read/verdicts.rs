@@ -118,6 +118,18 @@ impl Reader {
         self.store.bounded("the last verdicts", query.fetch_all()).await
     }
 
+    /// Evidence of the judgement of `model@feature` in the window that ends at a time.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn verdict_of(&self, end_ms: i64, named: &str) -> Result<Option<String>, Error> {
+        let sql = format!(
+            "SELECT evidence FROM verdicts FINAL WHERE window_end = {MS} AND concat(model, '@', feature) = ? LIMIT 1"
+        );
+        let query = self.store.client().query(&sql).bind(end_ms).bind(named);
+        self.store.bounded("a verdict", query.fetch_optional()).await
+    }
+
     /// Evidence of judgements, newest first; an empty model or feature means all.
     ///
     /// # Errors
