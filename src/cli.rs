@@ -4,6 +4,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+mod baseline;
+mod replay;
+
+pub use baseline::{BaselineCommand, CompareArgs, ExplainArgs, FreezeArgs, ListArgs, OneArgs, PromoteArgs, SharedArgs};
+pub use replay::ReplayArgs;
+
 /// Watches machine-learning models in production: serves or fronts them, mirrors every request, judges what drifts.
 #[derive(Debug, Parser)]
 #[command(name = "driftline", version, max_term_width = 100, arg_required_else_help = true)]
@@ -34,6 +40,13 @@ pub enum Command {
     /// Work with the database: migrations, what is in it, one person's rows
     #[command(subcommand)]
     Store(StoreCommand),
+    /// Manage what windows are judged against
+    #[command(subcommand)]
+    Baseline(BaselineCommand),
+    /// Compute a stored verdict again, each number beside the stored one (exit code 1: one differs)
+    Explain(ExplainArgs),
+    /// Ask another version what was asked before, and judge its answers (exit code 1: reject, 3: hold)
+    Replay(ReplayArgs),
     /// Write Prometheus rules and their tests, Alertmanager's routes and Grafana's dashboards for a configuration
     Render(RenderArgs),
     /// Compare two files (CSV, Parquet, JSON lines) column by column; exit code 1 where something drifted

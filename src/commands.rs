@@ -11,13 +11,16 @@ use crate::cli::{Cli, Command, ConfigArgs, KeyCommand, ModelCommand, RoleArgs, S
 use crate::config::Loaded;
 use crate::{exit, roles, up};
 
+mod baseline;
 mod check;
 mod drift;
+mod explain;
 mod key;
 mod ks;
 mod mask;
 mod pin;
 mod render;
+mod replay;
 mod store;
 mod verify;
 
@@ -40,6 +43,9 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Store(StoreCommand::Status(args)) => runtime()?.block_on(store::status(&args)),
         Command::Store(StoreCommand::Export(args)) => runtime()?.block_on(store::export(&args)),
         Command::Store(StoreCommand::Forget(args)) => runtime()?.block_on(store::forget(&args)),
+        Command::Baseline(command) => runtime()?.block_on(baseline::run(&command)),
+        Command::Explain(args) => runtime()?.block_on(explain::run(&args)),
+        Command::Replay(args) => runtime()?.block_on(replay::run(&args)),
         Command::Render(args) => render::run(&args),
         Command::Drift(args) => drift::run(&args),
         Command::Ks(args) => ks::run(&args),

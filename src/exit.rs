@@ -7,6 +7,8 @@ use std::process::ExitCode;
 pub const USAGE: u8 = 64;
 /// A check found what it looks for (a drift, a mismatch).
 pub const FOUND: u8 = 1;
+/// A judgement is held back for want of evidence.
+pub const HELD: u8 = 3;
 /// Something failed.
 pub const FAILED: u8 = 2;
 

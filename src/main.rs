@@ -13,6 +13,7 @@ mod exit;
 mod paths;
 mod roles;
 mod silences;
+mod times;
 mod up;
 
 fn main() -> ExitCode {

@@ -11,6 +11,7 @@
 //! | [`baseline`] | references frozen from stored rows or files |
 //! | [`judge`] | statistics and verdicts, without I/O |
 //! | [`offline`] | two files compared, as a report |
+//! | [`replay`] | another version asked what was asked before |
 //! | [`publish`] | verdicts as metrics |
 //! | [`api`] | JSON and the page's files |
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -22,4 +23,5 @@ pub mod cycle;
 pub mod judge;
 pub mod offline;
 pub mod publish;
+pub mod replay;
 pub mod service;

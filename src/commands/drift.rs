@@ -29,14 +29,8 @@ const ROWS_SHOWN: usize = 40;
 pub fn run(args: &DriftArgs) -> anyhow::Result<ExitCode> {
     let (reference, current) = (source(&args.reference)?, source(&args.current)?);
     let options = options(args)?;
-    let folder = tempfile::tempdir().context("cannot make a folder for the engine")?;
-    let engine = EngineConfig {
-        library: engine(args)?,
-        program: std::env::current_exe().context("cannot find this program's own file")?,
-        data_dir: folder.path().to_owned(),
-        http_port: 0,
-        max_memory_bytes: ENGINE_BYTES,
-    };
+    // the folder goes when this ends
+    let (_folder, engine) = engine_in_a_folder(engine(args.engine.as_ref())?, ENGINE_BYTES)?;
     let report = super::runtime()?.block_on(async {
         let files = Files::start(engine).await?;
         let mut progress = Progress::new();
@@ -67,7 +61,11 @@ fn told(error: OfflineError) -> anyhow::Error {
     }
 }
 
-fn source(path: &Path) -> anyhow::Result<Source> {
+/// A file as typed.
+///
+/// # Errors
+/// Where there is none.
+pub fn source(path: &Path) -> anyhow::Result<Source> {
     let shown = path.display().to_string();
     let pattern = shown.contains(['*', '?', '{']);
     if !pattern && !path.is_file() {
@@ -117,8 +115,26 @@ fn limit(text: &str) -> Result<Limit, Usage> {
     Ok(Limit { measure, most })
 }
 
-fn engine(args: &DriftArgs) -> anyhow::Result<PathBuf> {
-    if let Some(given) = &args.engine {
+/// An engine that reads files, in a folder of its own, which has to outlive it.
+///
+/// # Errors
+/// Where no folder can be made.
+pub fn engine_in_a_folder(
+    library: PathBuf,
+    max_memory_bytes: u64,
+) -> anyhow::Result<(tempfile::TempDir, EngineConfig)> {
+    let folder = tempfile::tempdir().context("cannot make a folder for the engine")?;
+    let program = std::env::current_exe().context("cannot find this program's own file")?;
+    let data_dir = folder.path().to_owned();
+    Ok((folder, EngineConfig { library, program, data_dir, http_port: 0, max_memory_bytes }))
+}
+
+/// The engine's library or program: the one given, or where it is looked for.
+///
+/// # Errors
+/// Where it is nowhere.
+pub fn engine(given: Option<&PathBuf>) -> anyhow::Result<PathBuf> {
+    if let Some(given) = given {
         return Ok(given.clone());
     }
     let beside = std::env::current_exe().ok().and_then(|program| Some(program.parent()?.join("libchdb.so")));

@@ -1,5 +1,6 @@
 //! End-to-end tests with real processes, and the laws of the house. One binary, so that it links once.
 
+mod baselines;
 mod boards;
 mod commands;
 mod edge;

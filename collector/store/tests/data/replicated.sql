@@ -586,3 +586,14 @@ CREATE TABLE IF NOT EXISTS embedding_references_local ON CLUSTER 'main' (
 SETTINGS replicated_deduplication_window_seconds = 604800, replicated_deduplication_window = 10000;
 
 CREATE TABLE IF NOT EXISTS embedding_references ON CLUSTER 'main' AS embedding_references_local ENGINE = Distributed('main', 'driftline', 'embedding_references_local', cityHash64(model));
+
+CREATE TABLE IF NOT EXISTS baseline_acts_local ON CLUSTER 'main' (
+    model LowCardinality(String),
+    fingerprint LowCardinality(String),
+    at DateTime64(3, 'UTC'),
+    act LowCardinality(String),
+    who String
+) ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/driftline/baseline_acts', '{replica}') ORDER BY (model, fingerprint, at)
+SETTINGS replicated_deduplication_window_seconds = 604800, replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
+
+CREATE TABLE IF NOT EXISTS baseline_acts ON CLUSTER 'main' AS baseline_acts_local ENGINE = Distributed('main', 'driftline', 'baseline_acts_local', cityHash64(model));

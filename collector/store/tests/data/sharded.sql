@@ -586,3 +586,14 @@ CREATE TABLE IF NOT EXISTS embedding_references_local (
 SETTINGS non_replicated_deduplication_window = 10000;
 
 CREATE TABLE IF NOT EXISTS embedding_references AS embedding_references_local ENGINE = Distributed('main', 'driftline', 'embedding_references_local', cityHash64(model));
+
+CREATE TABLE IF NOT EXISTS baseline_acts_local (
+    model LowCardinality(String),
+    fingerprint LowCardinality(String),
+    at DateTime64(3, 'UTC'),
+    act LowCardinality(String),
+    who String
+) ENGINE = MergeTree ORDER BY (model, fingerprint, at)
+SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
+
+CREATE TABLE IF NOT EXISTS baseline_acts AS baseline_acts_local ENGINE = Distributed('main', 'driftline', 'baseline_acts_local', cityHash64(model));

@@ -1,0 +1,200 @@
+//! Whom a replay asks: a proxy of its own in this process, with the two versions and no mirror, or one that runs.
+//!
+//! The choice: what is replayed is no traffic. A proxy of its own is built from the same configuration, listens on loopback, counts for
+//! nobody and mirrors nothing, so the live one's windows, budgets and breakers know nothing of it.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use analyzer::replay::{Reply, labels};
+use anyhow::Context as _;
+use contract::headers;
+use host::metrics::Registry;
+use inference_proxy::config::{RawConfig, RawMirror};
+use inference_proxy::model::config::RawShadow;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Loaded;
+use crate::exit::Usage;
+
+/// Longest wait for both versions to be ready: a large model on a slow disk.
+const LOAD_WITHIN: Duration = Duration::from_secs(600);
+/// Longest wait for one answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+/// How often a request is sent again that the proxy had no room for.
+const TRIES: u32 = 6;
+/// How a request says whom it is from.
+const CLIENT: &str = "driftline-replay";
+
+/// Two versions of a model.
+#[derive(Clone, Debug)]
+pub struct Versions {
+    /// The model.
+    pub model: String,
+    /// The version that is judged.
+    pub version: String,
+    /// The version that it is compared with.
+    pub against: String,
+}
+
+/// A proxy that answers.
+pub struct Proxy {
+    http: reqwest::Client,
+    url: String,
+    token: Option<String>,
+    own: Option<Own>,
+}
+
+/// A proxy of our own.
+struct Own {
+    stop: CancellationToken,
+    served: tokio::task::JoinHandle<std::io::Result<()>>,
+    _folder: tempfile::TempDir,
+}
+
+impl Proxy {
+    /// One that runs somewhere.
+    ///
+    /// # Errors
+    /// Where the key's file cannot be read.
+    pub fn running(url: &str, token_file: Option<&PathBuf>) -> anyhow::Result<Self> {
+        let read =
+            |path: &PathBuf| std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
+        let token = token_file.map(read).transpose()?.map(|token| token.trim().to_owned());
+        Ok(Self { http: client()?, url: url.trim_end_matches('/').to_owned(), token, own: None })
+    }
+
+    /// One for this alone, with both versions loaded.
+    ///
+    /// # Errors
+    /// Where the configuration is wrong or a version does not load, with the reason.
+    pub async fn of_its_own(loaded: &Loaded, versions: &Versions) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir().context("cannot make a folder")?;
+        let raw = alone(loaded.raw.proxy.clone(), versions, folder.path())?;
+        let config = raw.check().map_err(|faults| Usage(faults.to_string()))?;
+        let deps =
+            inference_proxy::Deps { registry: Registry::new(), masking: masking::RawConfig::default(), slos: None };
+        let service = inference_proxy::build(config, deps).await?;
+        let url = format!("http://{}", service.local_addr());
+        let stop = CancellationToken::new();
+        let served = tokio::spawn(service.run(stop.clone()));
+        let own = Own { stop, served, _folder: folder };
+        let proxy = Self { http: client()?, url, token: None, own: Some(own) };
+        for version in [&versions.version, &versions.against] {
+            if let Err(error) = proxy.wait_for(&versions.model, version).await {
+                proxy.end().await;
+                return Err(error);
+            }
+        }
+        Ok(proxy)
+    }
+
+    /// Waits until a version serves.
+    async fn wait_for(&self, model: &str, version: &str) -> anyhow::Result<()> {
+        let since = Instant::now();
+        let ready = format!("{}/v2/models/{model}/versions/{version}/ready", self.url);
+        loop {
+            let status = self.http.get(&ready).send().await?.status();
+            if status.is_success() {
+                return Ok(());
+            }
+            if let Some(why) = self.failure(model, version).await? {
+                anyhow::bail!(Usage(format!("version {version} of {model} does not serve: {why}")));
+            }
+            anyhow::ensure!(
+                since.elapsed() < LOAD_WITHIN,
+                "version {version} of {model} is not ready after {LOAD_WITHIN:?}"
+            );
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Why a version will never serve; `None` while it may.
+    async fn failure(&self, model: &str, version: &str) -> anyhow::Result<Option<String>> {
+        let index = self.http.post(format!("{}/v2/repository/index", self.url)).body("{}").send().await?;
+        let lines: Vec<Value> = serde_json::from_str(&index.text().await?).context("the proxy's index is no JSON")?;
+        let of_it: Vec<&Value> = lines.iter().filter(|line| line["name"] == model).collect();
+        let Some(line) = of_it.iter().find(|line| line["version"] == version) else {
+            let known: Vec<&str> = of_it.iter().filter_map(|line| line["version"].as_str()).collect();
+            return Ok(Some(format!("there is none; there are {}", known.join(", "))));
+        };
+        let failed = line["state"].as_str().is_some_and(|state| state == "FAILED");
+        Ok(failed.then(|| line["reason"].as_str().unwrap_or_default().to_owned()))
+    }
+
+    /// Asks a version; what it says, and how long that took.
+    pub async fn ask(&self, model: &str, version: &str, body: &Value, output: Option<&str>) -> Reply {
+        let url = format!("{}/v2/models/{model}/versions/{version}/infer", self.url);
+        let mut wait = Duration::from_millis(50);
+        for attempt in 1.. {
+            let since = Instant::now();
+            let request =
+                self.http.post(&url).header("content-type", "application/json").header(headers::CLIENT, CLIENT);
+            let request = self.token.iter().fold(request, |request, token| request.bearer_auth(token));
+            let answer = match request.body(body.to_string()).send().await {
+                Ok(answer) => answer,
+                Err(error) if error.is_timeout() => return Reply::Failed("timeout".to_owned()),
+                Err(_) => return Reply::Failed("no connection".to_owned()),
+            };
+            let status = answer.status().as_u16();
+            let Ok(text) = answer.text().await else { return Reply::Failed("broken answer".to_owned()) };
+            // no room now is our doing, not the version's
+            if status == 429 && attempt < TRIES {
+                tokio::time::sleep(wait).await;
+                wait *= 2;
+                continue;
+            }
+            if status != 200 {
+                return Reply::Failed(status.to_string());
+            }
+            let micros = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
+            let found = serde_json::from_str(&text).ok().and_then(|answer| labels(&answer, output));
+            return found
+                .map_or_else(|| Reply::Failed("no classes".to_owned()), |labels| Reply::Labels(labels, micros));
+        }
+        Reply::Failed("429".to_owned())
+    }
+
+    /// Ends our own in order.
+    pub async fn end(self) {
+        if let Some(Own { stop, served, _folder }) = self.own {
+            stop.cancel();
+            // its folder goes after it
+            let _ = served.await;
+        }
+    }
+}
+
+fn client() -> anyhow::Result<reqwest::Client> {
+    reqwest::Client::builder().timeout(ANSWER_WITHIN).build().context("cannot make an HTTP client")
+}
+
+/// The configuration with this model's two versions alone, and nothing that reaches out.
+fn alone(raw: RawConfig, versions: &Versions, folder: &Path) -> anyhow::Result<RawConfig> {
+    let Versions { model, version, against } = versions;
+    let mut raw = RawConfig {
+        listen: ([127, 0, 0, 1], 0).into(),
+        grpc: None,
+        edge: host::gate::RawEdge::default(),
+        cache: inference_proxy::cache::RawCache::default(),
+        mirror: RawMirror::default(),
+        traces: inference_proxy::spans::RawTraces::default(),
+        client_key: None,
+        triton_metrics: false,
+        ..raw
+    };
+    let its_folder = raw.models.models_dir.join(model);
+    let mut own = raw.models.models.remove(model).unwrap_or_default();
+    own.primary = Some(against.clone());
+    own.shadows = vec![RawShadow { version: version.clone(), percent: 0.0, instances: 1 }];
+    (own.canary, own.fallback, own.follow_verdicts) = (None, None, false);
+    raw.models.models = [(model.clone(), own)].into();
+    let models = folder.join("models");
+    std::fs::create_dir(&models).context("cannot make a folder")?;
+    if its_folder.is_dir() {
+        std::os::unix::fs::symlink(&its_folder, models.join(model)).context("cannot link to the model's folder")?;
+    }
+    raw.models.models_dir = models;
+    Ok(raw)
+}
