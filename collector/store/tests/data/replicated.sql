@@ -587,6 +587,18 @@ SETTINGS replicated_deduplication_window_seconds = 604800, replicated_deduplicat
 
 CREATE TABLE IF NOT EXISTS embedding_references ON CLUSTER 'main' AS embedding_references_local ENGINE = Distributed('main', 'driftline', 'embedding_references_local', cityHash64(model));
 
+CREATE OR REPLACE VIEW dash_shadow ON CLUSTER 'main' AS
+SELECT
+    toStartOfMinute(c.at) AS at,
+    model,
+    version,
+    shadow,
+    countIf(answered AND primary_label != '') AS pairs,
+    countIf(answered AND primary_label != '' AND primary_label = shadow_label) AS agreed,
+    countIf(NOT answered) AS failed
+FROM comparisons AS c
+GROUP BY at, model, version, shadow;
+
 CREATE TABLE IF NOT EXISTS baseline_acts_local ON CLUSTER 'main' (
     model LowCardinality(String),
     fingerprint LowCardinality(String),
