@@ -178,7 +178,7 @@ impl Inquiry {
 /// The windows of a text that hold letters.
 fn windows(text: &str) -> Vec<Range<usize>> {
     if text.len() <= WINDOW_CHARS {
-        return vec![0..text.len()];
+        return std::iter::once(0..text.len()).collect();
     }
     let starts: Vec<usize> = text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
     let chars = starts.len() - 1;
