@@ -68,7 +68,7 @@ pub async fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
 
 /// Where requests come from.
 enum Source {
-    Stored { reader: Reader, span: Window, ids: Vec<String> },
+    Stored { reader: Box<Reader>, span: Window, ids: Vec<String> },
     File(Vec<Line>),
 }
 
@@ -113,7 +113,7 @@ async fn source(args: &ReplayArgs, loaded: &Loaded) -> anyhow::Result<(Versions,
     if ids.is_empty() {
         return Err(nothing().into());
     }
-    Ok((versions, Source::Stored { reader, span, ids }))
+    Ok((versions, Source::Stored { reader: Box::new(reader), span, ids }))
 }
 
 fn distinct(versions: Versions) -> anyhow::Result<Versions> {
