@@ -45,6 +45,13 @@ const MAY_BE_EMPTY: &[(&str, &str)] = &[
     ("Connections refused", "no limit is reached"),
     ("Keys and certificates read again", "there are none"),
     ("Traces", "nobody is sent any"),
+    ("Time to find names", "no model looks for names"),
+    ("Names not looked for", "no model looks for names"),
+    ("Parts tested", "no segments are configured"),
+    ("Parts that drifted", "no segments are configured"),
+    ("Evidence in a part", "no segments are configured"),
+    ("Absolute error", "no model predicts a number"),
+    ("Squared error", "no model predicts a number"),
 ];
 
 const TABLE_MODEL: &str = "flowers";
