@@ -115,7 +115,10 @@ impl Walk<'_> {
     fn object(&mut self, object: Map<String, Value>, path: &str, depth: usize) -> Result<Map<String, Value>, Withhold> {
         // a tensor's data also goes by the tensor's name
         let tensor = match (object.get("name"), object.get("data")) {
-            (Some(Value::String(name)), Some(_)) => Some(self.key(name.clone(), path)?),
+            (Some(Value::String(name)), Some(_)) => match self.told(name) {
+                Some(told) => Some(told),
+                None => Some(self.key(name.clone(), path)?),
+            },
             _ => None,
         };
         let root = path.split('.').next().unwrap_or_default();
@@ -123,14 +126,16 @@ impl Walk<'_> {
         let mut masked = Map::with_capacity(object.len());
         let mut taken = BTreeMap::new();
         for (key, value) in object {
-            // what a key tells is read after it is masked, so that a second pass reads the same
+            // what a key tells is read after patterns masked it, so that a second pass reads the same
+            let told = self.told(&key);
             let key = self.key(key, path)?;
+            let told = told.as_deref().unwrap_or(&key);
             let value = match (&tensor, field) {
-                (Some(_), Some(field)) if key == "data" => self.field(value, field, path, depth + 1)?,
-                (Some(name), None) if key == "data" => {
+                (Some(_), Some(field)) if told == "data" => self.field(value, field, path, depth + 1)?,
+                (Some(name), None) if told == "data" => {
                     self.value(value, &self.below(path, "data"), Context::of_key(name), depth + 1)?
                 }
-                _ => self.value(value, &self.below(path, &key), Context::of_key(&key), depth + 1)?,
+                _ => self.value(value, &self.below(path, told), Context::of_key(told), depth + 1)?,
             };
             masked.insert(unused(&masked, &mut taken, key), value);
         }
@@ -151,7 +156,18 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Goes over a key, or the name of a tensor.
+    /// A key, or the name of a tensor, by which the rules of fields and the words beside a value are looked up, where a model
+    /// looks for names: masked by patterns alone, so that a model that takes `SSN` for a name does not hide what its value is.
+    fn told(&self, key: &str) -> Option<String> {
+        self.names?;
+        Some(match self.rules.mask_name(key, Context::default()) {
+            Outcome::Clean => key.to_owned(),
+            Outcome::Masked(masked, _) => masked,
+            Outcome::Withheld(_) => text::WITHHELD.to_owned(),
+        })
+    }
+
+    /// Goes over a key.
     fn key(&mut self, key: String, path: &str) -> Result<String, Withhold> {
         self.spend(key.len())?;
         let given = self.names.map_or(Ok(vec![]), |names| names.of_key(&key))?;

@@ -96,11 +96,10 @@ impl Rules {
     /// Goes over a text. `context` says what is known of the field it stands in.
     pub fn mask(&self, text: &str, context: Context, given: &[Given]) -> Outcome {
         let mut pieces: Vec<Piece> = Vec::new();
-        let ours = if given.is_empty() { vec![] } else { self.markers(text) };
-        for span in given.iter().filter(|span| self.operators[span.entity as usize] != Operator::Allow) {
-            for range in outside(text, whole_chars(text, &span.range), &ours) {
-                self.replace(text, &mut pieces, range, Kind::Entity(span.entity), true);
-            }
+        if !given.is_empty()
+            && let Err(why) = self.place(text, context, given, &mut pieces)
+        {
+            return Outcome::Withheld(why);
         }
         let mut current = Cow::Borrowed(text);
         let mut changes = Changes::default();
@@ -119,6 +118,23 @@ impl Rules {
             }
         }
         Outcome::Withheld(Unsafe::Rounds)
+    }
+
+    /// Places what patterns find in the text as it was written, and what the caller found beside that. The patterns come
+    /// first: a name may be the word that tells what a number is (`NHS`), or a part of an address.
+    fn place(&self, text: &str, context: Context, given: &[Given], pieces: &mut Vec<Piece>) -> Result<(), Unsafe> {
+        for (range, kind) in self.spans(text, context)? {
+            self.replace(text, pieces, range, kind, false);
+        }
+        let mut taken = self.markers(text);
+        taken.extend(pieces.iter().map(|piece| piece.range.clone()));
+        taken.sort_unstable_by_key(|range| range.start);
+        for span in given.iter().filter(|span| self.operators[span.entity as usize] != Operator::Allow) {
+            for range in outside(text, whole_chars(text, &span.range), &taken) {
+                self.replace(text, pieces, range, Kind::Entity(span.entity), true);
+            }
+        }
+        Ok(())
     }
 
     /// Goes over a name of a field, a model or a class: what was found clean once is remembered.
