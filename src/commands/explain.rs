@@ -10,13 +10,14 @@ use serde_json::Value;
 
 use crate::cli::ExplainArgs;
 use crate::config::Loaded;
-use crate::exit::{FOUND, Usage};
+use crate::exit::{FOUND, HELD, Usage};
 use crate::times;
 
 /// Verdicts listed.
 const LISTED: u64 = 40;
 
-/// Explains one, or lists the newest; exit code 1 where a number comes out otherwise than it is stored.
+/// Explains one, or lists the newest; exit code 1 where a number comes out otherwise than it is stored, 3 where nothing can
+/// be computed again.
 ///
 /// # Errors
 /// What the database says, or that there is no such verdict.
@@ -36,7 +37,18 @@ pub async fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     } else {
         out.write_all(text(&found).as_bytes())?;
     }
-    Ok(if found.equal { ExitCode::SUCCESS } else { ExitCode::from(FOUND) })
+    Ok(if !compared(&found) {
+        ExitCode::from(HELD)
+    } else if found.equal {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(FOUND)
+    })
+}
+
+/// Whether anything could be computed again.
+fn compared(found: &Explanation) -> bool {
+    found.figures.iter().any(|figure| figure.equal.is_some())
 }
 
 fn list(rows: &[String], json: bool) -> anyhow::Result<ExitCode> {
@@ -93,7 +105,11 @@ fn text(found: &Explanation) -> String {
     }
     let equal = found.figures.iter().filter(|figure| figure.equal == Some(true)).count();
     let differ = found.figures.iter().filter(|figure| figure.equal == Some(false)).count();
-    let outcome = if differ == 0 { "equal to the bit".to_owned() } else { format!("{differ} DIFFER (marked !)") };
+    let outcome = match differ {
+        0 if !compared(found) => "what they were computed from has left by its age".to_owned(),
+        0 => "equal to the bit".to_owned(),
+        differ => format!("{differ} DIFFER (marked !)"),
+    };
     text.push_str(&format!("\n{equal} of {} figures computed again: {outcome}\n", found.figures.len()));
     text
 }

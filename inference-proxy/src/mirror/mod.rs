@@ -133,7 +133,7 @@ pub struct Workers {
 }
 
 /// Masking threads are given at least so long to end.
-const JOIN_MIN: Duration = Duration::from_secs(1);
+const JOIN_MIN: Duration = Duration::from_secs(10);
 
 /// Starts a mirror on the current runtime.
 ///
@@ -234,9 +234,14 @@ impl<R: Record> Mirror<R> {
         };
         if tokio::time::timeout(limit, orderly).await.is_err() {
             shared.abort.cancel();
-            self.masked().await;
-            let _ = self.intake.send(Work::Close);
-            let _ = sending.await;
+            let rest = async {
+                self.masked().await;
+                let _ = self.intake.send(Work::Close);
+                let _ = sending.await;
+            };
+            if tokio::time::timeout(limit.max(JOIN_MIN), rest).await.is_err() {
+                tracing::error!("a record is still being masked; the process ends without it");
+            }
         }
         // the threads end soon after their last record; one that does not must not hold up the end of the process
         let until = tokio::time::Instant::now() + limit.max(JOIN_MIN);
