@@ -8,3 +8,10 @@ pub mod house;
 pub mod load;
 pub mod machine;
 pub mod table;
+
+/// The middle one, of an even number the upper of the two; not a number of none.
+#[must_use]
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}

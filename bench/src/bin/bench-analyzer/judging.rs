@@ -6,9 +6,8 @@ use analyzer::judge::gate::{self, Input, Policy};
 use analyzer::judge::reference::{Numbers, Reference};
 use analyzer::judge::sequential::Detector;
 use analyzer::judge::watch::watch;
+use bench::median;
 use bench::table::Table;
-
-use crate::median;
 
 const FEATURES: usize = 1_000;
 const BINS: usize = 1_024;

@@ -48,9 +48,3 @@ fn main() -> anyhow::Result<ExitCode> {
     }
     options.finish("bench-analyzer", &table)
 }
-
-/// The middle one.
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-}

@@ -9,10 +9,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use bench::command::Options;
 use bench::house::House;
+use bench::median;
 use bench::table::Table;
 use serde_json::Value;
-
-use crate::median;
 
 const ROWS: u64 = 1_000_000;
 const COLUMNS: usize = 20;

@@ -11,10 +11,9 @@ use analyzer::publish::Metrics;
 use anyhow::{Context as _, ensure};
 use bench::command::Options;
 use bench::house::House;
+use bench::median;
 use bench::table::Table;
 use host::metrics::Registry;
-
-use crate::median;
 
 const SIZES: [u64; 3] = [100_000, 10_000_000, 100_000_000];
 const FEATURES: u64 = 10;

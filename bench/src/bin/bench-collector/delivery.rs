@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use bench::house::{Body, House, packed, post};
 use bench::load::{self, Random};
+use bench::median;
 use contract::wire::OBSERVATIONS_PATH;
 use masking::Masker;
 use store::write::{Block, EncodedSegment, SegmentBuilder};
@@ -283,9 +284,4 @@ async fn narrow(engine: u16) -> anyhow::Result<u16> {
         }
     });
     Ok(port)
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
