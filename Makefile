@@ -31,7 +31,7 @@ demo: deps build models ## everything on this machine under live traffic; Ctrl-C
 
 smoke: build models ## the demo without a person: two minutes of traffic, every number asserted
 	@deploy/setup/deps.sh browser
-	@exec $(PYTHON) deploy/demo/smoke.py
+	@exec $(PYTHON) deploy/demo/smoke.py --write docs/SMOKE.md
 
 bench-proxy: build models ## the proxy's promises, measured (about half an hour; leave the machine alone meanwhile)
 	@cargo run --release --locked -p bench --bin bench-proxy -- --write docs/BENCHMARKS.md $(BENCH_FLAGS)

@@ -20,7 +20,13 @@ from driftline_demo import faults, paths, processes, stage
 from driftline_demo.status import Status
 from driftline_demo.traffic import Driver, Phase
 
-PHASES = ((Phase.NORMAL, 75.0), (Phase.DRIFT, 60.0), (Phase.FAULT, 30.0), (Phase.RECOVERY, 60.0))
+PHASES = (
+    (Phase.NORMAL, 75.0),
+    (Phase.DRIFT, 60.0),
+    (Phase.SCHEMA, 20.0),
+    (Phase.FAULT, 30.0),
+    (Phase.RECOVERY, 60.0),
+)
 REFRESH_TTY, REFRESH_PLAIN = 1.0, 10.0
 FIRST_STATUS_AFTER = 3.0
 

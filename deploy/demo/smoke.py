@@ -15,8 +15,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from driftline_demo import faults, paths, processes, stage, table
-from driftline_demo.checks import alerts, answers, drift, ks, ledgers, privacy, start, versions
+from driftline_demo import faults, paths, processes, report, stage, table
+from driftline_demo.checks import alerts, answers, drift, exactness, ks, ledgers, privacy, start, versions
 from driftline_demo.clickhouse import Database
 from driftline_demo.monitoring import Monitoring
 from driftline_demo.recording import Performance, Recording
@@ -49,6 +49,7 @@ def checked(
     allowed = f"at most {TRAFFIC_SECONDS_MAX:.0f} s"
     rows = [Row(0, "traffic", allowed, f"{seconds:.0f} s", seconds <= TRAFFIC_SECONDS_MAX)]
     rows += guarded(6, lambda: alerts.rows(recording, monitoring))
+    rows += guarded(9, lambda: exactness.rows(recording, monitoring))
     rows += guarded(2, lambda: ledgers.rows(recording, driftline, database))
     rows += guarded(4, lambda: drift.rows(recording, at, database))
     rows += guarded(7, lambda: versions.rows(recording, at))
@@ -57,8 +58,8 @@ def checked(
     return rows
 
 
-def perform(data: Path) -> list[Row]:
-    """Starts everything in a fresh data folder, plays the phases, looks."""
+def perform(data: Path) -> tuple[list[Row], str]:
+    """Starts everything in a fresh data folder, plays the phases, looks; the rows, and the table of alerts."""
     shutil.rmtree(data, ignore_errors=True)
     data.mkdir(parents=True)
     settings = stage.free_ports() | {"data_dir": str(data)}
@@ -69,28 +70,34 @@ def perform(data: Path) -> list[Row]:
             monitoring.settle(targets=3)
             recording = Performance(driftline, monitoring, SEED).play()
             rows = checked(recording, driftline, monitoring, keeper)
+            alerted = exactness.markdown(recording, monitoring)
         code = driftline.stop()
     text = log.read_text(encoding="utf-8", errors="replace")
     orderly = code == 0 and "panicked at" not in text
-    return [*rows, Row(0, "the end", "in order, no panic", f"exit code {code}", orderly)]
+    return [*rows, Row(0, "the end", "in order, no panic", f"exit code {code}", orderly)], alerted
 
 
 def main() -> int:
     """Runs, prints, judges."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=paths.DATA / "smoke", help="the data folder; it is made anew")
-    data = parser.parse_args().data.absolute()
+    parser.add_argument("--write", type=Path, help="the page that gets both tables, between its marks")
+    arguments = parser.parse_args()
+    data = arguments.data.absolute()
     signal.signal(signal.SIGTERM, processes.interrupt)
     stage.check_prepared()
     faults.put_back()
-    begun = time.monotonic()
+    begun, machine, alerted = time.monotonic(), report.machine(), ""
     rows = guarded(8, lambda: start.rows(data.with_name(data.name + "-first-status")))
     rows += guarded(5, lambda: ks.rows(data.with_name(data.name + "-ks")))
     try:
-        rows += perform(data)
+        performed, alerted = perform(data)
+        rows += performed
     except processes.NotReadyError as error:
         rows.append(Row(0, "`driftline up`", "is ready", str(error), False))
     print(table.render(rows))
+    if arguments.write and alerted:
+        report.write(arguments.write, machine, table.render(rows), alerted)
     print(f"smoke: {time.monotonic() - begun:.0f} s in all", file=sys.stderr)
     return 0 if all(row.holds for row in rows) else 1
 

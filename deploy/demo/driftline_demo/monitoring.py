@@ -7,10 +7,12 @@ import shutil
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
+from urllib.parse import urlencode
 
 from . import paths, processes
 from .client import fetch
@@ -26,6 +28,15 @@ class Call:
     name: str
     severity: str
     labels: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Episode:
+    """An alert from the first evaluation at which it fired to the last in a row, in the wall clock's seconds."""
+
+    labels: dict[str, str]
+    began: float
+    ended: float
 
 
 class Pager:
@@ -58,10 +69,16 @@ class Pager:
                 name, severity = labels.get("alertname", ""), labels.get("severity", "")
                 self._calls.append(Call(time.monotonic(), alert["status"], name, severity, labels))
 
-    def calls(self, severity: str) -> list[Call]:
-        """All calls of a severity so far."""
+    def calls(self, severity: str | None = None) -> list[Call]:
+        """All calls so far, or those of a severity."""
         with self._lock:
-            return [c for c in self._calls if c.severity == severity]
+            return [c for c in self._calls if severity in (None, c.severity)]
+
+    def wait_for(self, holds: Callable[[list[Call]], bool], seconds: float) -> None:
+        """Waits until the calls are such, or the time is over."""
+        end = time.monotonic() + seconds
+        while not holds(self.calls()) and time.monotonic() < end:
+            time.sleep(0.5)
 
     def ringing(self, severity: str) -> set[tuple[str, str]]:
         """Alerts whose last call says that they fire, by name and objective."""
@@ -178,6 +195,14 @@ class Monitoring:
         alerts = answer.json()["data"]["alerts"] if answer.ok else []
         return [a["labels"] for a in alerts if a["state"] == "firing"]
 
+    def history(self, begin: float, end: float) -> list[Episode]:
+        """What fired between two times, by Prometheus' own record, which has every evaluation."""
+        query = {"query": 'ALERTS{alertstate="firing"}', "start": f"{begin:.0f}", "end": f"{end:.0f}", "step": "1"}
+        answer = fetch(f"http://{self.prometheus}/api/v1/query_range?{urlencode(query)}")
+        if not answer.ok:
+            raise RuntimeError(f"Prometheus tells no history: {answer.status} {answer.text()[:200]}")
+        return [episode for series in answer.json()["data"]["result"] for episode in episodes(series)]
+
     def stop(self) -> None:
         """Stops all three."""
         for process in self._running:
@@ -191,3 +216,19 @@ class Monitoring:
         for log in self._logs:
             log.close()
         self.pager.close()
+
+
+# an evaluation may be skipped on a busy machine without the alert having ended
+GAP_SECONDS = 5.0
+
+
+def episodes(series: dict[str, Any]) -> list[Episode]:
+    """A series of `ALERTS`, one sample a second while it fires, cut where it did not."""
+    labels = {k: v for k, v in series["metric"].items() if k not in ("__name__", "alertstate")}
+    found: list[Episode] = []
+    for at, _ in series["values"]:
+        if found and at - found[-1].ended <= GAP_SECONDS:
+            found[-1] = Episode(labels, found[-1].began, at)
+        else:
+            found.append(Episode(labels, at, at))
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import threading
 import time
@@ -11,13 +12,15 @@ from typing import Any
 
 from . import faults, hostile, identifiers, stage
 from .client import Answer, Client, fetch
-from .monitoring import Monitoring
+from .monitoring import Episode, Monitoring
 from .processes import Driftline
 from .traffic import Journal, Phase
 
 HOSTILE, HOSTILE_SEED, SECRET_SEED = 14, 78, 79
-NORMAL_SECONDS, DRIFT_SECONDS, PULSES_SECONDS, LOST_SECONDS, RECOVERY_SECONDS = 25.0, 25.0, 9.0, 7.0, 50.0
-KILL_COLLECTOR_AT, KILL_ENGINE_AT, LOAD_BROKEN_AT = 6.0, 12.0, 18.0
+NORMAL_SECONDS, KILLS_SECONDS, DRIFT_SECONDS, SCHEMA_SECONDS = 14.0, 14.0, 22.0, 8.0
+PULSES_SECONDS, LOST_SECONDS, RECOVERY_SECONDS = 9.0, 7.0, 44.0
+# the collector hangs before it is killed, long enough for somebody to be called
+HANG_SECONDS, KILL_ENGINE_AT, LOAD_BROKEN_AT = 6.0, 8.0, 10.0
 CONTROL_TICKET = "ticket-4711.control@example.com"
 
 
@@ -56,8 +59,8 @@ class Recording:
     labels_posted: int = 0
     traffic_seconds: float = 0.0
     rang_early: set[tuple[str, str]] = field(default_factory=set)
-    fired: dict[tuple[str, str], float] = field(default_factory=dict)
-    drift_tickets: set[str] = field(default_factory=set)
+    # everything that Prometheus had firing, from the first phase to the last
+    episodes: list[Episode] = field(default_factory=list)
 
 
 class Performance:
@@ -77,13 +80,16 @@ class Performance:
         watcher.start()
         with self._driver:
             self._normal()
+            self._kills()
             self._drift()
+            self._schema()
             self._fault()
             self._recovery()
         self.recording.traffic_seconds = time.monotonic() - begun
         self.recording.labels_posted = self._driver.labels_posted
         self._over.set()
         watcher.join(30.0)
+        self.recording.episodes = self._monitoring.history(self.recording.began[Phase.NORMAL], time.time())
         return self.recording
 
     def _tell(self, what: str) -> None:
@@ -97,15 +103,23 @@ class Performance:
         return now
 
     def _normal(self) -> None:
-        begun = self._enter(Phase.NORMAL)
-        for role, at in (("collect", KILL_COLLECTOR_AT), ("engine", KILL_ENGINE_AT)):
-            sleep_until(begun + at)
-            self.recording.restarts[role] = self._driftline.kill_and_wait(role)
-            self._tell(f"killed {role}; another ran {self.recording.restarts[role]:.1f} s later")
+        sleep_until(self._enter(Phase.NORMAL) + NORMAL_SECONDS)
+
+    def _kills(self) -> None:
+        begun = self._enter(Phase.KILLS)
+        self._driftline.signal("collect", signal.SIGSTOP)
+        sleep_until(begun + HANG_SECONDS)
+        self._kill("collect")
+        sleep_until(begun + KILL_ENGINE_AT)
+        self._kill("engine")
         sleep_until(begun + LOAD_BROKEN_AT)
         self._load_broken()
         self._tell("asked for a broken version")
-        sleep_until(begun + NORMAL_SECONDS)
+        sleep_until(begun + KILLS_SECONDS)
+
+    def _kill(self, role: str) -> None:
+        self.recording.restarts[role] = self._driftline.kill_and_wait(role)
+        self._tell(f"killed {role}; another ran {self.recording.restarts[role]:.1f} s later")
 
     def _load_broken(self) -> None:
         client = Client(self._driftline.at.proxy, timeout=60.0)
@@ -124,6 +138,9 @@ class Performance:
         self.recording.hostile_answers = hostile.send(self._driftline.at.proxy, unexpected)
         self._tell("sent identifiers where nobody expects them")
         sleep_until(begun + DRIFT_SECONDS)
+
+    def _schema(self) -> None:
+        sleep_until(self._enter(Phase.SCHEMA) + SCHEMA_SECONDS)
 
     def _post_control(self) -> None:
         """One observation of another server: an allowed field with an identifier, and one that is not allowed."""
@@ -144,8 +161,8 @@ class Performance:
 
     def _fault(self) -> None:
         self._enter(Phase.FAULT)
-        self.recording.rang_early = self._monitoring.pager.ringing("page") | {
-            (c.name, c.labels.get("slo", "")) for c in self._monitoring.pager.calls("page")
+        self.recording.rang_early = {
+            (c.name, c.labels.get("slo", "")) for c in self._monitoring.pager.calls("page") if c.labels.get("slo")
         }
         faults.latency_pulses(self._driftline, PULSES_SECONDS)
         with faults.LostModel(self._driftline.at.proxy) as lost:
@@ -159,14 +176,11 @@ class Performance:
         sleep_until(begun + RECOVERY_SECONDS)
 
     def _watch(self) -> None:
-        """Twice a second: what the API says, what Prometheus has firing."""
+        """Twice a second: what the API says."""
         while not self._over.wait(0.5):
             overview = fetch(f"{self._driftline.at.analyzer}/api/v1/overview", timeout=5.0)
             if overview.ok:
                 self.recording.looks.append(Look(time.time(), self._driver.phase, overview.json()))
-            for labels in self._monitoring.firing():
-                alert = (labels["alertname"], labels.get("slo", ""))
-                self.recording.fired.setdefault(alert, time.time())
 
 
 def sleep_until(moment: float) -> None:

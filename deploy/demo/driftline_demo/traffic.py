@@ -26,7 +26,9 @@ class Phase(Enum):
     """What the traffic is like."""
 
     NORMAL = "normal"
+    KILLS = "kills and a broken version"
     DRIFT = "input drift"
+    SCHEMA = "schema fault"
     FAULT = "fault"
     RECOVERY = "recovery"
 
@@ -78,6 +80,10 @@ class RouterStream:
         return Request("/v1/models/support-router/predict", {"text": message.text}, (message.label,), message.planted)
 
 
+# What a camera sends that counts its levels from 0 to 255: a schema fault, all of whose requests are answered.
+LEVELS_TOO_MANY = 16.0
+
+
 class DigitsStream:
     """Rows of pixels, several a request."""
 
@@ -93,7 +99,8 @@ class DigitsStream:
         """Images, as one tensor of the Open Inference Protocol."""
         pool = self._drifted if phase is Phase.DRIFT else self._normal
         rows, labels = pool.draw(self._rng, self._rows)
-        flat = [pixel for row in rows for pixel in row]
+        scale = LEVELS_TOO_MANY if phase is Phase.SCHEMA else 1.0
+        flat = [pixel * scale for row in rows for pixel in row]
         tensor = {"name": "input", "datatype": "FP32", "shape": [len(rows), 64], "data": flat}
         return Request("/v2/models/digits/infer", {"inputs": [tensor]}, tuple(labels))
 

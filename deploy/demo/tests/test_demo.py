@@ -7,13 +7,17 @@ import tempfile
 import time
 import unittest
 from pathlib import Path
+from typing import ClassVar
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import zstandard
 
-from driftline_demo import browser, exposition, identifiers, messages, segments, table
-from driftline_demo.traffic import Journal, Phase, RouterStream, Schedule
+from driftline_demo import browser, exposition, identifiers, messages, paths, report, segments, table
+from driftline_demo.checks import exactness
+from driftline_demo.monitoring import Episode, episodes
+from driftline_demo.recording import Recording
+from driftline_demo.traffic import Journal, Phase, Request, RouterStream, Schedule, Sent
 
 PAGE = """# HELP x_seconds Time.
 # TYPE x_seconds histogram
@@ -133,6 +137,108 @@ class Traffic(unittest.TestCase):
         late = schedule.next_due()
         self.assertGreater(late, time.monotonic() - 1.1)
         self.assertGreater(journal.skipped, 150)
+
+
+class Exactness(unittest.TestCase):
+    """Which phase an alert is laid at the door of."""
+
+    BEGAN: ClassVar = {phase: 10.0 * i for i, phase in enumerate(Phase)}
+
+    def setUp(self) -> None:
+        self.journal = Journal(keep=None)
+
+    def rows(self, fired: dict[str, float]) -> dict[str, table.Row]:
+        """What the check says of a run whose phases began 10 s apart, by phase."""
+        episodes = [Episode(labels(alert), at, at + 1.0) for alert, at in fired.items()]
+        judged = exactness.Judged.of(Recording(self.journal, began=self.BEGAN, episodes=episodes))
+        return {phase.value: exactness.phase_row(phase, judged) for phase in Phase}
+
+    def everything(self) -> dict[str, float]:
+        """Every alert that must fire, five seconds after its phase began."""
+        effects = exactness.EFFECTS.items()
+        return {alert: self.BEGAN[phase] + 5.0 for phase, effect in effects for alert in effect.must}
+
+    def broken(self, fired: dict[str, float]) -> list[str]:
+        """Phases whose row does not hold."""
+        return [phase for phase, row in self.rows(fired).items() if not row.holds]
+
+    def test_a_run_as_expected_holds_and_a_late_alert_does_too(self) -> None:
+        late = self.everything() | {"FeatureDrift digits 1": 39.0, "ShadowVerdictReady digits 2": 1.0}
+        self.assertEqual(self.broken(late), [])
+        allowed = self.everything() | {"InstanceDown driftline-proxy": 45.0}
+        self.assertEqual(self.broken(allowed), [])
+
+    def test_an_alert_that_nothing_causes_is_told_where_it_fired(self) -> None:
+        fired = self.everything() | {"MirrorLoss": 3.0}
+        self.assertEqual(self.broken(fired), ["normal"])
+        self.assertIn("MirrorLoss", self.rows(fired)["normal"].seen)
+
+    def test_one_that_comes_before_its_cause_and_one_that_does_not_come(self) -> None:
+        early = self.everything() | {"FeatureDrift digits 1": 12.0}
+        self.assertEqual(self.broken(early), [Phase.KILLS.value, Phase.DRIFT.value])
+        lasting = [Episode(labels("FeatureDrift digits 1"), 12.0, 25.0)]
+        judged = exactness.Judged.of(Recording(self.journal, began=self.BEGAN, episodes=lasting))
+        self.assertEqual(judged.fired[Phase.DRIFT], {"FeatureDrift digits 1": 0.0})
+        self.assertEqual(judged.strange[Phase.KILLS], {"FeatureDrift digits 1"})
+        self.assertEqual(self.broken(self.everything() | {"InstanceDown driftline-proxy": 25.0}), [Phase.DRIFT.value])
+        missing = self.everything()
+        del missing["FeatureDrift digits 1"]
+        self.assertEqual(self.broken(missing), [Phase.DRIFT.value])
+
+    def test_a_ticket_for_latency_is_right_where_its_callers_waited_and_a_page_is_not(self) -> None:
+        ticket = self.everything() | {"SloBurnTicket router-latency": 5.0}
+        self.assertEqual(self.broken(ticket), ["normal", "fault"])
+        request = Request("/", {}, ())
+        for i in range(100):
+            seconds = 0.5 if i < 4 else 0.1
+            self.journal.add(Sent("support-router", Phase.NORMAL, 1.0, seconds, 200, None, request, None))
+        # the fault's own is still awaited
+        self.assertEqual(self.broken(ticket), ["fault"])
+        self.assertIn("4 of 100", exactness.missed(self.journal.all(), "SloBurnTicket router-latency", 5.0))
+        self.assertEqual(self.broken(self.everything() | {"SloBurnPage router-latency": 5.0}), ["normal", "fault"])
+
+    def test_no_alert_has_two_causes_and_each_has_a_reason(self) -> None:
+        alerts = [a for effect in exactness.EFFECTS.values() for a in (*effect.must, *effect.may)]
+        self.assertEqual(len(alerts), len(set(alerts)))
+        self.assertTrue(all(why for e in exactness.EFFECTS.values() for why in (*e.must.values(), *e.may.values())))
+        self.assertLessEqual(exactness.QUIETED.keys(), set(alerts))
+
+    def test_an_alert_is_named_by_what_it_is_about(self) -> None:
+        for alert in ("SloBurnPage s", "ModelLoadFailed m 1 r", "InstanceDown j", "CollectorBacklog"):
+            self.assertEqual(exactness.about(labels(alert)), alert)
+        of_slo = {"alertname": "DriftlineSloBurnPage", "slo": "s", "model": "m"}
+        self.assertEqual(exactness.about(of_slo), "SloBurnPage s")
+
+    def test_a_series_is_cut_where_the_alert_did_not_fire(self) -> None:
+        values = [[t, "1"] for t in (1, 2, 3, 20, 21)]
+        found = episodes({"metric": {"alertname": "A", "__name__": "ALERTS", "alertstate": "firing"}, "values": values})
+        self.assertEqual([(e.began, e.ended) for e in found], [(1, 3), (20, 21)])
+        self.assertEqual(found[0].labels, {"alertname": "A"})
+
+
+def labels(alert: str) -> dict[str, str]:
+    """Labels of an alert that is named so."""
+    name, *about = alert.split(" ")
+    keys = {"SloBurnPage": ("slo",), "SloBurnTicket": ("slo",), "SloSeriesMissing": ("slo",), "InstanceDown": ("job",)}
+    of_model = ("model", "reason") if name == "SchemaViolations" else ("model", "version", "reason")
+    pairs = zip(keys.get(name, of_model), about, strict=False)
+    return {"alertname": f"Driftline{name}"} | dict(pairs)
+
+
+class Report(unittest.TestCase):
+    """What docs/SMOKE.md is made of."""
+
+    def test_a_table_takes_its_place_again_and_again(self) -> None:
+        page = "# Page\n<!-- a -->\nold\n<!-- /a -->\nend\n"
+        once = report.between(page, "a", "new")
+        self.assertEqual(once, "# Page\n<!-- a -->\n\nnew\n\n<!-- /a -->\nend\n")
+        self.assertEqual(report.between(once, "a", "new"), once)
+        self.assertRaises(ValueError, report.between, page, "b", "new")
+
+    def test_the_page_has_a_place_for_both_tables(self) -> None:
+        page = (paths.ROOT / "docs" / "SMOKE.md").read_text(encoding="utf-8")
+        for name in ("smoke", "smoke-alerts"):
+            self.assertIn("new", report.between(page, name, "new"))
 
 
 class Table(unittest.TestCase):

@@ -20,7 +20,8 @@ def rows(recording: Recording, monitoring: Monitoring) -> list[Row]:
     _silence(monitoring)
     calls = monitoring.pager.calls("page")
     early = recording.rang_early
-    found = [Row(6, "pages before the fault", "none", ", ".join(map(str, sorted(early))) or "none", not early)]
+    told = ", ".join(map(str, sorted(early))) or "none"
+    found = [Row(6, "pages for an objective before the fault", "none", told, not early)]
     for slo, fault in EXPECTED.items():
         found += _page(recording, calls, slo, fault)
     still = monitoring.pager.ringing("page")
@@ -36,7 +37,8 @@ def _silence(monitoring: Monitoring) -> None:
 
 def _page(recording: Recording, calls: list[Call], slo: str, fault: str) -> list[Row]:
     began, recovered = recording.began[Phase.FAULT], recording.began[Phase.RECOVERY]
-    in_prometheus = recording.fired.get((PAGE, slo))
+    fires = [e.began for e in recording.episodes if (e.labels["alertname"], e.labels.get("slo")) == (PAGE, slo)]
+    in_prometheus = min(fires, default=None)
     mine = [c for c in calls if c.name == PAGE and c.labels.get("slo") == slo]
     rang = next((c for c in mine if c.status == "firing"), None)
     cleared = next((c for c in reversed(mine) if c.status == "resolved"), None)
