@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use contract::slo::{Period, Slo, SloFile};
 use serde::Serialize;
 
-use crate::alert::{Alert, Expected, Input, Scenario};
+use crate::alert::{Alert, Expected, Input};
 use crate::made_up::{inputs, phase};
 use crate::promql::{Scale, Span, select};
 use crate::{Options, RenderedFile, budget, service, slo_alerts, source, yaml};
@@ -72,20 +72,30 @@ pub fn all(file: &SloFile, options: &Options) -> Vec<RenderedFile> {
 
 const COMMENT: &str = "Run with `promtool test rules`. Rendered by `driftline render` together with the rules.";
 
+/// A test a situation: alerts that are shown in the same one are asked about in one run of the rules.
 fn alert_tests(name: &str, file: &SloFile, options: &Options, alerts: &[Alert]) -> RenderedFile {
     let step = Scale::of(file).window(STEP_SECONDS);
-    let test = |alert: &Alert, scenario: &Scenario| Test {
-        name: format!("{}: {}", alert.name, scenario.title),
-        interval: step.to_string(),
-        input_series: scenario.inputs.clone(),
-        alert_rule_test: vec![AlertTest {
+    let mut tests: Vec<Test> = Vec::new();
+    for (alert, scenario) in alerts.iter().flat_map(|a| a.scenarios.iter().map(move |s| (a, s))) {
+        let asked = AlertTest {
             eval_time: step.times(scenario.step).to_string(),
             alertname: alert.name,
             exp_alerts: scenario.fires.iter().map(|expected| firing(alert, expected, &file.owner, options)).collect(),
-        }],
-        promql_expr_test: vec![],
-    };
-    let tests = alerts.iter().flat_map(|a| a.scenarios.iter().map(move |s| test(a, s))).collect();
+        };
+        let title = format!("{}: {}", alert.name, scenario.title);
+        if let Some(same) = tests.iter_mut().find(|t| t.input_series == scenario.inputs) {
+            same.name = format!("{}; {title}", same.name);
+            same.alert_rule_test.push(asked);
+        } else {
+            tests.push(Test {
+                name: title,
+                interval: step.to_string(),
+                input_series: scenario.inputs.clone(),
+                alert_rule_test: vec![asked],
+                promql_expr_test: vec![],
+            });
+        }
+    }
     test_file(name, name, step, tests)
 }
 
