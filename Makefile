@@ -8,7 +8,7 @@ PYTHON := .deps/venv/bin/python
 # A step announces itself, so that a long run shows where it is.
 say = @printf '\n== %s\n' "$(1)"
 
-.PHONY: help deps page build models demo test fuzz smoke bench-proxy bench-collector bench-analyzer gpu-check chaos simulate clean
+.PHONY: help deps page build models demo test fuzz smoke bench-proxy bench-collector bench-analyzer gpu-check chaos simulate screenshots clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -32,6 +32,10 @@ demo: deps build models ## everything on this machine under live traffic; Ctrl-C
 smoke: build models ## the demo without a person: two minutes of traffic, every number asserted
 	@deploy/setup/deps.sh browser
 	@exec $(PYTHON) deploy/demo/smoke.py --write docs/SMOKE.md
+
+screenshots: build models ## the pictures of docs/page.md, from a demo that drifts (two minutes)
+	@deploy/setup/deps.sh browser
+	@exec $(PYTHON) deploy/demo/shots.py
 
 bench-proxy: build models ## the proxy's promises, measured (about half an hour; leave the machine alone meanwhile)
 	@cargo run --release --locked -p bench --bin bench-proxy -- --write docs/BENCHMARKS.md $(BENCH_FLAGS)
@@ -69,4 +73,4 @@ test: deps page ## format, lints, all tests (end-to-end ones with real processes
 	@cargo test --workspace --locked
 
 clean: ## remove what was built and what the demo left (.deps/ stays)
-	@rm -rf target rendered data/demo data/smoke* models/support-router models/digits
+	@rm -rf target rendered data/demo data/smoke* data/shots models/support-router models/digits
