@@ -102,6 +102,8 @@ pub(super) async fn model(
     };
     let mut matching: Vec<&FeatureVerdict> = whole.features.iter().filter(matches).collect();
     let count = matching.len() as u64;
+    // what moved first, and in each state the order in which features are judged: outputs, inputs, texts
+    matching.sort_by(|a, b| b.state.cmp(&a.state));
     matching.truncate(asked.limit.min(FEATURES_MAX));
     let features: Vec<FeatureVerdict> = matching.into_iter().cloned().collect();
     // All but the features is small.

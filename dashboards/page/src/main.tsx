@@ -34,9 +34,9 @@ const RANGED = new Set<Place["view"]>(["model", "confidence", "feature", "events
 function overall(glance: Glance | null): [Word, string] {
   if (!glance) return ["insufficient", "Waiting for the analyzer"];
   const of = (state: Word) => glance.models.filter((model) => model.state === state).map((model) => model.model);
-  const named = (models: string[]) => (models.length > 3 ? plural(models.length, "model") : models.join(", "));
-  const losing = glance.slos.filter(burning).length;
-  const loud = [of("drifted").length ? `${named(of("drifted"))} drifted` : "", losing ? `${plural(losing, "objective")} losing budget too fast` : ""].filter(Boolean);
+  const named = (names: string[], one = "model") => (names.length > 3 ? plural(names.length, one) : names.join(", "));
+  const losing = glance.slos.filter(burning).map((slo) => slo.slo);
+  const loud = [of("drifted").length ? `${named(of("drifted"))} drifted` : "", losing.length ? `${named(losing, "objective")} losing budget too fast` : ""].filter(Boolean);
   if (loud.length) return ["drifted", loud.join(" · ")];
   if (of("watch").length) return ["watch", `Watching ${named(of("watch"))}`];
   if (!glance.models.length) return ["insufficient", "No models yet"];

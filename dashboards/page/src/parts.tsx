@@ -34,7 +34,22 @@ export const Stat = ({ name, value, unit, note, state }: { name: string; value: 
 
 export const Time = ({ at }: { at: number }) => <time dateTime={new Date(at).toISOString()} title={new Date(at).toLocaleString()}>{ago(at, now())}</time>;
 
-export const burning = (slo: SloStatus) => slo.burn.some((one) => one.rate !== null && one.rate > one.factor);
+/** Windows that alert together: the long one says that it matters, the short one that it is still going on. */
+const PAIRS = [["1h", "5m"], ["6h", "30m"], ["1d", "2h"], ["3d", "6h"]] as const;
+/** Bad events without which nothing alerts: two failures are no trend. */
+const BAD_EVENTS_MIN = 3;
+
+/** Whether budget goes as fast as the alerts mean it; no events in the short window end nothing. */
+export function burning(slo: SloStatus): boolean {
+  const rates = new Map(slo.burn.map((one) => [one.window, one]));
+  const loud = PAIRS.some(([long, short]) => {
+    const over = rates.get(long);
+    if (!over || over.rate === null || over.rate <= over.factor) return false;
+    const still = rates.get(short)?.rate ?? null;
+    return still === null || still > over.factor;
+  });
+  return loud && slo.bad >= BAD_EVENTS_MIN;
+}
 
 export function sloState(slo: SloStatus): Word {
   if (slo.budget_remaining === null) return "insufficient";
