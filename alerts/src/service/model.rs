@@ -121,7 +121,8 @@ fn load_failed(scale: Scale) -> Alert {
         .says(
             format!("{} {} was refused at load: {}", label("model"), label("version"), label("reason")),
             format!(
-                "The proxy did not take version {} of {} into service ({}). The version that served before goes on serving.",
+                "The proxy did not take version {} of {} into service ({}). A version that served before goes on serving; where none \
+                 does, DriftlineModelUnavailable fires too.",
                 label("version"),
                 label("model"),
                 label("reason")
@@ -146,7 +147,7 @@ fn conversion_failed(scale: Scale) -> Alert {
         .of_a_model()
         .timed(crate::promql::Span::ZERO, scale.interval(300))
         .says(
-            format!("{} {} does not answer as it did before conversion", label("model"), label("version")),
+            format!("{} {} failed a check at load", label("model"), label("version")),
             format!(
                 "A hash, pairing or golden-sample check of {} {} failed at load: its files do not belong together, or the \
                  converted graph computes something else. The version is not served.",
