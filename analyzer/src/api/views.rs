@@ -3,6 +3,8 @@
 //! Each answer is bounded in rows whatever the range, and each question takes its turn at the database, so that people who look
 //! cannot hold up the judging.
 
+use std::cmp::Reverse;
+
 use axum::{
     Json,
     extract::{Path, Query, State, rejection::QueryRejection},
@@ -103,7 +105,7 @@ pub(super) async fn model(
     let mut matching: Vec<&FeatureVerdict> = whole.features.iter().filter(matches).collect();
     let count = matching.len() as u64;
     // what moved first, and in each state the order in which features are judged: outputs, inputs, texts
-    matching.sort_by(|a, b| b.state.cmp(&a.state));
+    matching.sort_by_key(|one| Reverse(one.state));
     matching.truncate(asked.limit.min(FEATURES_MAX));
     let features: Vec<FeatureVerdict> = matching.into_iter().cloned().collect();
     // All but the features is small.

@@ -213,6 +213,13 @@ impl Panel {
         self
     }
 
+    /// Green between two lines, blue below them and red above: too little is no better than too much.
+    pub fn band(mut self, low: f64, high: f64) -> Self {
+        self = self.from(&[(low, "green"), (high, "red")]).with_lines();
+        self.defaults["thresholds"]["steps"][0]["color"] = json!("blue");
+        self
+    }
+
     /// Draws the steps as lines.
     pub fn with_lines(mut self) -> Self {
         self.defaults["custom"]["thresholdsStyle"]["mode"] = json!("dashed");

@@ -39,9 +39,14 @@ pub fn cards() -> Row {
     row(
         "Graphics cards",
         vec![
-            Panel::lines("Utilisation", "Share of time in which a card computes.", "percentunit")
-                .series(gauge("max", &s::GPU_UTILIZATION, &each), legend)
-                .a_share(),
+            Panel::lines(
+                "Utilisation",
+                "Share of time in which a card computes: below 60 % it is paid for and idle, above 90 % queues grow.",
+                "percentunit",
+            )
+            .series(gauge("max", &s::GPU_UTILIZATION, &each), legend)
+            .a_share()
+            .band(0.6, 0.9),
             Panel::lines("Memory of cards", "In use by all processes, and what there is.", "bytes")
                 .series(gauge("max", &s::GPU_MEMORY_USED, &each), "{{instance}} {{device}} used")
                 .series(gauge("max", &s::GPU_MEMORY_TOTAL, &each), "{{instance}} {{device}} total"),

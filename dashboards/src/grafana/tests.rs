@@ -196,6 +196,23 @@ fn burn_panels_draw_the_lines_of_the_windows() {
     }
 }
 
+/// The targets that `deploy/slo/starter.yaml` gives as bands and lines are where people look.
+#[test]
+fn targets_are_drawn_where_they_are_looked_at() {
+    let drawn = |board: &str, name: &str| {
+        let board = boards(PERIOD_DAYS).into_iter().find(|(file, _)| *file == board).unwrap().1;
+        let panel = panels(&board).into_iter().find(|p| title(p) == name).unwrap();
+        let style = &panel["fieldConfig"]["defaults"];
+        assert_eq!(style["custom"]["thresholdsStyle"]["mode"], "dashed", "{name}");
+        let steps = style["thresholds"]["steps"].as_array().unwrap();
+        steps.iter().map(|s| (s["value"].as_f64(), s["color"].as_str().unwrap().to_owned())).collect::<Vec<_>>()
+    };
+    let step = |value, colour: &str| (value, colour.to_owned());
+    let cards = drawn("on-call", "Utilisation");
+    assert_eq!(cards, [step(None, "blue"), step(Some(0.6), "green"), step(Some(0.9), "red")]);
+    assert_eq!(drawn("executive", "p95 with its target"), [step(None, "green"), step(Some(0.3), "red")]);
+}
+
 #[test]
 fn what_can_be_chosen_filters_every_query_that_knows_it() {
     let drift = boards(PERIOD_DAYS).into_iter().find(|(name, _)| *name == "drift").unwrap().1;
