@@ -25,7 +25,7 @@ use crate::{WITHHELD_NAMES, WITHHELD_NAMES_LIMIT};
 
 pub use inquiry::{Answered, Finding, Inquiry};
 pub use memo::Memo;
-pub(crate) use texts::{Scope, is_open};
+pub(crate) use texts::{Scope, bare, is_open};
 use texts::{is_identifier, may_name};
 
 /// The `[masking.names]` section, as typed: what is done with what a model finds. Where the model is, the proxy's and
@@ -103,7 +103,7 @@ impl RawNames {
                 RawNamed::Organisation => Some(Entity::Organisation),
                 RawNamed::Nothing => None,
             };
-            (bare(label), entity)
+            (unscheme(label), entity)
         });
         let (min_score, max_bytes, max_texts) = (self.min_score, self.max_bytes, self.max_texts);
         Arc::new(Naming { labels: known.chain(own).collect(), min_score, max_bytes, max_texts })
@@ -113,12 +113,12 @@ impl RawNames {
 impl Naming {
     /// What a model's label means.
     pub fn entity(&self, label: &str) -> Option<Entity> {
-        self.labels.get(&bare(label)).copied().flatten()
+        self.labels.get(&unscheme(label)).copied().flatten()
     }
 }
 
 /// A label without the letter that says where in a name a token stands (IOB2, BIOES, BILOU), in capitals.
-fn bare(label: &str) -> String {
+fn unscheme(label: &str) -> String {
     let scheme = |before: &str| matches!(before, "B" | "I" | "E" | "S" | "L" | "U");
     let bare = label.split_once('-').filter(|(before, _)| scheme(before)).map_or(label, |(_, bare)| bare);
     bare.to_ascii_uppercase()
@@ -128,6 +128,8 @@ fn bare(label: &str) -> String {
 #[derive(Clone, Debug, Default)]
 pub struct Known {
     pub(crate) texts: HashMap<String, Arc<[Given]>>,
+    /// Whether somebody else's program wrote what was asked about.
+    pub(crate) strangers: bool,
 }
 
 impl Known {
@@ -137,6 +139,12 @@ impl Known {
         let fits = texts::fits(&asked, naming);
         let missing = if fits { WITHHELD_NAMES } else { WITHHELD_NAMES_LIMIT };
         View { known: self, echo: Echo::of(self, &asked), missing }
+    }
+
+    /// As a text that stands alone needs it.
+    pub(crate) fn view_of(&self, text: &str, naming: &Naming) -> View<'_> {
+        let missing = if text.len() <= naming.max_bytes { WITHHELD_NAMES } else { WITHHELD_NAMES_LIMIT };
+        View { known: self, echo: None, missing }
     }
 }
 
@@ -148,6 +156,11 @@ pub(crate) struct View<'a> {
 }
 
 impl View<'_> {
+    /// Whether somebody else's program wrote it.
+    pub const fn strangers(&self) -> bool {
+        self.known.strangers
+    }
+
     /// The names in a text.
     ///
     /// # Errors

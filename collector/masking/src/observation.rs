@@ -1,5 +1,7 @@
 //! What of an observation is gone over: everything that a person or a client can have written.
 
+mod others;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -95,14 +97,27 @@ impl Masker {
     /// and so is every other text that may hold a name.
     #[must_use]
     pub fn mask_named(&self, plain: Observation, names: &Known) -> Masked {
-        let view = names.view(&self.scope(), &self.naming, &plain);
+        let view = names.view(&self.scope(names.strangers), &self.naming, &plain);
         self.go_over(plain, Some(&view))
     }
 
     /// What a model that finds names is to be asked about observations.
     #[must_use]
     pub fn inquiry<'a>(&self, of: impl IntoIterator<Item = &'a Observation>, memo: &Memo) -> Inquiry {
-        Inquiry::new(&self.naming, &self.scope(), of, memo)
+        Inquiry::new(&self.naming, &self.scope(false), of, memo)
+    }
+
+    /// The same of observations that no proxy of ours has made: what they call classes, statistics and columns is asked
+    /// about too, since a person may have written it.
+    #[must_use]
+    pub fn inquiry_of_strangers<'a>(&self, of: impl IntoIterator<Item = &'a Observation>, memo: &Memo) -> Inquiry {
+        Inquiry::new(&self.naming, &self.scope(true), of, memo)
+    }
+
+    /// The same of texts that stand alone, but for words as programs write them.
+    #[must_use]
+    pub fn inquiry_of_texts<'a>(&self, of: impl IntoIterator<Item = &'a str>, memo: &Memo) -> Inquiry {
+        Inquiry::of_texts(&self.naming, of, memo)
     }
 
     /// Whether any of a model's labels means a name: one without such a label finds none, whatever it is asked.
@@ -118,15 +133,16 @@ impl Masker {
             self.name(name, &mut hits);
         }
         let trace_id = masked.trace_id.as_mut().filter(|id| !is_trace_id(id));
-        for text in [trace_id, masked.reason.as_mut(), masked.client.as_mut()].into_iter().flatten() {
+        for text in [trace_id, masked.reason.as_mut()].into_iter().flatten() {
             self.word(text, names, &mut hits);
         }
+        masked.client.iter_mut().for_each(|client| self.client(client, names, &mut hits));
         masked.features.iter_mut().for_each(|feature| self.feature(feature, names, &mut hits));
-        self.labels(&mut masked.predictions, &mut hits);
+        self.labels(&mut masked.predictions, names, &mut hits);
         for shadow in &mut masked.shadows {
             self.name(&mut shadow.version, &mut hits);
             shadow.reason.iter_mut().for_each(|reason| self.word(reason, names, &mut hits));
-            self.labels(&mut shadow.predictions, &mut hits);
+            self.labels(&mut shadow.predictions, names, &mut hits);
         }
         masked.payload = self.payload(masked.payload, names, &mut hits);
         Masked { sample: MaskedSample::new(masked), hits }
@@ -228,27 +244,30 @@ impl Masker {
         self.named(text, given, Context::default(), hits);
     }
 
-    fn scope(&self) -> Scope<'_> {
-        Scope { fields: &self.fields, categories: &self.categories }
+    fn scope(&self, strangers: bool) -> Scope<'_> {
+        Scope { fields: &self.fields, categories: &self.categories, strangers }
     }
 
-    fn labels(&self, predictions: &mut [Prediction], hits: &mut Hits) {
-        predictions.iter_mut().for_each(|prediction| self.name(&mut prediction.label, hits));
+    fn labels(&self, predictions: &mut [Prediction], names: Option<&View<'_>>, hits: &mut Hits) {
+        predictions.iter_mut().for_each(|prediction| self.class(&mut prediction.label, names, hits));
     }
 
     fn feature(&self, feature: &mut Feature, names: Option<&View<'_>>, hits: &mut Hits) {
         let given = feature.name.clone();
-        self.name(&mut feature.name, hits);
+        self.feature_name(&mut feature.name, names, hits);
         match self.fields.get(&given) {
             Some(RawField::Allow) => return,
             Some(field) => return self.whole_feature(feature, *field),
             None => {}
         }
-        let declared = |value: &str| self.scope().declares(&given, value);
+        let declared = |value: &str| self.scope(false).declares(&given, value);
         match &mut feature.value {
-            FeatureValue::Category(value) if feature::is_label(&feature.name) => self.name(value, hits),
+            FeatureValue::Category(value) if feature::is_label(&given) && !declared(value) => {
+                self.class(value, names, hits);
+            }
+            FeatureValue::Category(value) if feature::is_label(&given) => self.name(value, hits),
             FeatureValue::Category(value) if !declared(value) => {
-                let names = names.filter(|_| naming::is_open(&given));
+                let names = names.filter(|names| names.strangers() || naming::is_open(&given));
                 let found = names.map_or(Ok(vec![]), |names| names.of_text(value));
                 self.named(value, found, Context::of_key(&feature.name), hits);
             }
@@ -286,7 +305,7 @@ impl Masker {
                 Err(_) => Payload::Withheld(WITHHELD_ERROR.to_owned()),
             },
             Payload::Withheld(mut reason) => {
-                self.text(&mut reason, Context::default(), hits);
+                self.word(&mut reason, names, hits);
                 Payload::Withheld(reason)
             }
             Payload::None | Payload::SampledOut => payload,

@@ -4,7 +4,7 @@
 //! A long text is cut into windows that overlap, so that a name at a cut stands whole in one of them; a window that the
 //! model had to cut short itself is cut again.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -55,6 +55,7 @@ pub struct Inquiry {
     known: HashMap<String, Arc<[Given]>>,
     asked: Vec<Asked>,
     open: VecDeque<Window>,
+    strangers: bool,
 }
 
 #[derive(Debug)]
@@ -80,11 +81,20 @@ impl Inquiry {
         of: impl IntoIterator<Item = &'a Observation>,
         memo: &Memo,
     ) -> Self {
+        let groups = of.into_iter().map(|plain| scope.texts(plain));
+        Self { strangers: scope.strangers, ..Self::of_groups(naming, groups, memo) }
+    }
+
+    /// The same for texts that stand alone.
+    pub(crate) fn of_texts<'a>(naming: &Arc<Naming>, of: impl IntoIterator<Item = &'a str>, memo: &Memo) -> Self {
+        Self { strangers: true, ..Self::of_groups(naming, of.into_iter().map(texts::alone), memo) }
+    }
+
+    fn of_groups<'a>(naming: &Arc<Naming>, groups: impl Iterator<Item = BTreeSet<&'a str>>, memo: &Memo) -> Self {
         let (known, asked, open) = (HashMap::new(), Vec::new(), VecDeque::new());
-        let mut inquiry = Self { naming: Arc::clone(naming), memo: memo.clone(), known, asked, open };
+        let mut inquiry = Self { naming: Arc::clone(naming), memo: memo.clone(), known, asked, open, strangers: false };
         let mut seen = HashSet::new();
-        for plain in of {
-            let found = scope.texts(plain);
+        for found in groups {
             let fits = texts::fits(&found, naming);
             for text in found {
                 if seen.contains(text) {
@@ -164,7 +174,7 @@ impl Inquiry {
                 texts.insert(text, given);
             }
         }
-        Known { texts }
+        Known { texts, strangers: self.strangers }
     }
 
     fn add(&mut self, text: &str) {

@@ -29,10 +29,23 @@ pub(super) fn is_identifier(key: &str) -> bool {
         && !key.contains(|c: char| c.is_ascii_whitespace())
 }
 
+/// What is asked about a text that stands alone.
+pub(super) fn alone(text: &str) -> BTreeSet<&str> {
+    let mut found = BTreeSet::new();
+    key(text, &mut found);
+    found
+}
+
 /// Whether a category feature holds what people or clients wrote, not statistics and labels of the model's own.
 pub(crate) fn is_open(feature: &str) -> bool {
     let ours = [feature::TEXT_PREFIX, feature::OUTPUT_PREFIX, feature::QUALITY_PREFIX];
     !ours.iter().any(|prefix| feature.starts_with(prefix)) && !feature::is_label(feature)
+}
+
+/// The name of a feature behind the prefix that says where it comes from: as a column or tensor is called.
+pub(crate) fn bare(name: &str) -> &str {
+    let prefixes = [feature::INPUT_PREFIX, feature::TEXT_PREFIX, feature::OUTPUT_PREFIX, feature::QUALITY_PREFIX];
+    prefixes.iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(name)
 }
 
 /// Whether texts are few and short enough to be asked about.
@@ -44,6 +57,8 @@ pub(super) fn fits(texts: &BTreeSet<&str>, naming: &Naming) -> bool {
 pub(crate) struct Scope<'m> {
     pub fields: &'m BTreeMap<String, RawField>,
     pub categories: &'m BTreeMap<String, BTreeSet<String>>,
+    /// Whether somebody else's program wrote it: what it calls a class, a statistic or a column may be what a person wrote.
+    pub strangers: bool,
 }
 
 impl Scope<'_> {
@@ -55,9 +70,17 @@ impl Scope<'_> {
             key(word, &mut found);
         }
         plain.features.iter().for_each(|feature| self.feature(feature, &mut found));
-        if let Payload::Kept(content) = &plain.payload {
-            self.value(&content.input, "input", 0, &mut found);
-            self.value(&content.output, "output", 0, &mut found);
+        if self.strangers {
+            let shadows = plain.shadows.iter().flat_map(|shadow| &shadow.predictions);
+            plain.predictions.iter().chain(shadows).for_each(|prediction| key(&prediction.label, &mut found));
+        }
+        match &plain.payload {
+            Payload::Kept(content) => {
+                self.value(&content.input, "input", 0, &mut found);
+                self.value(&content.output, "output", 0, &mut found);
+            }
+            Payload::Withheld(reason) => key(reason, &mut found),
+            Payload::None | Payload::SampledOut => {}
         }
         found
     }
@@ -68,10 +91,18 @@ impl Scope<'_> {
     }
 
     fn feature<'a>(&self, feature: &'a Feature, found: &mut BTreeSet<&'a str>) {
+        if self.strangers {
+            key(bare(&feature.name), found);
+        }
         let FeatureValue::Category(category) = &feature.value else { return };
         let whole = self.fields.contains_key(&feature.name);
-        if !whole && is_open(&feature.name) && !self.declares(&feature.name, category) {
+        if whole || self.declares(&feature.name, category) {
+            return;
+        }
+        if is_open(&feature.name) || self.strangers && !feature::is_label(&feature.name) {
             text(category, found);
+        } else if self.strangers {
+            key(category, found);
         }
     }
 
