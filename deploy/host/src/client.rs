@@ -153,6 +153,19 @@ impl Neighbour {
         for (name, value) in headers {
             request = request.header(name, *value);
         }
+        self.ask(request, body).await
+    }
+
+    /// Gets what lies at an address.
+    ///
+    /// # Errors
+    /// [`PostError`] where no whole answer came.
+    pub async fn get(&self, url: &str) -> Result<Answer, PostError> {
+        self.ask(Request::get(url), Bytes::new()).await
+    }
+
+    async fn ask(&self, request: axum::http::request::Builder, body: Bytes) -> Result<Answer, PostError> {
+        let mut request = request;
         if let Some(token) = self.token()? {
             request = request.header(header::AUTHORIZATION, token);
         }
