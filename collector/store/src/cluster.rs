@@ -9,7 +9,7 @@
 //! nothing is replicated, and each statement is sent to each shard.
 
 use crate::Error;
-use crate::migrate::statements;
+use crate::migrate::{MIGRATIONS, statements};
 use crate::write::Table;
 
 /// How tables lie.
@@ -116,6 +116,20 @@ impl Layout {
         )
     }
 
+    /// Counts shards that lack a replica which answers and has all that Keeper knows of: a part is noted there in the
+    /// step that commits it, so such a replica speaks for those that are away. `None` without a Keeper, where a server
+    /// that is away may have rows that no other has.
+    pub fn count_silent_shards(&self, table: &str) -> Option<String> {
+        let Self::Cluster { name, database, keeper: true } = self else { return None };
+        Some(format!(
+            "SELECT toInt64(assumeNotNull((SELECT uniqExact(shard_num) FROM system.clusters WHERE cluster = '{name}'))) \
+               - toInt64(uniqExact(zookeeper_path)) AS n \
+             FROM clusterAllReplicas('{name}', system.replicas) WHERE database = '{database}' AND table = '{table}_local' \
+               AND NOT is_readonly AND NOT is_session_expired AND zookeeper_exception = '' \
+               AND inserts_in_queue = 0 AND log_pointer > log_max_index SETTINGS skip_unavailable_shards = 1"
+        ))
+    }
+
     /// What an error says here. A shard that dies in the middle of an insert or a question is told in words that
     /// otherwise mean that the rows cannot be read.
     pub fn judged(&self, error: Error, url: &str) -> Error {
@@ -213,9 +227,17 @@ fn key_in(columns: &str) -> Option<&'static str> {
         .find(|key| columns.split(['(', '\n', ',']).any(|column| column.trim_start().split(' ').next() == Some(*key)))
 }
 
-/// The same of a table with all of its columns.
+/// The same of a table with all of its columns: those of the log got their segment later.
 fn key_of(table: &str) -> &'static str {
-    if Table::ALL.iter().any(|logged| logged.name() == table) { "segment" } else { "model" }
+    if Table::ALL.iter().any(|logged| logged.name() == table) {
+        return "segment";
+    }
+    let mut made = MIGRATIONS.iter().flat_map(|migration| statements(migration.sql));
+    let columns = made.find_map(|statement| {
+        let (name, rest) = named(&statement, "CREATE TABLE IF NOT EXISTS ")?;
+        (name == table).then(|| rest.split(") ENGINE = ").next().unwrap_or_default().to_owned())
+    });
+    columns.as_deref().and_then(key_in).unwrap_or("model")
 }
 
 /// What is looked for in other tables is gathered from all shards first.
@@ -240,7 +262,6 @@ fn on_local(rest: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::migrate::MIGRATIONS;
 
     fn cluster(keeper: bool) -> Layout {
         Layout::Cluster { name: "main".into(), database: "driftline".into(), keeper }
@@ -292,6 +313,22 @@ mod tests {
         for table in Table::ALL {
             let last = all.iter().rfind(|statement| statement.contains(&format!(" {} ON CLUSTER", table.name())));
             assert!(last.is_some_and(|it| it.ends_with("cityHash64(segment))")), "{}: {last:?}", table.name());
+        }
+    }
+
+    /// Rows that replace each other must go on meeting on one shard when their table gets a column.
+    #[test]
+    fn a_changed_table_places_its_rows_as_before() {
+        let rows = |sql: &str| {
+            let last = cluster(true).render(sql).unwrap().pop().unwrap();
+            last.rsplit_once("cityHash64(").unwrap().1.to_owned()
+        };
+        for made in MIGRATIONS.iter().flat_map(|migration| statements(migration.sql)) {
+            let Some((table, _)) = named(&made, "CREATE TABLE IF NOT EXISTS ") else { continue };
+            if Table::ALL.iter().all(|logged| logged.name() != table) {
+                let changed = rows(&format!("ALTER TABLE {table} ADD COLUMN IF NOT EXISTS more UInt8;"));
+                assert_eq!(changed, rows(&made), "{table}");
+            }
         }
     }
 

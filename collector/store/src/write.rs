@@ -52,6 +52,11 @@ struct Count {
     n: u64,
 }
 
+#[derive(Row, Deserialize)]
+struct Difference {
+    n: i64,
+}
+
 /// Inserts a block. `look_first` unless this is the first try ever for this segment and table.
 ///
 /// # Errors
@@ -103,6 +108,26 @@ impl Store {
         write_block(self, block, look_first).await
     }
 
+    /// The rows of a segment of which those servers that answer have none. None is believed when every server has said
+    /// so, or every shard by a replica that has all of it; where neither is, nothing is known.
+    async fn none_or_more(&self, block: &Block) -> Result<u64, Error> {
+        let everybody = self.rows_of_segment(block, false).await;
+        let Some(sql) = self.layout().count_silent_shards(block.table().name()) else { return everybody };
+        let Err(away) = everybody else { return everybody };
+        // before and after the count: whoever spoke for a shard was there in between
+        if self.silent_shards(&sql).await? > 0 {
+            return Err(away);
+        }
+        match self.rows_of_segment(block, true).await? {
+            0 if self.silent_shards(&sql).await? > 0 => Err(away),
+            n => Ok(n),
+        }
+    }
+
+    async fn silent_shards(&self, sql: &str) -> Result<i64, Error> {
+        Ok(self.bounded("the replicas of a cluster", self.client().query(sql).fetch_one::<Difference>()).await?.n)
+    }
+
     async fn rows_of_segment(&self, block: &Block, lenient: bool) -> Result<u64, Error> {
         let sql = self.layout().count_segment(block.table().name(), lenient);
         let query = self.client().query(&sql).bind(block.segment().to_string());
@@ -117,8 +142,7 @@ impl Tables for Store {
 
     async fn count(&self, block: &Block) -> Result<u64, Error> {
         match self.rows_of_segment(block, true).await? {
-            // none is believed when every server has said so, and not where one is away
-            0 if *self.layout() != Layout::Single => self.rows_of_segment(block, false).await,
+            0 if *self.layout() != Layout::Single => self.none_or_more(block).await,
             n => Ok(n),
         }
     }
