@@ -96,7 +96,10 @@ pub(super) async fn events(
     asked: Result<Query<EventsAsked>, QueryRejection>,
 ) -> Result<Json<Vec<Event>>, Refusal> {
     let Query(asked) = asked.map_err(|error| bad_query(&error))?;
-    let span = Asked { from_ms: asked.from_ms, to_ms: asked.to_ms }.span((api.clock)())?;
+    let now_ms = (api.clock)();
+    // a span leaves its end out, and what happens in this very millisecond has happened
+    let to_ms = asked.to_ms.or(Some(now_ms + 1));
+    let span = Asked { from_ms: asked.from_ms, to_ms }.span(now_ms)?;
     let limit = asked.limit.unwrap_or(EVENTS_MAX).clamp(1, EVENTS_MAX);
     let filter = EventFilter { model: asked.model, kind: asked.kind, span, limit };
     let _turn = turn(&api).await?;

@@ -6,7 +6,7 @@ use analyzer::{
     judge::reference::Reference,
 };
 use contract::slo::{Sli, Slo};
-use store::read::{Act, EventRow, Reader, VerdictRow, Window, WindowSeen};
+use store::read::{Act, EventCounts, EventRow, Reader, VerdictRow, Window, WindowSeen};
 
 use crate::house::House;
 
@@ -183,6 +183,15 @@ async fn events_of_objectives_that_are_known_later() {
         format!(
             "INSERT INTO comparisons SELECT {id}, 0, {segment}, {at}, {at}, 'm', '1', '2', true, 'ok', '', '', '', 0, 0, 1, 1 FROM numbers(5)"
         ),
+        // the model gives labels, another one none: what fails there is no disagreement
+        format!(
+            "INSERT INTO observations (id, segment, received_at, at, source, model, version, outcome, label) \
+             SELECT {id}, {segment}, {at}, {at}, 's', if(number < 50, 'm', 'bare'), '1', 'ok', if(number < 50, 'a', '') FROM numbers(60)"
+        ),
+        format!(
+            "INSERT INTO comparisons SELECT {id}, 0, {segment}, {at}, {at}, 'bare', '1', '2', number % 2 = 0, \
+             if(number % 2 = 0, 'ok', 'error'), '', '', '', 0, 0, 1, 1 FROM numbers(10)"
+        ),
         // 20 windows of two features: in 3 of them one is drifted, 2 are not judged
         format!(
             "INSERT INTO verdicts SELECT 'm', '1', concat('f', toString(number % 2)), {at} - number % 2, \
@@ -213,6 +222,8 @@ async fn events_of_objectives_that_are_known_later() {
         assert_eq!(summed, (total, bad), "{:?}: spans must add up", slo.sli);
         assert_eq!(reader.slo_events(&slo, &[]).await.unwrap(), []);
     }
+    let bare = Slo::new("s", "bare", 99.0, Sli::ShadowAgreement);
+    assert_eq!(reader.slo_events(&bare, &[T0]).await.unwrap()[0], EventCounts::default());
     let known = reader.labelled("m", T0).await.unwrap();
     assert_eq!((known.labelled, known.correct), (40, 33));
     assert!((known.confidence - (10.0 * 0.4 + 29.0 * 0.9) / 39.0).abs() < 1e-9, "{known:?}");

@@ -53,6 +53,16 @@ pub(super) fn labelled(columns: &str) -> String {
     )
 }
 
+/// Pairs of answers, and failures of shadows. A failure says nothing of labels; that the model gives any, its own answers do:
+/// of one without labels nothing is counted. The time is bound twice.
+fn agreement(refused: &str) -> String {
+    format!(
+        "WITH ? AS asked SELECT at, NOT (answered AND primary_label = shadow_label) AS bad FROM comparisons \
+         WHERE model = asked AND at >= {MS} AND outcome != '{refused}' AND (primary_label != '' OR NOT answered AND \
+           (SELECT count() FROM observations WHERE model = asked AND at >= {MS} AND label != '') > 0)"
+    )
+}
+
 /// What gives the events of an SLI since a time, and how often model and time are bound in it; `None` where nothing
 /// that is stored tells.
 fn events(slo: &Slo) -> Option<(String, usize)> {
@@ -75,10 +85,7 @@ fn events(slo: &Slo) -> Option<(String, usize)> {
             "SELECT max(judged_at) AS at, max(state = 'drifted') AS bad FROM verdicts FINAL \
              WHERE model = ? AND state != 'insufficient' AND judged_at >= {MS} GROUP BY window_end"
         ),
-        Sli::ShadowAgreement => format!(
-            "SELECT at, NOT (answered AND primary_label = shadow_label) AS bad FROM comparisons \
-             WHERE model = ? AND at >= {MS} AND outcome != '{refused}' AND (NOT answered OR primary_label != '')"
-        ),
+        Sli::ShadowAgreement => return Some((agreement(refused), 2)),
         Sli::LabelAccuracy => return Some((labelled("known_at AS at, said != truth AS bad"), LABELLED_TIMES)),
         Sli::Events { .. } => return None,
     };
