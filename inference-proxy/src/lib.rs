@@ -29,7 +29,6 @@ pub mod service;
 pub mod shadow;
 pub mod spans;
 pub mod stack;
-pub mod suspicious;
 pub mod tensor;
 pub mod trace;
 mod triton;

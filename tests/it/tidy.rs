@@ -15,13 +15,14 @@ const MAY_IMPORT: &[(&str, &str, &[&str])] = &[
         "driftline",
         &["contract", "masking", "host", "store", "inference-proxy", "collector", "analyzer", "dashboards", "alerts"],
     ),
-    ("inference-proxy", "inference-proxy", &["contract", "masking", "host"]),
-    ("collector", "collector", &["contract", "masking", "store", "host"]),
+    ("inference-proxy", "inference-proxy", &["contract", "masking", "texts", "host"]),
+    ("collector", "collector", &["contract", "masking", "texts", "store", "host"]),
     ("analyzer", "analyzer", &["contract", "store", "host"]),
     ("dashboards", "dashboards", &["contract"]),
     ("alerts", "alerts", &["contract"]),
     ("collector/store", "store", &["contract", "masking"]),
     ("collector/masking", "masking", &["contract"]),
+    ("collector/texts", "texts", &["contract"]),
     ("deploy/host", "host", &["contract"]),
     ("collector/contract", "contract", &[]),
     ("bench", "bench", &["analyzer", "contract", "host", "masking", "store", "inference-proxy"]),
@@ -34,6 +35,7 @@ const ONLY_X_KNOWS_Y: &[(&str, &str)] = &[
     ("clickhouse", "store"),
     ("libloading", "store"),
     ("statrs", "analyzer"),
+    ("whatlang", "texts"),
 ];
 
 fn root() -> PathBuf {

@@ -121,15 +121,7 @@ fn v1(items: Vec<Value>, key: &str) -> Option<Body> {
     let mut tensors = Vec::new();
     if items.iter().all(Value::is_object) {
         for (first, item) in items.iter().enumerate() {
-            for (name, value) in item.as_object().into_iter().flatten() {
-                // a picture or a sound: nothing to count
-                if name == "b64" {
-                    continue;
-                }
-                let (data, lengths) = if value.is_null() { (Data::Nothing, vec![]) } else { flat(value)? };
-                let shape = std::iter::once(1).chain(lengths).collect();
-                tensors.push(Tensor { name: name.clone(), shape, data, first });
-            }
+            named(item, "", 0, first, &mut tensors)?;
         }
     } else {
         let list = Value::Array(items);
@@ -139,6 +131,28 @@ fn v1(items: Vec<Value>, key: &str) -> Option<Body> {
         return Some(Body { tensors, items: count, content: content(key, items), version: None });
     }
     Some(Body { tensors, items: count, content: content(key, items), version: None })
+}
+
+/// What an object holds under its names, of objects in it under the names of both: `who.age`.
+fn named(object: &Value, within: &str, depth: usize, first: usize, tensors: &mut Vec<Tensor>) -> Option<()> {
+    for (name, value) in object.as_object().into_iter().flatten() {
+        // a picture or a sound: nothing to count
+        if name == "b64" {
+            continue;
+        }
+        let name = if within.is_empty() { name.clone() } else { format!("{within}.{name}") };
+        if value.is_object() {
+            if depth == DEPTH_MAX {
+                return None;
+            }
+            named(value, &name, depth + 1, first, tensors)?;
+            continue;
+        }
+        let (data, lengths) = if value.is_null() { (Data::Nothing, vec![]) } else { flat(value)? };
+        let shape = std::iter::once(1).chain(lengths).collect();
+        tensors.push(Tensor { name, shape, data, first });
+    }
+    Some(())
 }
 
 fn content(key: &str, values: Vec<Value>) -> Value {
@@ -230,9 +244,29 @@ fn binary(bytes: &[u8], datatype: &str) -> Option<Data> {
         "INT64" => numbers!(i64),
         "FP32" => numbers!(f32),
         "FP64" => numbers!(f64),
+        "FP16" => halves(bytes, of_fp16),
+        // the upper half of a 32-bit float
+        "BF16" => halves(bytes, |bits| f32::from_bits(u32::from(bits) << 16).into()),
         "BYTES" => strings(bytes),
-        // 16-bit floats among them
         _ => None,
+    }
+}
+
+fn halves(bytes: &[u8], number: fn(u16) -> f64) -> Option<Data> {
+    let (values, rest) = bytes.as_chunks::<2>();
+    let numbers = values.iter().map(|value| number(u16::from_le_bytes(*value))).collect();
+    rest.is_empty().then_some(Data::Numbers(numbers))
+}
+
+/// IEEE 754 binary16: a sign, five bits of exponent with a bias of 15, ten of fraction.
+fn of_fp16(bits: u16) -> f64 {
+    let sign = if bits >> 15 == 1 { -1.0 } else { 1.0 };
+    let (exponent, fraction) = (i32::from(bits >> 10 & 31), f64::from(bits & 1023) / 1024.0);
+    sign * match exponent {
+        0 => fraction * 2_f64.powi(-14),
+        31 if fraction == 0.0 => f64::INFINITY,
+        31 => f64::NAN,
+        _ => (1.0 + fraction) * 2_f64.powi(exponent - 15),
     }
 }
 
@@ -297,6 +331,18 @@ mod tests {
         assert_eq!(read(&body, ASKED), None);
     }
 
+    /// Python: `numpy.array([1.5, -2, 65504, 6e-8, inf], "float16").tobytes().hex()`; of bfloat16 the upper halves of
+    /// `numpy.array([1.5, -2], "float32").tobytes().hex()`.
+    #[test]
+    fn floats_of_sixteen_bits_are_read() {
+        let hex = [0x00, 0x3E, 0x00, 0xC0, 0xFF, 0x7B, 0x01, 0x00, 0x00, 0x7C];
+        let least = 2_f64.powi(-24);
+        assert_eq!(binary(&hex, "FP16"), Some(Data::Numbers(vec![1.5, -2.0, 65_504.0, least, f64::INFINITY])));
+        assert!(of_fp16(0x7E00).is_nan());
+        assert_eq!(binary(&[0xC0, 0x3F, 0x00, 0xC0], "BF16"), Some(Data::Numbers(vec![1.5, -2.0])));
+        assert_eq!(binary(&[0], "BF16"), None);
+    }
+
     #[test]
     fn what_contradicts_itself_is_not_read() {
         for text in [
@@ -307,7 +353,7 @@ mod tests {
             r#"{"instances":[[1],2]}"#,
             r#"{"instances":[[[]],[[],[]]]}"#,
             r#"{"instances":[1,"a"]}"#,
-            r#"{"instances":[{"a":{"b":1}}]}"#,
+            r#"{"instances":[{"a":[{"b":1}]}]}"#,
             r#"{"inputs":[{"name":"x","datatype":"FP32","shape":[3],"data":[1,2]}]}"#,
             r#"{"inputs":[{"name":"x","datatype":"FP32","shape":[4294967296,4294967296],"data":[]}]}"#,
         ] {

@@ -47,6 +47,8 @@ impl Default for RawKserve {
 pub struct RawModel {
     /// Whether its only input of words is text; default: yes.
     pub text: Option<bool>,
+    /// Inputs, or named values of `instances`, that are text where others stand beside them; two are a pair.
+    pub texts: Vec<String>,
     /// Labels of the classes, in order.
     pub labels: Vec<String>,
     /// The output that holds class probabilities, items by classes (`predictions` of a v1 answer).
@@ -71,6 +73,7 @@ pub struct KserveConfig {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Model {
     pub text: Option<bool>,
+    pub texts: Vec<String>,
     pub labels: Vec<String>,
     pub scores: Option<Scores>,
 }
@@ -105,7 +108,7 @@ impl RawKserve {
         let model = |raw: RawModel| {
             let scores = raw.probabilities.map(|output| Scores { output, logits: false });
             let scores = scores.or(raw.logits.map(|output| Scores { output, logits: true }));
-            Model { text: raw.text, labels: raw.labels, scores }
+            Model { text: raw.text, texts: raw.texts, labels: raw.labels, scores }
         };
         KserveConfig {
             window: self.window,

@@ -1,8 +1,10 @@
 //! Features of logged bodies, under the names that the proxy gives (`inference-proxy/src/features.rs`, the same choices:
 //! narrow rows give a feature a column, wide ones four statistics, long vectors eight projections).
 //!
-//! What needs the model is not known here: its columns' names, its tokenizer, its schema; nor is the language told, nor
-//! what is suspicious in a text. Where both compute something that could differ, their tests share one oracle.
+//! What needs the model is not known here: its columns' names, its tokenizer, its schema. What a look at a text tells is
+//! told by one crate for both; where both compute something else that could differ, their tests share one oracle.
+
+use std::collections::BTreeMap;
 
 use contract::feature as names;
 use contract::wire::{Feature, FeatureValue, Prediction};
@@ -28,8 +30,18 @@ pub(super) fn asked(body: &Body, model: &Model) -> Vec<Feature> {
     let is_one_input = body.tensors.windows(2).all(|two| two[0].name == two[1].name);
     let is_text =
         |tensor: &Tensor| matches!(tensor.data, Data::Words(_)) && model.text.unwrap_or_else(|| tensor.columns() <= 2);
-    let each = if is_one_input && body.tensors.iter().all(is_text) { of_text } else { of_input };
-    body.tensors.iter().for_each(|tensor| each(tensor, &mut out));
+    if is_one_input && body.tensors.iter().all(is_text) {
+        for tensor in &body.tensors {
+            of_texts(std::slice::from_ref(&tensor), &mut out);
+        }
+        return out.0;
+    }
+    let (texts, others): (Vec<&Tensor>, Vec<&Tensor>) = body
+        .tensors
+        .iter()
+        .partition(|tensor| matches!(tensor.data, Data::Words(_)) && model.texts.contains(&tensor.name));
+    others.into_iter().for_each(|tensor| of_input(tensor, &mut out));
+    of_texts(&texts, &mut out);
     out.0
 }
 
@@ -119,20 +131,17 @@ fn statistics(tensor: &str, item: usize, row: &[f64], out: &mut Sink) {
     }
 }
 
-/// What the characters tell of each text, of a pair of both.
-fn of_text(tensor: &Tensor, out: &mut Sink) {
-    let Data::Words(words) = &tensor.data else { return };
-    for (item, texts) in rows(tensor, words) {
-        let (mut chars, mut digits, mut beyond_ascii) = (0_u32, 0_u32, 0_u32);
-        for c in texts.iter().flat_map(|text| text.chars()) {
-            chars += 1;
-            digits += u32::from(c.is_ascii_digit());
-            beyond_ascii += u32::from(!c.is_ascii());
+/// What a look tells of each item's text; of all of its texts together, where it has several.
+fn of_texts(tensors: &[&Tensor], out: &mut Sink) {
+    let mut passages: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
+    for tensor in tensors {
+        let Data::Words(words) = &tensor.data else { continue };
+        for (item, texts) in rows(tensor, words) {
+            passages.entry(item).or_default().extend(texts.iter().map(String::as_str));
         }
-        let share = |n: u32| f64::from(n) / f64::from(chars.max(1));
-        out.number(names::TEXT_CHARS, item, chars.into());
-        out.number(names::TEXT_DIGIT_RATE, item, share(digits));
-        out.number(names::TEXT_NON_ASCII_RATE, item, share(beyond_ascii));
+    }
+    for (item, parts) in passages {
+        texts::features(parts.into_iter()).into_iter().for_each(|(name, value)| out.put(name, item, value));
     }
 }
 
@@ -241,16 +250,36 @@ mod tests {
         check(&of(r#"{"instances":[[6.8,2.8],[6.0,3.4]]}"#), "input.instances_1", 1, 3.4);
         check(&of(r#"{"instances":[{"age":41,"job":"cook"}]}"#), "input.age", 0, 41.0);
         check(&of(r#"{"instances":["é12x"]}"#), names::TEXT_DIGIT_RATE, 0, 0.5);
+        let language = of(r#"{"instances":["Mein Paket ist noch immer nicht angekommen, niemand geht ans Telefon."]}"#);
+        let language = language.into_iter().find(|f| f.name == names::TEXT_LANGUAGE).map(|f| f.value);
+        assert_eq!(language, Some(FeatureValue::Category("deu".to_owned())));
         // texts stay texts, however many come together
         check(&of(r#"{"instances":[{"text":"a"},{"text":"é12x"}]}"#), names::TEXT_CHARS, 1, 4.0);
         let long = of(&format!(r#"{{"instances":[{{"age":1,"note":"{}"}}]}}"#, "x".repeat(65)));
         assert_eq!(long[1].value, FeatureValue::Category(names::LONG_CATEGORY.to_owned()));
+        check(&of(r#"{"instances":[{"who":{"age":41}}]}"#), "input.who.age", 0, 41.0);
         let wide =
             format!(r#"{{"inputs":[{{"name":"i","datatype":"FP32","shape":[1,300],"data":{:?}}}]}}"#, [2.0; 300]);
         let wide = of(&wide);
         check(&wide, "input.i.mean", 0, 2.0);
         assert_eq!(wide.len(), 4);
         assert_eq!(of(r#"{"instances":[{"age":null}]}"#)[0].value, FeatureValue::Missing);
+    }
+
+    #[test]
+    fn texts_beside_other_values_are_texts_where_the_configuration_says_so() {
+        let body =
+            br#"{"instances":[{"age":41,"subject":"late","note":"\u00e912x"},{"age":3,"subject":"a","note":"b"}]}"#;
+        let body = body::read(body, body::ASKED).unwrap();
+        let words = asked(&body, &Model::default());
+        assert!(words.iter().any(|f| f.name == "input.note") && !words.iter().any(|f| f.name == names::TEXT_CHARS));
+        let texts = vec!["subject".to_owned(), "note".to_owned()];
+        let found = asked(&body, &Model { texts, ..Model::default() });
+        check(&found, "input.age", 1, 3.0);
+        // of both together
+        check(&found, names::TEXT_CHARS, 0, 8.0);
+        check(&found, names::TEXT_CHARS, 1, 2.0);
+        assert!(!found.iter().any(|f| f.name == "input.note"));
     }
 
     /// The oracle is that of the proxy's test of the same name.
@@ -272,7 +301,7 @@ mod tests {
         let answer = body::read(answer, body::GIVEN).unwrap();
         let labels: Vec<String> = ["a", "b", "c"].map(str::to_owned).to_vec();
         let scores = Some(Scores { output: "s".into(), logits: true });
-        let (found, predictions) = given(&answer, &Model { labels, scores, text: None });
+        let (found, predictions) = given(&answer, &Model { labels, scores, ..Model::default() });
         assert_eq!(predictions[0].label, "b");
         check(&found, names::OUTPUT_CONFIDENCE, 0, 0.665_240_955_774_821_9);
         check(&found, names::OUTPUT_ENTROPY, 0, 0.832_395_581_839_938_9);

@@ -1,51 +1,10 @@
-//! Features of texts: what a look at the characters, the tokenizer and the language tell.
+//! Features of texts: what a look at them tells (crate `texts`), and what the tokenizer says.
 
 use contract::feature as names;
-use whatlang::{Detector, Lang};
 
 use super::Sink;
 use crate::model::{Input, Metadata, TextStats};
-use crate::suspicious::is_suspicious;
 use crate::tensor::{Data, Tensor};
-
-/// Characters from which the language is told: more change little.
-const LANGUAGE_CHARS: usize = 120;
-/// From which confidence on a language is told. `whatlang` calls .9 reliable, and then tells Russian never, because of
-/// its neighbours.
-const LANGUAGE_CONFIDENCE: f64 = 0.5;
-/// The languages that are told apart. Each costs time (30 us a text for these, 75 for all seventy, on 2 cores of 2026), and
-/// the rarer ones are what scraps of common ones are taken for.
-const LANGUAGES: [Lang; 29] = [
-    Lang::Eng,
-    Lang::Spa,
-    Lang::Por,
-    Lang::Fra,
-    Lang::Deu,
-    Lang::Ita,
-    Lang::Nld,
-    Lang::Pol,
-    Lang::Tur,
-    Lang::Vie,
-    Lang::Ind,
-    Lang::Ces,
-    Lang::Swe,
-    Lang::Ron,
-    Lang::Hun,
-    Lang::Rus,
-    Lang::Ukr,
-    Lang::Bul,
-    Lang::Ara,
-    Lang::Pes,
-    Lang::Urd,
-    Lang::Hin,
-    Lang::Mar,
-    Lang::Heb,
-    Lang::Jpn,
-    Lang::Cmn,
-    Lang::Kor,
-    Lang::Tha,
-    Lang::Ell,
-];
 
 /// A text, or a pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,19 +50,8 @@ fn of_tensors(tensors: &[Tensor]) -> Option<Vec<Passage<'_>>> {
 
 /// The features of one item.
 pub(super) fn of(item: usize, passage: &Passage<'_>, stats: Option<&TextStats>, out: &mut Sink) {
-    let parts = || std::iter::once(passage.text).chain(passage.pair);
-    let (mut chars, mut digits, mut beyond_ascii) = (0_u32, 0_u32, 0_u32);
-    for c in parts().flat_map(str::chars) {
-        chars += 1;
-        digits += u32::from(c.is_ascii_digit());
-        beyond_ascii += u32::from(!c.is_ascii());
-    }
-    let share = |n: u32| f64::from(n) / f64::from(chars.max(1));
-    out.number(names::TEXT_CHARS, item, chars.into());
-    out.number(names::TEXT_DIGIT_RATE, item, share(digits));
-    out.number(names::TEXT_NON_ASCII_RATE, item, share(beyond_ascii));
-    out.number(names::TEXT_SUSPICIOUS, item, f64::from(u8::from(parts().any(is_suspicious))));
-    out.category(names::TEXT_LANGUAGE, item, language(passage.text));
+    let parts = std::iter::once(passage.text).chain(passage.pair);
+    texts::features(parts).into_iter().for_each(|(name, value)| out.put(name, item, value));
     if let Some(stats) = stats {
         out.number(names::TEXT_TOKENS, item, stats.tokens.into());
         out.number(names::TEXT_UNKNOWN_RATE, item, stats.unknown_rate);
@@ -111,18 +59,9 @@ pub(super) fn of(item: usize, passage: &Passage<'_>, stats: Option<&TextStats>, 
     }
 }
 
-/// ISO 639-3 code of a text's language.
-fn language(text: &str) -> &'static str {
-    let end = text.char_indices().nth(LANGUAGE_CHARS).map_or(text.len(), |(at, _)| at);
-    let found = Detector::with_allowlist(LANGUAGES.to_vec()).detect(&text[..end]);
-    found
-        .filter(|info| info.confidence() >= LANGUAGE_CONFIDENCE)
-        .map_or(names::LANGUAGE_UNKNOWN, |info| info.lang().code())
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{check, check_category, value};
+    use super::super::testing::{check, value};
     use super::*;
 
     fn features(text: &str, pair: Option<&str>, stats: Option<&TextStats>) -> Sink {
@@ -151,24 +90,6 @@ mod tests {
         check(&out, names::TEXT_CHARS, 0, 4.0);
         check(&out, names::TEXT_DIGIT_RATE, 0, 0.25);
         check(&out, names::TEXT_SUSPICIOUS, 0, 1.0);
-    }
-
-    #[test]
-    fn languages_are_told_apart_and_scraps_are_not_guessed() {
-        for (text, code) in [
-            ("My parcel has not arrived yet and nobody answers the phone, what shall I do?", "eng"),
-            ("Mein Paket ist noch immer nicht angekommen, und niemand geht ans Telefon.", "deu"),
-            ("Mon colis n'est toujours pas arrivé et personne ne répond au téléphone.", "fra"),
-            (
-                "Моя посылка до сих пор не пришла, и никто не отвечает на звонки. Что мне теперь делать? Этот товар я оплатил ещё в июне.",
-                "rus",
-            ),
-            ("私の荷物はまだ届いていません。", "jpn"),
-            ("ok", names::LANGUAGE_UNKNOWN),
-            ("12345", names::LANGUAGE_UNKNOWN),
-        ] {
-            check_category(&features(text, None, None), names::TEXT_LANGUAGE, 0, code);
-        }
     }
 
     #[test]

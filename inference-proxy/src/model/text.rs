@@ -12,7 +12,6 @@ use tokenizers::models::ModelWrapper;
 use tokenizers::{EncodeInput, Encoding, PostProcessor, Tokenizer, TruncationParams};
 
 use super::answer::TextStats;
-use crate::suspicious::strip;
 
 /// A tokenizer that is ready for one model.
 #[derive(Debug)]
@@ -145,7 +144,7 @@ impl TextEncoder {
             self.check(&format_args!("the second text of pair {item}"), pair)?;
             self.check_pairs()?;
         }
-        let clean = |text| if self.ways.strip { strip(text) } else { Cow::Borrowed(text) };
+        let clean = |text| if self.ways.strip { texts::strip(text) } else { Cow::Borrowed(text) };
         let input: EncodeInput<'_> = match pair {
             Some(pair) => (clean(text), clean(pair)).into(),
             None => clean(text).into(),
