@@ -128,7 +128,7 @@ pub struct StatusArgs {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub struct SubjectArgs {
-    /// A client, by its name as it is stored: the pseudonym in the column `client`
+    /// A client: the pseudonym in the column `client`, or the name as its source sent it
     #[arg(long)]
     pub client: Option<String>,
     /// One request, by its id

@@ -1,5 +1,7 @@
-//! What a batch may hold beyond its shape. Faults name the field and the index, as those of decoding do.
+//! What a batch may hold beyond its shape. Faults name the field and the index, as those of decoding do; a place is
+//! written out only where there is a fault.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use contract::wire::{Batch, Event, Feedback, Label, Observation, Payload, SINGLE_SOURCE, WIRE_VERSION};
@@ -56,8 +58,13 @@ pub(crate) fn count(items: usize, what: &str, limits: &Limits) -> Result<(), Ref
 }
 
 /// Checks an observation; `at` is where it stands (`observations[3].`, or nothing).
-pub(crate) fn observation(observation: &Observation, at: &str, now_ms: i64, limits: &Limits) -> Result<(), Refusal> {
-    time(&format!("{at}at_ms"), observation.at_ms, now_ms, Some(limits.max_age), limits)?;
+pub(crate) fn observation(
+    observation: &Observation,
+    at: impl Display + Copy,
+    now_ms: i64,
+    limits: &Limits,
+) -> Result<(), Refusal> {
+    time(format_args!("{at}at_ms"), observation.at_ms, now_ms, Some(limits.max_age), limits)?;
     name(&observation.model, at, "model")?;
     name(&observation.version, at, "version")?;
     for (value, field) in [
@@ -72,9 +79,9 @@ pub(crate) fn observation(observation: &Observation, at: &str, now_ms: i64, limi
         return invalid(format!("{at}features has {} entries; at most {FEATURES_MAX}", observation.features.len()));
     }
     for (i, feature) in observation.features.iter().enumerate() {
-        name(&feature.name, at, &format!("features[{i}].name"))?;
+        name(&feature.name, at, format_args!("features[{i}].name"))?;
         if let contract::wire::FeatureValue::Category(value) = &feature.value {
-            text(value, at, &format!("features[{i}].value"))?;
+            text(value, at, format_args!("features[{i}].value"))?;
         }
     }
     predictions(observation, at)?;
@@ -88,24 +95,30 @@ pub(crate) fn observation(observation: &Observation, at: &str, now_ms: i64, limi
     }
 }
 
-fn predictions(observation: &Observation, at: &str) -> Result<(), Refusal> {
+fn predictions(observation: &Observation, at: impl Display + Copy) -> Result<(), Refusal> {
     for (i, prediction) in observation.predictions.iter().enumerate() {
-        text(&prediction.label, at, &format!("predictions[{i}].label"))?;
+        text(&prediction.label, at, format_args!("predictions[{i}].label"))?;
     }
     if observation.shadows.len() > SHADOWS_MAX {
         return invalid(format!("{at}shadows has {} entries; at most {SHADOWS_MAX}", observation.shadows.len()));
     }
     for (i, shadow) in observation.shadows.iter().enumerate() {
-        name(&shadow.version, at, &format!("shadows[{i}].version"))?;
+        name(&shadow.version, at, format_args!("shadows[{i}].version"))?;
         for prediction in &shadow.predictions {
-            text(&prediction.label, at, &format!("shadows[{i}].predictions.label"))?;
+            text(&prediction.label, at, format_args!("shadows[{i}].predictions.label"))?;
         }
     }
     Ok(())
 }
 
 /// A time that lies between the oldest allowed and a little ahead of now.
-fn time(field: &str, ms: i64, now_ms: i64, max_age: Option<Duration>, limits: &Limits) -> Result<(), Refusal> {
+fn time(
+    field: impl Display + Copy,
+    ms: i64,
+    now_ms: i64,
+    max_age: Option<Duration>,
+    limits: &Limits,
+) -> Result<(), Refusal> {
     let millis = |d: Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
     if ms < EARLIEST_MS {
         return invalid(format!("{field} is {ms}, before 2000; send milliseconds since the Unix epoch"));
@@ -123,23 +136,28 @@ fn time(field: &str, ms: i64, now_ms: i64, max_age: Option<Duration>, limits: &L
 }
 
 /// Checks a label; `at` is where it stands (`labels[3].`, or nothing).
-pub(crate) fn label(label: &Label, at: &str, now_ms: i64, limits: &Limits) -> Result<(), Refusal> {
+pub(crate) fn label(label: &Label, at: impl Display + Copy, now_ms: i64, limits: &Limits) -> Result<(), Refusal> {
     name(&label.label, at, "label")?;
-    label.at_ms.map_or(Ok(()), |ms| time(&format!("{at}at_ms"), ms, now_ms, Some(LABEL_AGE_MAX), limits))
+    label.at_ms.map_or(Ok(()), |ms| time(format_args!("{at}at_ms"), ms, now_ms, Some(LABEL_AGE_MAX), limits))
 }
 
 /// Checks feedback; `at` is where it stands.
-pub(crate) fn feedback(feedback: &Feedback, at: &str, now_ms: i64, limits: &Limits) -> Result<(), Refusal> {
+pub(crate) fn feedback(
+    feedback: &Feedback,
+    at: impl Display + Copy,
+    now_ms: i64,
+    limits: &Limits,
+) -> Result<(), Refusal> {
     name(&feedback.name, at, "name")?;
     if !feedback.value.number().is_finite() {
         return invalid(format!("{at}value is {}; it is true, false or a finite number", feedback.value.number()));
     }
-    feedback.at_ms.map_or(Ok(()), |ms| time(&format!("{at}at_ms"), ms, now_ms, Some(LABEL_AGE_MAX), limits))
+    feedback.at_ms.map_or(Ok(()), |ms| time(format_args!("{at}at_ms"), ms, now_ms, Some(LABEL_AGE_MAX), limits))
 }
 
 /// Checks an event; `at` is where it stands. An incident's model may be unknown.
-pub(crate) fn event(event: &Event, at: &str, now_ms: i64, limits: &Limits) -> Result<(), Refusal> {
-    time(&format!("{at}at_ms"), event.at_ms, now_ms, Some(LABEL_AGE_MAX), limits)?;
+pub(crate) fn event(event: &Event, at: impl Display + Copy, now_ms: i64, limits: &Limits) -> Result<(), Refusal> {
+    time(format_args!("{at}at_ms"), event.at_ms, now_ms, Some(LABEL_AGE_MAX), limits)?;
     name(&event.kind, at, "kind")?;
     for (value, field) in [(&event.model, "model"), (&event.version, "version")] {
         if value.len() > NAME_BYTES_MAX {
@@ -150,7 +168,7 @@ pub(crate) fn event(event: &Event, at: &str, now_ms: i64, limits: &Limits) -> Re
 }
 
 /// Checks a name; `field` says what it names.
-pub(crate) fn name(value: &str, at: &str, field: &str) -> Result<(), Refusal> {
+pub(crate) fn name(value: &str, at: impl Display + Copy, field: impl Display + Copy) -> Result<(), Refusal> {
     if value.is_empty() {
         return invalid(format!("{at}{field} is empty"));
     }
@@ -160,7 +178,7 @@ pub(crate) fn name(value: &str, at: &str, field: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn text(value: &str, at: &str, field: &str) -> Result<(), Refusal> {
+fn text(value: &str, at: impl Display + Copy, field: impl Display + Copy) -> Result<(), Refusal> {
     if value.len() > TEXT_BYTES_MAX {
         return invalid(format!("{at}{field} is {} bytes long; at most {TEXT_BYTES_MAX}", value.len()));
     }

@@ -91,11 +91,13 @@ pub struct RawInsert {
     pub segments: usize,
     /// What rows that ClickHouse refuses may take on disk; past it their segment waits, until somebody has made room.
     pub quarantine_max_bytes: ByteSize,
+    /// Memory for rows that are ready before their segment is inserted; the segments of more are read back from the log.
+    pub ready_max_bytes: ByteSize,
 }
 
 impl Default for RawInsert {
     fn default() -> Self {
-        Self { segments: 2, quarantine_max_bytes: ByteSize::mib(1024) }
+        Self { segments: 2, quarantine_max_bytes: ByteSize::mib(1024), ready_max_bytes: ByteSize::mib(128) }
     }
 }
 
@@ -168,6 +170,8 @@ pub struct LogConfig {
     pub(crate) max_sources: usize,
     /// The end of `max_bytes` that only urgent entries may use.
     pub(crate) spare_bytes: u64,
+    /// Memory that ready rows may take.
+    pub(crate) ready_max_bytes: usize,
 }
 
 impl LogConfig {
@@ -179,6 +183,8 @@ impl LogConfig {
             max_bytes: kserve.max_bytes,
             segment_max_bytes: (kserve.max_bytes / 8).min(8 << 20),
             spare_bytes: kserve.max_bytes / 8,
+            // halves make no rows
+            ready_max_bytes: 0,
             ..self.clone()
         }
     }
@@ -215,7 +221,7 @@ impl TryFrom<RawConfig> for Config {
             SocketAddr::from(([127, 0, 0, 1], 0))
         });
         let edge = raw.edge.check("collector.edge", listen, &mut faults);
-        let log = log(raw.log, raw.limits.max_sources, &mut faults);
+        let log = log(raw.log, raw.limits.max_sources, raw.insert.ready_max_bytes.bytes(), &mut faults);
         let insert = insert(&raw.insert, &mut faults);
         let limits = limits(&raw.limits, &mut faults);
         let kserve = raw.kserve.check(&mut faults);
@@ -229,7 +235,7 @@ impl TryFrom<RawConfig> for Config {
     }
 }
 
-fn log(raw: RawLog, max_sources: usize, faults: &mut Faults) -> LogConfig {
+fn log(raw: RawLog, max_sources: usize, ready_max_bytes: usize, faults: &mut Faults) -> LogConfig {
     let config = LogConfig {
         kept: Kept::Observations,
         dir: raw.dir,
@@ -240,6 +246,7 @@ fn log(raw: RawLog, max_sources: usize, faults: &mut Faults) -> LogConfig {
         backlog_after: raw.backlog_after,
         max_sources,
         spare_bytes: 0,
+        ready_max_bytes,
     };
     let mut check = |holds, key: &str, sentence| faults.check(holds, format!("collector.log.{key}"), sentence);
     check(!config.dir.as_os_str().is_empty(), "dir", "is empty; name a folder");

@@ -81,7 +81,7 @@ impl Folder {
     /// What the system said.
     pub fn ids(&self, subject: &Subject, masker: &Masker) -> io::Result<Vec<Uuid>> {
         let is = |sample: &Observation| match subject {
-            Subject::Client(client) => sample.client.as_ref() == Some(client),
+            Subject::Client(names) => sample.client.as_ref().is_some_and(|client| names.contains(client)),
             Subject::Id(id) => {
                 let lone = sample.reason.as_deref() == Some(NO_REQUEST);
                 sample.id == *id || (lone && sample.trace_id.as_ref() == Some(&of_whole(*id)))

@@ -1,6 +1,7 @@
 //! Carries sealed segments into ClickHouse and deletes each once all of its rows are there.
 //!
-//! Several segments are read, masked, built and inserted at once. Only their ends keep the order of the log: a segment's
+//! Several segments are inserted at once. The rows of most are in memory from when they were logged; the others are read
+//! from the log, masked and built, which makes the same bytes. Only their ends keep the order of the log: a segment's
 //! heartbeats go in after everything before them, since a heartbeat promises the analyzer what is there.
 //!
 //! Tries again for ever while ClickHouse is away. Only rows that it refuses for what they hold are put aside, and the
@@ -23,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::log::{self, Disk, Sealed, Shared};
 use crate::metrics::{InsertOutcome, Metrics};
 use segment::Loaded;
-pub(crate) use segment::for_each;
+pub(crate) use segment::{for_each, rows};
 
 const RETRY_MIN: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(10);
@@ -91,7 +92,7 @@ impl<T: Tables> Inserter<T> {
                 next = sealed.recv(), if !closed && under_way.len() < self.segments => match next {
                     Some(segment) => {
                         let (this, its) = (self.clone(), segment.clone());
-                        under_way.push_back((segment, tokio::spawn(async move { this.deliver(&its).await })));
+                        under_way.push_back((Sealed { ready: None, ..segment }, tokio::spawn(async move { this.deliver(its).await })));
                     }
                     None => closed = true,
                 },
@@ -129,13 +130,22 @@ impl<T: Tables> Inserter<T> {
     }
 
     /// Everything of a segment but its end.
-    pub(crate) async fn deliver(&self, segment: &Sealed) -> Result<Delivered, GivenUp> {
-        let loaded = self.load(segment).await?;
+    pub(crate) async fn deliver(&self, mut segment: Sealed) -> Result<Delivered, GivenUp> {
+        let (ready, id) = (segment.ready.take(), segment.id);
+        let joined = match ready {
+            // megabytes are copied: off the threads that serve
+            Some(ready) => tokio::task::spawn_blocking(move || ready.join(id)).await.ok(),
+            None => None,
+        };
+        let loaded = match joined {
+            Some(encoded) => Loaded { encoded, unreadable: 0 },
+            None => self.load(&segment).await?,
+        };
         if loaded.unreadable > 0 {
-            self.set_aside_whole(segment, &loaded).await?;
+            self.set_aside_whole(&segment, &loaded).await?;
         }
         for block in loaded.encoded.blocks().iter().filter(|block| block.table() != Table::Heartbeats) {
-            self.insert(segment, block, segment.recovered).await?;
+            self.insert(&segment, block, segment.recovered).await?;
         }
         Ok(Delivered(loaded))
     }
@@ -145,7 +155,10 @@ impl<T: Tables> Inserter<T> {
         loop {
             let (disk, path, id, masker) = (self.disk.clone(), segment.path.clone(), segment.id, self.masker.clone());
             match tokio::task::spawn_blocking(move || segment::load(&*disk, &path, id, &masker)).await {
-                Ok(Ok(loaded)) => return Ok(loaded),
+                Ok(Ok(loaded)) => {
+                    self.metrics.read_back();
+                    return Ok(loaded);
+                }
                 Ok(Err(error)) => tracing::error!(%error, segment = %segment.id, "a segment cannot be read"),
                 Err(error) => tracing::error!(%error, segment = %segment.id, "a segment cannot be worked on"),
             }

@@ -5,12 +5,14 @@
 //! or a repeat is decided in one place. A segment is closed by size, rows or age and never appended to again, not even
 //! after a restart: its id is what makes its insert happen once.
 //!
-//! The log holds masked samples only: an [`Entry`] is made from them and from nothing else.
+//! The log holds masked samples only: an [`Entry`] is made from them and from nothing else. The rows that they become go
+//! along in memory ([`ready`]), so that a segment is read back only after a start, or where more wait than fit.
 
 pub(crate) mod disk;
 pub mod frame;
 mod level;
 mod marks;
+mod ready;
 mod segment;
 mod slots;
 mod writer;
@@ -23,12 +25,14 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::fs::FlockOperation;
+use store::write::EncodedSegment;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 pub(crate) use disk::Disk;
 pub(crate) use level::{Level, Shared};
 pub(crate) use marks::Guard;
+pub(crate) use ready::Ready;
 pub(crate) use segment::{SEGMENT_SUFFIX, frames, is_segment, remove, whole};
 
 use crate::config::LogConfig;
@@ -52,6 +56,8 @@ pub(crate) struct Entry {
     pub rows: u64,
     /// The payload's bytes before compression.
     pub plain: u64,
+    /// The rows that it makes, where they are known already: what is not, is read back from the log.
+    pub made: Option<EncodedSegment>,
     /// Whether it makes room: it may use what the log keeps to spare, since without it nothing could be deleted.
     pub urgent: bool,
 }
@@ -154,6 +160,8 @@ pub(crate) struct Sealed {
     pub recovered: bool,
     /// When it was sealed or met.
     pub since: Instant,
+    /// Its rows, where all of them are in memory.
+    pub ready: Option<Ready>,
 }
 
 /// What the writer's thread is told.

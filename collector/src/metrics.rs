@@ -112,6 +112,7 @@ pub(crate) struct Metrics {
     log_state: IntGaugeVec,
     inserts: IntCounterVec,
     insert_seconds: HistogramVec,
+    read_back: IntCounter,
     ack_seconds: Histogram,
     hits: IntCounterVec,
     masked_names: IntCounterVec,
@@ -145,6 +146,7 @@ impl Metrics {
             log_state: registry.int_gauge(&names::LOG_STATE),
             inserts: registry.counter(&names::INSERTS),
             insert_seconds: registry.histogram(&names::INSERT_SECONDS),
+            read_back: registry.counter(&names::SEGMENTS_READ_BACK).with_label_values(NONE),
             ack_seconds: registry.histogram(&names::ACK_SECONDS).with_label_values(NONE),
             hits: registry.counter(&names::SECOND_PASS_HITS),
             masked_names: registry.counter(&names::MASKED_NAMES),
@@ -204,9 +206,9 @@ impl Metrics {
         }
     }
 
-    /// A payload that came with content goes on without it.
-    pub fn withheld(&self, reason: &str) {
-        self.withheld.with_label_values(&[reason]).inc();
+    /// So many payloads that came with content go on without it.
+    pub fn withheld(&self, reason: &str, count: u64) {
+        self.withheld.with_label_values(&[reason]).inc_by(count);
     }
 
     pub fn gaps(&self, source: &str, gaps: u64) {
@@ -238,6 +240,10 @@ impl Metrics {
     pub fn insert(&self, table: Table, outcome: InsertOutcome, took: Duration) {
         self.inserts.with_label_values(&[table.name(), outcome.as_str()]).inc();
         self.insert_seconds.with_label_values(&[table.name()]).observe(took.as_secs_f64());
+    }
+
+    pub fn read_back(&self) {
+        self.read_back.inc();
     }
 
     pub fn inserted(&self, observations: u64) {

@@ -18,7 +18,7 @@ use contract::wire::{Ledger, Observation};
 use host::metrics::Registry;
 use masking::Masker;
 use proptest::prelude::*;
-use store::write::Table;
+use store::write::{EncodedSegment, Table};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -27,7 +27,7 @@ use self::database::{Database, Fate};
 use self::events::{Event, Kind, SOURCES, event};
 use self::memory::Memory;
 use crate::config::{Config, LogConfig, RawConfig};
-use crate::insert::Inserter;
+use crate::insert::{self, Inserter};
 use crate::log::{self, AppendError, Appended, Command, Counts, Disk, Entry, Parts, Sealed};
 use crate::metrics::Metrics;
 use crate::record::{self, Batch, Packed, Record, Single};
@@ -48,6 +48,8 @@ struct Process {
 #[derive(Clone)]
 struct Post {
     record: Arc<Packed>,
+    /// Its rows, where the pipeline has made them.
+    made: Option<EncodedSegment>,
     guard: log::Guard,
     ids: Vec<Uuid>,
     heartbeat: bool,
@@ -73,6 +75,8 @@ impl World {
         raw.log.dir = "/log".into();
         raw.log.segment_max_age = Duration::from_secs(3600);
         raw.log.segment_max_bytes = host::config::ByteSize::new(4096);
+        // room for some of the segments: the others are read back
+        raw.insert.ready_max_bytes = host::config::ByteSize::new(8192);
         let config = Config::try_from(raw).unwrap().log;
         let masker = Masker::new(&masking::RawConfig::default()).unwrap();
         let mut world = Self {
@@ -159,7 +163,9 @@ impl World {
             heartbeat: true,
             observations: plain.into_iter().map(|plain| self.masker.mask(plain).sample).collect(),
         });
-        Post { guard: record.guard(), record: Arc::new(record::write(&record).unwrap()), ids, heartbeat: true }
+        let packed = Arc::new(record::write(&record).unwrap());
+        let made = (!self.made.is_multiple_of(11)).then(|| insert::rows(&record));
+        Post { guard: record.guard(), record: packed, made, ids, heartbeat: true }
     }
 
     /// Posts in one round; what is not answered waits.
@@ -176,6 +182,7 @@ impl World {
                 counts: Counts { observations: post.ids.len() as u64, ..Counts::default() },
                 rows: post.ids.len() as u64,
                 plain: *plain,
+                made: post.made.clone(),
                 urgent: false,
             };
             entries.push((entry, reply));
@@ -207,7 +214,8 @@ impl World {
         let inserter = &process.inserter;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let work = async {
-            let mut under_way: Vec<_> = segments.iter().map(|segment| Box::pin(inserter.deliver(segment))).collect();
+            let mut under_way: Vec<_> =
+                segments.iter().map(|segment| Box::pin(inserter.deliver(segment.clone()))).collect();
             let mut delivered = Vec::new();
             for task in &mut under_way {
                 delivered.push(task.await.unwrap());

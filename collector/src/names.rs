@@ -3,8 +3,10 @@
 //!
 //! The choice: it fails closed and does not refuse. Where the proxy is away, slow or busy, a post is stored without its
 //! texts and counted, since most senders have nowhere to keep what is refused, and an outage of a masker must not grow
-//! into one of the observations. The request asks that its content be kept nowhere.
+//! into one of the observations. What has nothing but its text (labels, feedback, events) is refused with 503 instead:
+//! a label that is withheld is none, and its sender can send it later. The request asks that its content be kept nowhere.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
@@ -13,13 +15,14 @@ use bytes::Bytes;
 use contract::headers::KEEP_CONTENT;
 use contract::metrics::naming as names;
 use contract::wire::Observation;
-use host::client::{ClientSettings, Neighbour, PostError, RawNeighbour};
+use host::client::{Answer, ClientSettings, Neighbour, PostError, RawNeighbour};
 use host::config::Faults;
 use host::metrics::Registry;
 use host::tls::TlsError;
 use masking::{Answered, Finding, Inquiry, Known, Masker, Memo};
 use prometheus::{Histogram, IntCounterVec};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
@@ -33,9 +36,12 @@ pub struct RawNames {
     pub model: Option<String>,
     /// What the proxy asks for: a key, certificates.
     pub proxy: RawNeighbour,
-    /// A post waits no longer for it; then its texts are withheld.
+    /// An answer, for some of a post's texts, is waited for no longer; then the rest is withheld.
     #[serde(with = "humantime_serde")]
     pub timeout: Duration,
+    /// A post waits no longer for all of its answers.
+    #[serde(with = "humantime_serde")]
+    pub post_timeout: Duration,
     /// Most posts that wait for it; the texts of more are withheld.
     pub max_waiting: usize,
     /// Ask also about numbered batches: those of proxies that have no `proxy.names` of their own.
@@ -45,7 +51,8 @@ pub struct RawNames {
 impl Default for RawNames {
     fn default() -> Self {
         let (proxy_url, model, proxy) = (None, None, RawNeighbour::default());
-        Self { proxy_url, model, proxy, timeout: Duration::from_secs(2), max_waiting: 8, batches: false }
+        let (timeout, post_timeout) = (Duration::from_secs(2), Duration::from_secs(20));
+        Self { proxy_url, model, proxy, timeout, post_timeout, max_waiting: 8, batches: false }
     }
 }
 
@@ -54,15 +61,16 @@ impl Default for RawNames {
 pub struct NamesConfig {
     url: String,
     client: ClientSettings,
-    timeout: Duration,
+    post_timeout: Duration,
     max_waiting: usize,
     batches: bool,
 }
 
 impl RawNames {
     pub(crate) fn check(self, faults: &mut Faults) -> Option<NamesConfig> {
-        let Self { proxy_url, model, proxy, timeout, max_waiting, batches } = self;
+        let Self { proxy_url, model, proxy, timeout, post_timeout, max_waiting, batches } = self;
         faults.check(!timeout.is_zero(), "collector.names.timeout", "is 0; nothing would be answered in time");
+        faults.check(post_timeout >= timeout, "collector.names.post_timeout", "is under collector.names.timeout");
         let few = (1..=10_000).contains(&max_waiting);
         faults.check(few, "collector.names.max_waiting", "is not between 1 and 10000");
         let together = proxy_url.is_some() == model.is_some();
@@ -77,19 +85,24 @@ impl RawNames {
         faults.check(whole, "collector.names.proxy_url", sentence);
         let client = proxy.check(&proxy_url, "collector.names.proxy", faults);
         let client = ClientSettings { timeout, idle_connections: max_waiting, ..client };
-        let url = format!("{proxy_url}/v2/models/{model}/infer");
-        Some(NamesConfig { url, client, timeout, max_waiting: max_waiting.clamp(1, 10_000), batches })
+        let url = format!("{proxy_url}/v2/models/{model}");
+        Some(NamesConfig { url, client, post_timeout, max_waiting: max_waiting.clamp(1, 10_000), batches })
     }
 }
 
 /// Asks for names. One for all posts.
 pub(crate) struct Namer {
     client: Neighbour,
+    /// Of the model.
     url: String,
-    timeout: Duration,
+    /// Of one answer, and of all that a post needs.
+    post_timeout: Duration,
     batches: bool,
     places: Semaphore,
     memo: Memo,
+    masker: Masker,
+    /// The version that was seen to have words for names.
+    fit: Mutex<Option<String>>,
     seconds: Histogram,
     failures: IntCounterVec,
 }
@@ -99,6 +112,22 @@ const ENTITIES: &str = "entities";
 const TRUNCATED: &str = "truncated";
 /// The last of the priorities that Triton's scheduler knows: behind every client's request.
 const PRIORITY: u64 = 8;
+
+/// The task of a model that finds names.
+const TASK: &str = "token-classification";
+
+/// What the proxy says of the model.
+#[derive(Deserialize)]
+struct Told {
+    parameters: Parameters,
+}
+
+#[derive(Deserialize)]
+struct Parameters {
+    version: String,
+    task: String,
+    labels: Vec<String>,
+}
 
 /// An answer of the protocol.
 #[derive(Deserialize)]
@@ -128,15 +157,16 @@ impl Namer {
     ///
     /// # Errors
     /// Where a certificate cannot be read.
-    pub fn new(config: NamesConfig, registry: &Registry) -> Result<Self, TlsError> {
-        let NamesConfig { url, client, timeout, max_waiting, batches } = config;
+    pub fn new(config: NamesConfig, masker: Masker, registry: &Registry) -> Result<Self, TlsError> {
+        let NamesConfig { url, client, post_timeout, max_waiting, batches } = config;
         let seconds = registry.histogram(&names::NAMES_SECONDS).with_label_values(&[] as &[&str]);
         let failures = registry.counter(&names::NAMES_FAILURES);
         for reason in names::REASONS {
             let _ = failures.with_label_values(&[reason]);
         }
         let (client, places) = (Neighbour::new(client)?, Semaphore::new(max_waiting));
-        Ok(Self { client, url, timeout, batches, places, memo: Memo::default(), seconds, failures })
+        let (memo, fit) = (Memo::default(), Mutex::default());
+        Ok(Self { client, url, post_timeout, batches, places, memo, masker, fit, seconds, failures })
     }
 
     /// Whether numbered batches are asked about.
@@ -144,16 +174,30 @@ impl Namer {
         self.batches
     }
 
-    /// What the model finds in observations, as far as it answers in time.
-    pub async fn ask(&self, masker: &Masker, of: &[&Observation]) -> Known {
-        let mut inquiry = masker.inquiry(of.iter().copied(), &self.memo);
+    /// What the model finds in observations, as far as it answers in time. What a proxy of ours calls classes, statistics
+    /// and columns is believed to be such.
+    pub async fn of_observations(&self, of: &[&Observation], ours: bool) -> Known {
+        let of = of.iter().copied();
+        let inquiry = match ours {
+            true => self.masker.inquiry(of, &self.memo),
+            false => self.masker.inquiry_of_strangers(of, &self.memo),
+        };
+        self.ask(inquiry).await.0
+    }
+
+    /// The same of texts that stand alone, and whether it answered for all that it can read.
+    pub async fn of_texts<'a>(&self, of: impl IntoIterator<Item = &'a str>) -> (Known, bool) {
+        self.ask(self.masker.inquiry_of_texts(of, &self.memo)).await
+    }
+
+    async fn ask(&self, mut inquiry: Inquiry) -> (Known, bool) {
         if inquiry.is_done() {
-            return inquiry.known();
+            return (inquiry.known(), true);
         }
         let started = Instant::now();
         let answered = match self.places.try_acquire() {
             Ok(_place) => {
-                tokio::time::timeout(self.timeout, self.answer(&mut inquiry)).await.unwrap_or(Err(names::TIMEOUT))
+                tokio::time::timeout(self.post_timeout, self.answer(&mut inquiry)).await.unwrap_or(Err(names::TIMEOUT))
             }
             Err(_) => Err(names::OVERLOADED),
         };
@@ -161,7 +205,7 @@ impl Namer {
             Ok(()) => self.seconds.observe(started.elapsed().as_secs_f64()),
             Err(reason) => self.failures.with_label_values(&[reason]).inc(),
         }
-        inquiry.known()
+        (inquiry.known(), answered.is_ok())
     }
 
     async fn answer(&self, inquiry: &mut Inquiry) -> Result<(), &'static str> {
@@ -173,6 +217,7 @@ impl Namer {
                 "parameters": {"priority": PRIORITY},
             });
             let inferred = self.post(Bytes::from(body.to_string())).await?;
+            self.check(&inferred.model_version).await?;
             self.memo.of_model(&inferred.model_version);
             inquiry.answered(read(&inferred, texts.len()).ok_or(names::FAILED)?);
         }
@@ -181,7 +226,37 @@ impl Namer {
 
     async fn post(&self, body: Bytes) -> Result<Inferred, &'static str> {
         let headers = [(CONTENT_TYPE, "application/json"), (axum::http::HeaderName::from_static(KEEP_CONTENT), "no")];
-        let answer = self.client.post(&self.url, &headers, body).await.map_err(|error| {
+        let url = format!("{}/infer", self.url);
+        self.read(&url, self.client.post(&url, &headers, body).await)
+    }
+
+    /// Whether a version is one that has words for names: another would find none in any text.
+    async fn check(&self, version: &str) -> Result<(), &'static str> {
+        let seen = || self.fit.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen().as_deref() == Some(version) {
+            return Ok(());
+        }
+        let told: Told = self.read(&self.url, self.client.get(&self.url).await)?;
+        let Parameters { version: told_version, task, labels } = told.parameters;
+        if task != TASK || !self.masker.knows_names(&labels) {
+            let url = &self.url;
+            tracing::warn!(
+                url,
+                task,
+                "the model of collector.names has no label that means a name; texts are withheld"
+            );
+            return Err(names::UNAVAILABLE);
+        }
+        // another one has taken its place meanwhile: the next answer is its
+        if told_version != version {
+            return Err(names::UNAVAILABLE);
+        }
+        *seen() = Some(version.to_owned());
+        Ok(())
+    }
+
+    fn read<T: DeserializeOwned>(&self, url: &str, answer: Result<Answer, PostError>) -> Result<T, &'static str> {
+        let answer = answer.map_err(|error| {
             tracing::warn!(%error, "the model that finds names cannot be asked");
             if matches!(error, PostError::Timeout) { names::TIMEOUT } else { names::UNAVAILABLE }
         })?;
@@ -190,7 +265,7 @@ impl Namer {
             StatusCode::TOO_MANY_REQUESTS => Err(names::OVERLOADED),
             StatusCode::GATEWAY_TIMEOUT | StatusCode::REQUEST_TIMEOUT => Err(names::TIMEOUT),
             status => {
-                tracing::warn!(%status, url = self.url, "the model that finds names did not answer");
+                tracing::warn!(%status, url, "the model that finds names did not answer");
                 let away = matches!(status, StatusCode::NOT_FOUND | StatusCode::SERVICE_UNAVAILABLE);
                 Err(if away { names::UNAVAILABLE } else { names::FAILED })
             }
@@ -247,7 +322,7 @@ mod tests {
         };
         assert!(check("{}").unwrap().is_none());
         let config = check(r#"{"proxy_url": "http://proxy:8080/", "model": "ner"}"#).unwrap().unwrap();
-        assert_eq!(config.url, "http://proxy:8080/v2/models/ner/infer");
+        assert_eq!(config.url, "http://proxy:8080/v2/models/ner");
         assert!(check(r#"{"model": "ner"}"#).unwrap_err().contains("needs both proxy_url and model"));
         let faults = check(r#"{"proxy_url": "proxy", "model": "a/b", "timeout": "0s", "max_waiting": 0}"#).unwrap_err();
         for key in ["proxy_url", "model", "timeout", "max_waiting"] {

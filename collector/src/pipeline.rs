@@ -11,13 +11,15 @@
 mod feedback;
 mod halves;
 mod names;
+mod singles;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 use contract::metrics::collector::SOURCE_PROXY;
-use contract::wire::{Ack, AckStatus, Ledger, Observation, SINGLE_SOURCE};
+use contract::wire::{Ack, AckStatus, Observation, SINGLE_SOURCE};
 use masking::{Hits, MaskedSample, Masker};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
@@ -26,6 +28,7 @@ use crate::budget::{Budget, Held};
 use crate::check;
 use crate::config::{KserveConfig, Limits};
 use crate::decode::{self, Form, Posted};
+use crate::insert;
 use crate::kserve::half::Head;
 use crate::log::{AppendError, Appended, Entry, Log};
 use crate::metrics::{BatchOutcome, Metrics, PairOutcome, SOURCE_HTTP};
@@ -34,6 +37,8 @@ use crate::record::{self, Batch, Packed, Record, Single, Unreadable};
 
 /// Rows of one post in one table: what ClickHouse cannot take as a block would hold up every segment behind it.
 const ROWS_MAX: u64 = 500_000;
+
+use singles::{Begun, Singles};
 
 pub(crate) use feedback::id_of;
 
@@ -115,55 +120,6 @@ struct Shared {
     singles: Arc<Singles>,
 }
 
-/// The account of single observations: we number them and keep their ledger, since their senders have none.
-struct Singles {
-    /// When we began to count.
-    epoch: u64,
-    counts: Mutex<Counts>,
-}
-
-#[derive(Default)]
-struct Counts {
-    /// The last number given.
-    seq: u64,
-    /// Those that are in the log.
-    stored: u64,
-    /// Those that may still turn out to be a repeat, or be refused.
-    in_flight: u64,
-}
-
-impl Singles {
-    fn counts(&self) -> MutexGuard<'_, Counts> {
-        // a row of numbers: a panic while it is held cannot leave it half-changed
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// So many more are on the way in one post: its number, and the ledger as it is when they are stored.
-    fn begin(self: &Arc<Self>, more: u64) -> (u64, Ledger, Begun) {
-        let mut counts = self.counts();
-        counts.seq += 1;
-        let (delivered, in_flight) = (counts.stored + more, counts.in_flight);
-        counts.in_flight += more;
-        let ledger = Ledger { observed: delivered + in_flight, delivered, dropped: 0, in_flight };
-        (counts.seq, ledger, Begun { singles: self.clone(), more, stored: false })
-    }
-}
-
-/// Single observations on the way; counted as stored only where they were.
-struct Begun {
-    singles: Arc<Singles>,
-    more: u64,
-    stored: bool,
-}
-
-impl Drop for Begun {
-    fn drop(&mut self) {
-        let mut counts = self.singles.counts();
-        counts.in_flight -= self.more;
-        counts.stored += if self.stored { self.more } else { 0 };
-    }
-}
-
 impl Pipeline {
     pub fn new(
         (masker, namer): (Masker, Option<Namer>),
@@ -175,7 +131,7 @@ impl Pipeline {
         let permits = Arc::new(Semaphore::new(limits.max_posts));
         let budget = Budget::new(limits.max_posts_bytes);
         let epoch = u64::try_from(host::clock::now_ms()).unwrap_or_default();
-        let singles = Arc::new(Singles { epoch, counts: Mutex::default() });
+        let singles = Arc::new(Singles::since(epoch));
         let shared = Shared { masker, namer, limits, log, journal, kserve, metrics, permits, budget, singles };
         Self { shared: Arc::new(shared) }
     }
@@ -260,7 +216,7 @@ impl Pipeline {
             let made = make(&shared, &mut post, host::clock::now_ms());
             (made, post.held, permit)
         });
-        let (Made { entry, stored, hits, source, begun }, held, permit) = match work.await {
+        let (Made { entry, stored, found, source, begun }, held, permit) = match work.await {
             Ok((made, held, permit)) => (made?, held, permit),
             Err(error) => {
                 tracing::error!(%error, "a post could not be worked on");
@@ -270,11 +226,12 @@ impl Pipeline {
         let appended = log.append(entry).await?;
         drop((held, permit));
         if let Some(mut begun) = begun {
-            begun.stored = appended == Appended::Stored;
+            begun.ends(appended == Appended::Stored);
         }
         let status = match appended {
             Appended::Stored => {
-                self.shared.metrics.hits(source, &hits);
+                self.shared.metrics.hits(source, &found.hits);
+                found.withheld.iter().for_each(|(reason, count)| self.shared.metrics.withheld(reason, *count));
                 AckStatus::Stored
             }
             Appended::Repeated => AckStatus::Repeated,
@@ -288,9 +245,17 @@ struct Made {
     entry: Entry,
     /// What the sender is told: so much is durable.
     stored: u64,
-    hits: Hits,
+    found: Found,
     source: &'static str,
     begun: Option<Begun>,
+}
+
+/// What masking did to a post; counted once it is stored, since a post may come again.
+#[derive(Default)]
+struct Found {
+    hits: Hits,
+    /// Payloads that came with content and go on without it, by reason.
+    withheld: BTreeMap<String, u64>,
 }
 
 impl Shared {
@@ -299,20 +264,20 @@ impl Shared {
         let form = post.form;
         let posted = self.plain(post, |body| decode::observations(body, form, now_ms))?;
         let Numbered { batch, plain, source, begun } = self.batch(posted, now_ms)?;
-        let mut hits = Hits::default();
+        let mut found = Found::default();
         let count = plain.len();
         for (i, observation) in plain.iter().enumerate() {
             let at = match (batch.single, count) {
-                (None, _) => format!("observations[{i}]."),
-                (Some(_), 1) => String::new(),
-                // those that were posted as lines
-                (Some(_), _) => format!("observation {}: ", i + 1),
+                (None, _) => Place::Batch(i),
+                (Some(_), 1) => Place::Alone,
+                (Some(_), _) => Place::Line(i + 1),
             };
-            check::observation(observation, &at, now_ms, &self.limits)?;
+            check::observation(observation, at, now_ms, &self.limits)?;
         }
         let names = self.names(source, &plain.iter().collect::<Vec<_>>());
-        let masked = plain.into_iter().map(|observation| self.masked(observation, names.as_ref(), &mut hits)).collect();
-        let made = made(&Record::Batch(Batch { observations: masked, ..batch }), hits, source)?;
+        let masked =
+            plain.into_iter().map(|observation| self.masked(observation, names.as_ref(), &mut found)).collect();
+        let made = made(&Record::Batch(Batch { observations: masked, ..batch }), found, source)?;
         Ok(Made { begun, ..made })
     }
 
@@ -341,7 +306,7 @@ impl Shared {
                 let (seq, ledger, begun) = self.singles.begin(singles.len() as u64);
                 let single = guard(&singles);
                 let plain = singles.into_iter().map(|(observation, _)| observation).collect();
-                let head = header(SINGLE_SOURCE.to_owned(), self.singles.epoch, seq, now_ms, ledger, Some(single));
+                let head = header(SINGLE_SOURCE.to_owned(), self.singles.epoch(), seq, now_ms, ledger, Some(single));
                 Ok(Numbered { batch: head, plain, source: SOURCE_HTTP, begun: Some(begun) })
             }
         }
@@ -369,6 +334,24 @@ fn guard(singles: &[(Observation, bool)]) -> Single {
     }
 }
 
+/// Where an observation stands in a post, as a fault's sentence begins.
+#[derive(Clone, Copy)]
+enum Place {
+    Batch(usize),
+    Alone,
+    Line(usize),
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Batch(i) => write!(f, "observations[{i}]."),
+            Self::Alone => Ok(()),
+            Self::Line(number) => write!(f, "observation {number}: "),
+        }
+    }
+}
+
 /// A record's header with its number, and what goes into it.
 struct Numbered {
     batch: Batch<MaskedSample>,
@@ -377,7 +360,7 @@ struct Numbered {
     begun: Option<Begun>,
 }
 
-fn made(record: &Record<MaskedSample>, hits: Hits, source: &'static str) -> Result<Made, Refusal> {
+fn made(record: &Record<MaskedSample>, found: Found, source: &'static str) -> Result<Made, Refusal> {
     let rows = record.rows();
     if rows > ROWS_MAX {
         return Err(Refusal::TooLarge(format!("it makes {rows} rows in a table, over {ROWS_MAX}; send it in parts")));
@@ -386,7 +369,8 @@ fn made(record: &Record<MaskedSample>, hits: Hits, source: &'static str) -> Resu
         Unreadable::TooLarge(_) => Refusal::TooLarge(error.to_string()),
         Unreadable::Damaged(_) => Refusal::Invalid(error.to_string()),
     })?;
-    let entry = Entry { guard: record.guard(), payload, counts: record.counts(), rows, plain, urgent: false };
+    let (guard, counts, made) = (record.guard(), record.counts(), Some(insert::rows(record)));
+    let entry = Entry { guard, payload, counts, rows, plain, made, urgent: false };
     let stored = entry.counts.total();
-    Ok(Made { entry, stored, hits, source, begun: None })
+    Ok(Made { entry, stored, found, source, begun: None })
 }

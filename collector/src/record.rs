@@ -153,8 +153,10 @@ impl Record<MaskedSample> {
     }
 }
 
-/// Level 1: the log's bytes live for seconds.
-const ZSTD_LEVEL: i32 = 1;
+/// What an observation takes, as a rule; one that is longer costs a copy.
+const OBSERVATION_BYTES: usize = 1024;
+/// One of the fast ones: the log's bytes live for seconds, and most are never read.
+const ZSTD_LEVEL: i32 = -5;
 /// A record that is longer before compression is not written, and not read.
 const PLAIN_BYTES_MAX: usize = 1 << 30;
 
@@ -180,7 +182,9 @@ pub(crate) struct Packed {
 
 /// Packs a record of masked samples.
 pub(crate) fn write(record: &Record<MaskedSample>) -> Result<Packed, Unreadable> {
-    let plain = rmp_serde::to_vec_named(record).map_err(|error| Unreadable::Damaged(error.to_string()))?;
+    let mut plain = Vec::with_capacity(OBSERVATION_BYTES * record.counts().observations as usize);
+    let mut packer = rmp_serde::Serializer::new(&mut plain).with_struct_map();
+    record.serialize(&mut packer).map_err(|error| Unreadable::Damaged(error.to_string()))?;
     if plain.len() > PLAIN_BYTES_MAX {
         return Err(Unreadable::TooLarge(plain.len()));
     }

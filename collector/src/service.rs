@@ -100,7 +100,7 @@ pub async fn build(config: Config, deps: Deps) -> Result<Service, StartError> {
         _lock: Some(lock),
     };
     let halves = halves(&log_config, &kserve, &inserter, log.clone())?;
-    let namer = names.map(|names| Namer::new(names, &registry)).transpose()?;
+    let namer = names.map(|names| Namer::new(names, masker.clone(), &registry)).transpose()?;
     let journal = (halves.joiner.journal.clone(), kserve);
     let pipeline = Pipeline::new((masker, namer), limits, log.clone(), journal, metrics);
     let edge_limits = edge::Limits {

@@ -85,8 +85,9 @@ fn cluster_lines(cluster: &ClusterStatus, out: &mut impl std::io::Write) -> std:
 /// # Errors
 /// What the database says, or that standard output is closed.
 pub async fn export(args: &SubjectArgs) -> anyhow::Result<ExitCode> {
-    let store = Loaded::read(&args.config)?.store()?;
-    let ids = store.ids_of(&subject(args)?, &[]).await?;
+    let loaded = Loaded::read(&args.config)?;
+    let store = loaded.store()?;
+    let ids = store.ids_of(&subject(args, &masker(&loaded)?)?, &[]).await?;
     let mut out = std::io::stdout().lock();
     let given = store.give_rows_of(&ids, |bytes| out.write_all(bytes).map_err(anyhow::Error::from)).await;
     store.forget_ids(ids).await?;
@@ -103,8 +104,9 @@ pub async fn forget(args: &SubjectArgs) -> anyhow::Result<ExitCode> {
     let log = &loaded.raw.log;
     host::logs::init(log.format, &log.filter, log.audit_file.as_deref())
         .map_err(|error| Usage(format!("log: {error}")))?;
-    let subject = subject(args)?;
-    let outcome = forget_subject(&loaded, &subject).await;
+    let masker = masker(&loaded)?;
+    let subject = subject(args, &masker)?;
+    let outcome = forget_subject(&loaded, &subject, &masker).await;
     let detail = match &outcome {
         Ok(forgotten) => forgotten.sentence(),
         Err(error) => error.to_string(),
@@ -144,15 +146,18 @@ impl Forgotten {
             0 => String::new(),
             n => format!("; {n} damaged places in the quarantine folder cannot be read: look at them"),
         };
+        let none = match requests {
+            0 => "; a client's name that was masked when it came is found only by a key of masking.keys",
+            _ => "",
+        };
         format!(
-            "{requests} requests: {rows} rows deleted, {files} files of the log rewritten, {left} rows left{damaged}"
+            "{requests} requests: {rows} rows deleted, {files} files of the log rewritten, {left} rows left{damaged}{none}"
         )
     }
 }
 
-async fn forget_subject(loaded: &Loaded, subject: &Subject) -> anyhow::Result<Forgotten> {
+async fn forget_subject(loaded: &Loaded, subject: &Subject, masker: &Masker) -> anyhow::Result<Forgotten> {
     let store = loaded.store()?;
-    let masker = Masker::new(&loaded.raw.masking).map_err(|faults| Usage(format!("masking: {faults}")))?;
     let dir = &loaded.raw.collector.log.dir;
     let folder = Folder::open(dir).with_context(|| format!("cannot look into {}", dir.display()))?;
     if folder.is_in_use() {
@@ -160,9 +165,9 @@ async fn forget_subject(loaded: &Loaded, subject: &Subject) -> anyhow::Result<Fo
         // halves of pairs go on into the log: what they became is waited for too
         inserted(&folder).await?;
     }
-    let lying = folder.ids(subject, &masker)?;
+    let lying = folder.ids(subject, masker)?;
     let ids = store.ids_of(subject, &lying).await?;
-    let done = forget_ids(&store, &ids, &folder, &masker).await;
+    let done = forget_ids(&store, &ids, &folder, masker).await;
     store.forget_ids(ids).await?;
     done
 }
@@ -206,9 +211,16 @@ async fn inserted(folder: &Folder) -> anyhow::Result<()> {
     }
 }
 
-fn subject(args: &SubjectArgs) -> anyhow::Result<Subject> {
+fn masker(loaded: &Loaded) -> anyhow::Result<Masker> {
+    Ok(Masker::new(&loaded.raw.masking).map_err(|faults| Usage(format!("masking: {faults}")))?)
+}
+
+/// Whose rows are meant: of a client also those under the tokens that the mask makes of its name, whatever the key.
+fn subject(args: &SubjectArgs, masker: &Masker) -> anyhow::Result<Subject> {
     match (&args.client, args.id) {
-        (Some(client), None) if !client.is_empty() => Ok(Subject::Client(client.clone())),
+        (Some(client), None) if !client.is_empty() => {
+            Ok(Subject::Client(std::iter::once(client.clone()).chain(masker.client_tokens(client)).collect()))
+        }
         (None, Some(id)) => Ok(Subject::Id(id)),
         _ => Err(Usage("give --client, not empty, or --id".to_owned()).into()),
     }
@@ -216,7 +228,9 @@ fn subject(args: &SubjectArgs) -> anyhow::Result<Subject> {
 
 fn named(subject: &Subject) -> String {
     match subject {
-        Subject::Client(client) => format!("client sha256:{}", ::store::erase::hash(client)),
+        Subject::Client(names) => {
+            format!("client sha256:{}", names.first().map(|name| ::store::erase::hash(name)).unwrap_or_default())
+        }
         Subject::Id(id) => format!("request {id}"),
     }
 }

@@ -129,6 +129,51 @@ fn observation(n: u8, input: &Value) -> Value {
     })
 }
 
+/// The status of a label's post.
+async fn label_of(driftline: &Driftline, label: &str) -> u16 {
+    let body = json!({"id": "01890000-0000-7000-8000-000000000001", "label": label});
+    driftline.post(&format!("{}/v1/labels", driftline.collector), &body).await.0
+}
+
+/// The status of an event's post.
+async fn event_of(driftline: &Driftline, detail: &str) -> u16 {
+    let event = json!({"at_ms": host::clock::now_ms(), "kind": "deployment", "model": "elsewhere", "detail": detail});
+    let body = json!({"source": "ci", "events": [event]});
+    driftline.post(&format!("{}/v1/events", driftline.collector), &body).await.0
+}
+
+/// A tagger of parts of speech answers every text, and finds no name in any.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_model_without_a_word_for_names_lets_nothing_pass() {
+    let models = models();
+    let config = models.path().join(TAGGER).join("1/config.json");
+    let words = fs::read_to_string(&config).expect("is there").replace("-PER", "-NOUN").replace("-LOC", "-VERB");
+    fs::write(&config, words).expect("is ours");
+    let address = free_address();
+    let driftline = Driftline::up_with(|config| {
+        serve(config, models.path());
+        config["proxy"].as_table_mut().expect("is a section").insert("listen".into(), address.to_string().into());
+        let mut names = toml::toml! { model = "tagger" };
+        names.insert("proxy_url".into(), format!("http://{address}").into());
+        config["collector"].as_table_mut().expect("is a section").insert("names".into(), names.into());
+    })
+    .await;
+    let url = format!("{}/v1/observations", driftline.collector);
+    let (status, answer) = driftline.post(&url, &observation(1, &json!({"note": "Annalena in New York"}))).await;
+    assert_eq!(status, 200, "{answer}");
+    let withheld =
+        driftline.metric(&driftline.collector, collector::WITHHELD.name, "reason=\"names_unavailable\"").await;
+    assert_eq!(withheld, 1.0);
+    driftline
+        .wait_for("the observation", async || {
+            let count = "SELECT count() FROM observations WHERE model = 'elsewhere'";
+            driftline.try_sql(count).await.as_deref() == Some("1")
+        })
+        .await;
+    found_nowhere(&driftline).await;
+    driftline.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_collector_asks_the_proxy_about_what_others_send() {
     let models = models();
@@ -156,7 +201,21 @@ async fn the_collector_asks_the_proxy_about_what_others_send() {
     let kept = driftline.metric(&driftline.proxy, proxy::PAYLOADS.name, "reason=\"not_wanted\"").await;
     assert!(kept >= 1.0, "{kept}");
 
+    let (label, event) =
+        (label_of(&driftline, "paid by Annalena").await, event_of(&driftline, "rolled out from New York").await);
+    assert_eq!((label, event), (200, 200));
+    driftline
+        .wait_for("the label and the event", async || {
+            let said =
+                "SELECT (SELECT any(label) FROM labels), (SELECT any(text) FROM events WHERE model = 'elsewhere')";
+            driftline.try_sql(said).await.as_deref() == Some("paid by [PERSON]\trolled out from [PLACE]")
+        })
+        .await;
+
     unload(&driftline, TAGGER).await;
+    // what has nothing but its text is not stored without it; a word as programs write them needs no model
+    let (label, event) = (label_of(&driftline, "paid by Åsa Öst").await, event_of(&driftline, "back in Malmö").await);
+    assert_eq!((label, event, label_of(&driftline, "billing").await), (503, 503, 200));
     let (status, answer) = driftline.post(&url, &observation(2, &json!({"note": "Annalena in Malmö"}))).await;
     assert_eq!(status, 200, "an outage of the model is none of the sender's: {answer}");
     // nobody answers at all
@@ -172,8 +231,8 @@ async fn the_collector_asks_the_proxy_about_what_others_send() {
         .await;
     let of = async |name: &str, labels: &str| driftline.metric(&driftline.collector, name, labels).await;
     assert_eq!(of(collector::WITHHELD.name, "reason=\"names_unavailable\"").await, 2.0);
-    for reason in ["unavailable", "timeout"] {
-        assert_eq!(of(naming::NAMES_FAILURES.name, &format!("reason=\"{reason}\"")).await, 1.0, "{reason}");
+    for (reason, count) in [("unavailable", 3.0), ("timeout", 1.0)] {
+        assert_eq!(of(naming::NAMES_FAILURES.name, &format!("reason=\"{reason}\"")).await, count, "{reason}");
     }
     assert_eq!(driftline.sql("SELECT count() FROM payloads WHERE model = 'elsewhere'").await, "1");
     let features = "SELECT count() FROM features WHERE model = 'elsewhere' AND feature = 'input.amount'";

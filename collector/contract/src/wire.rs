@@ -9,14 +9,16 @@
 mod event;
 mod feedback;
 mod timings;
+mod value;
 
 use std::fmt;
 
 pub use event::{EVENTS_PATH, Event, EventKind, Events};
 pub use feedback::{Feedback, FeedbackValue, OUTCOMES_PATH, Outcomes};
 pub use timings::{Provider, Timings};
+pub use value::FeatureValue;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// The number that [`Batch::wire`] must hold.
@@ -217,64 +219,6 @@ fn is_zero(n: &u32) -> bool {
     *n == 0
 }
 
-/// A feature's value. NaN and infinities are values like others: they are counted, never dropped. JSON has no
-/// numbers for them, so there they are the strings `NaN`, `Infinity` and `-Infinity` under the key `number`.
-#[derive(Clone, Debug, PartialEq)]
-pub enum FeatureValue {
-    /// A number, possibly not finite.
-    Number(f64),
-    /// A category.
-    Category(String),
-    /// Nothing was given.
-    Missing,
-}
-
-/// The shape of [`FeatureValue`] on the wire: a number, a string, `null`, or `{"number": "NaN"}`.
-#[derive(Serialize, Deserialize)]
-#[serde(untagged)]
-enum WireValue {
-    Number(f64),
-    Category(String),
-    NotFinite { number: NotFinite },
-    Missing,
-}
-
-#[derive(Clone, Copy, Serialize, Deserialize)]
-enum NotFinite {
-    NaN,
-    Infinity,
-    #[serde(rename = "-Infinity")]
-    NegativeInfinity,
-}
-
-impl Serialize for FeatureValue {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let number = |number| WireValue::NotFinite { number };
-        match self {
-            Self::Number(x) if x.is_finite() => WireValue::Number(*x),
-            Self::Number(x) if x.is_nan() => number(NotFinite::NaN),
-            Self::Number(x) if *x > 0.0 => number(NotFinite::Infinity),
-            Self::Number(_) => number(NotFinite::NegativeInfinity),
-            Self::Category(c) => return serializer.serialize_str(c),
-            Self::Missing => WireValue::Missing,
-        }
-        .serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for FeatureValue {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(match WireValue::deserialize(deserializer)? {
-            WireValue::Number(x) => Self::Number(x),
-            WireValue::Category(c) => Self::Category(c),
-            WireValue::NotFinite { number: NotFinite::NaN } => Self::Number(f64::NAN),
-            WireValue::NotFinite { number: NotFinite::Infinity } => Self::Number(f64::INFINITY),
-            WireValue::NotFinite { number: NotFinite::NegativeInfinity } => Self::Number(f64::NEG_INFINITY),
-            WireValue::Missing => Self::Missing,
-        })
-    }
-}
-
 /// A classification of one item.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -370,38 +314,6 @@ pub struct Labels {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn both_ways(value: &FeatureValue, json: &str) {
-        let text = serde_json::to_string(value).expect("serialises");
-        assert_eq!(text, json);
-        for back in [
-            serde_json::from_str(&text).expect("JSON reads back"),
-            rmp_serde::from_slice(&rmp_serde::to_vec_named(value).expect("packs")).expect("msgpack reads back"),
-        ] {
-            match (value, &back) {
-                (FeatureValue::Number(a), FeatureValue::Number(b)) if a.is_nan() => {
-                    assert!(b.is_nan());
-                }
-                _ => assert_eq!(value, &back),
-            }
-        }
-    }
-
-    #[test]
-    fn values_that_json_cannot_say_survive_it() {
-        both_ways(&FeatureValue::Number(0.25), "0.25");
-        both_ways(&FeatureValue::Number(f64::NAN), r#"{"number":"NaN"}"#);
-        both_ways(&FeatureValue::Number(f64::INFINITY), r#"{"number":"Infinity"}"#);
-        both_ways(&FeatureValue::Number(f64::NEG_INFINITY), r#"{"number":"-Infinity"}"#);
-        both_ways(&FeatureValue::Category("NaN".into()), r#""NaN""#);
-        both_ways(&FeatureValue::Missing, "null");
-    }
-
-    #[test]
-    fn an_integer_is_a_number() {
-        let value: FeatureValue = serde_json::from_str("3").expect("reads");
-        assert_eq!(value, FeatureValue::Number(3.0));
-    }
 
     #[test]
     fn the_least_observation_is_one_curl_line() {

@@ -27,6 +27,7 @@ use uuid::Uuid;
 
 use super::half::{Half, Side};
 use super::join::{Fate, Settlement, Table};
+use crate::insert;
 use crate::log::frame::Met;
 use crate::log::{self, AppendError, Disk, Entry, Log, Sealed, Shared};
 use crate::metrics::{Metrics, PairOutcome};
@@ -277,7 +278,8 @@ pub(crate) fn entry(record: &Record<MaskedSample>) -> Option<Entry> {
     match record::write(record) {
         Ok(Packed { payload, plain }) => {
             let (guard, counts, rows) = (record.guard(), record.counts(), record.rows());
-            Some(Entry { guard, payload, counts, rows, plain, urgent: false })
+            let made = Some(insert::rows(record));
+            Some(Entry { guard, payload, counts, rows, plain, made, urgent: false })
         }
         Err(error @ (Unreadable::TooLarge(_) | Unreadable::Damaged(_))) => {
             tracing::error!(%error, "a joined observation is lost");

@@ -11,6 +11,7 @@ use super::Sealed;
 use super::disk::{Disk, DiskFile};
 use super::frame::{self, Met, Reader};
 use super::marks::Marks;
+use super::ready::Held;
 use crate::metrics::Metrics;
 use crate::record::{self, Record};
 
@@ -28,6 +29,8 @@ pub(super) struct Open {
     /// Bytes of its records before compression.
     pub plain: u64,
     pub begun: Instant,
+    /// The rows of all that is in it, unless some are not in memory.
+    pub ready: Option<Held>,
     file: Box<dyn DiskFile>,
     /// What is durable.
     good: u64,
@@ -37,7 +40,7 @@ pub(super) struct Open {
 
 impl Open {
     /// Makes a segment under an id that is never used again; it and its name are durable when this returns.
-    pub fn create(disk: &Arc<dyn Disk>, dir: &Path) -> io::Result<Self> {
+    pub fn create(disk: &Arc<dyn Disk>, dir: &Path, ready: Held) -> io::Result<Self> {
         let id = Uuid::now_v7();
         let path = path_of(dir, id);
         let mut file = disk.create(&path)?;
@@ -48,7 +51,8 @@ impl Open {
             return Err(error);
         }
         let good = MAGIC.len() as u64;
-        Ok(Self { id, path, observations: 0, rows: 0, plain: 0, begun: Instant::now(), file, good, dirty: false })
+        let begun = Instant::now();
+        Ok(Self { id, path, observations: 0, rows: 0, plain: 0, begun, ready: Some(ready), file, good, dirty: false })
     }
 
     pub fn bytes(&self) -> u64 {
@@ -77,8 +81,9 @@ impl Open {
     }
 
     pub fn seal(self) -> Sealed {
-        let Self { id, path, observations, good, .. } = self;
-        Sealed { id, path, bytes: good, observations, recovered: false, since: Instant::now() }
+        let Self { id, path, observations, good, ready, .. } = self;
+        let ready = ready.map(Held::seal);
+        Sealed { id, path, bytes: good, observations, recovered: false, since: Instant::now(), ready }
     }
 }
 
@@ -113,7 +118,7 @@ pub(super) fn recover(disk: &dyn Disk, dir: &Path, marks: &mut Marks, metrics: &
         if bytes <= MAGIC.len() as u64 {
             remove(disk, &path)?;
         } else {
-            sealed.push(Sealed { id, path, bytes, observations, recovered: true, since: Instant::now() });
+            sealed.push(Sealed { id, path, bytes, observations, recovered: true, since: Instant::now(), ready: None });
         }
     }
     disk.sync_dir(dir)?;

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
+use store::write::EncodedSegment;
 use tokio::sync::{mpsc, oneshot};
 
 use super::disk::Disk;
 use super::frame;
 use super::level::Shared;
 use super::marks::{Guard, Marks, Seen};
+use super::ready::{Held, Room};
 use super::segment::Open;
 use super::slots::Slots;
 use super::{AppendError, Appended, Command, Counts, Entry, Sealed, until};
@@ -35,6 +37,8 @@ pub(crate) struct Writer {
     shared: Arc<Shared>,
     metrics: Arc<Metrics>,
     open: Option<Open>,
+    /// Where the rows of its entries wait.
+    room: Room,
     /// Sealed segments whose marks are not on disk yet: they may not be deleted, so they are not handed on.
     held_back: Vec<Sealed>,
     sealed: mpsc::UnboundedSender<Sealed>,
@@ -50,6 +54,8 @@ struct Round {
     counts: Counts,
     rows: u64,
     plain: u64,
+    /// The rows of each entry, in their order.
+    made: Vec<Option<EncodedSegment>>,
 }
 
 impl Writer {
@@ -62,7 +68,8 @@ impl Writer {
         sealed: mpsc::UnboundedSender<Sealed>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { config, disk, marks, slots, shared, metrics, open: None, held_back: Vec::new(), sealed }
+        let room = Room::new(config.ready_max_bytes);
+        Self { config, disk, marks, slots, shared, metrics, open: None, room, held_back: Vec::new(), sealed }
     }
 
     /// Takes on what an earlier process left. Its marks were recalled from the segments themselves, so they have to be
@@ -152,13 +159,14 @@ impl Writer {
                 if entry.guard != Guard::None {
                     round.guards.insert(entry.guard.clone());
                 }
+                round.made.push(entry.made);
                 round.fresh.push((entry.guard, reply));
             }
         }
     }
 
-    fn write(&mut self, round: Round, now_ms: i64) {
-        if let Err(error) = self.write_frames(&round) {
+    fn write(&mut self, mut round: Round, now_ms: i64) {
+        if let Err(error) = self.write_frames(&mut round) {
             tracing::error!(%error, "the log cannot be written; posts are refused");
             self.shared.disk_refuses();
             let error = AppendError::Disk(error.to_string());
@@ -177,7 +185,7 @@ impl Writer {
         round.repeats.into_iter().for_each(|reply| drop(reply.send(Ok(Appended::Repeated))));
     }
 
-    fn write_frames(&mut self, round: &Round) -> std::io::Result<()> {
+    fn write_frames(&mut self, round: &mut Round) -> std::io::Result<()> {
         if round.frames.is_empty() {
             return Ok(());
         }
@@ -189,7 +197,7 @@ impl Writer {
             self.rotate(true);
         }
         if self.open.is_none() {
-            let open = Open::create(&self.disk, &self.config.dir)?;
+            let open = Open::create(&self.disk, &self.config.dir, Held::new(self.room.clone()))?;
             self.shared.appended(open.bytes(), 0);
             self.open = Some(open);
         }
@@ -198,6 +206,8 @@ impl Writer {
         open.observations += round.counts.observations;
         open.rows += round.rows;
         open.plain += round.plain;
+        let made = std::mem::take(&mut round.made).into_iter().collect::<Option<Vec<_>>>();
+        open.ready = open.ready.take().zip(made).and_then(|(ready, made)| ready.with(made));
         self.shared.appended(round.frames.len() as u64, round.counts.observations);
         Ok(())
     }

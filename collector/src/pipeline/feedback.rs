@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 use contract::wire::{Event, Events, Feedback, FeedbackValue, Label};
-use masking::{Entity, Hits};
+use masking::Entity;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use super::{Made, Post, Refusal, Shared, made};
+use super::{Found, Made, Post, Refusal, Shared, made};
 use crate::check;
 use crate::decode;
 use crate::metrics::SOURCE_HTTP;
@@ -25,16 +25,19 @@ impl Shared {
             words(hash, &[label]);
             *at_ms
         });
-        let mut hits = Hits::default();
         let alone = labels.len() == 1;
-        for (i, label) in labels.iter_mut().enumerate() {
+        for (i, label) in labels.iter().enumerate() {
             let at = if alone { String::new() } else { format!("labels[{i}].") };
             check::label(label, &at, now_ms, &self.limits)?;
-            self.name(&mut label.label, &mut hits);
+        }
+        let names = self.names_in(labels.iter().map(|label| label.label.as_str()));
+        let mut found = Found::default();
+        for label in &mut labels {
+            self.name(&mut label.label, names.as_ref(), &mut found.hits)?;
             label.at_ms.get_or_insert(now_ms);
         }
         last_only(&mut labels, |label| (label.id, label.item, label.at_ms));
-        made(&Record::Labels { received_at_ms: now_ms, labels, key }, hits, SOURCE_HTTP)
+        made(&Record::Labels { received_at_ms: now_ms, labels, key }, found, SOURCE_HTTP)
     }
 
     /// decode -> check -> mask -> pack
@@ -50,16 +53,19 @@ impl Shared {
             hash.update(value.number().to_le_bytes());
             *at_ms
         });
-        let mut hits = Hits::default();
         let alone = outcomes.len() == 1;
-        for (i, feedback) in outcomes.iter_mut().enumerate() {
+        for (i, feedback) in outcomes.iter().enumerate() {
             let at = if alone { String::new() } else { format!("outcomes[{i}].") };
             check::feedback(feedback, &at, now_ms, &self.limits)?;
-            self.name(&mut feedback.name, &mut hits);
+        }
+        let names = self.names_in(outcomes.iter().map(|feedback| feedback.name.as_str()));
+        let mut found = Found::default();
+        for feedback in &mut outcomes {
+            self.name(&mut feedback.name, names.as_ref(), &mut found.hits)?;
             feedback.at_ms.get_or_insert(now_ms);
         }
         last_only(&mut outcomes, |feedback| (feedback.id, feedback.item, feedback.name.clone(), feedback.at_ms));
-        made(&Record::Outcomes { received_at_ms: now_ms, outcomes, key }, hits, SOURCE_HTTP)
+        made(&Record::Outcomes { received_at_ms: now_ms, outcomes, key }, found, SOURCE_HTTP)
     }
 
     /// decode -> check -> mask -> pack
@@ -71,26 +77,24 @@ impl Shared {
         let mut hash = Sha256::new();
         words(&mut hash, &[&source]);
         let ids: Vec<Uuid> = events.iter().map(|event| event_id(&mut hash, event)).collect();
-        let (key, mut hits) = (id_of(hash), Hits::default());
+        let (key, mut found) = (id_of(hash), Found::default());
+        for (i, event) in events.iter().enumerate() {
+            check::event(event, format_args!("events[{i}]."), now_ms, &self.limits)?;
+        }
+        let words = |event: &Event| [&event.kind, &event.model, &event.version, &event.detail].map(String::clone);
+        let words: Vec<String> = events.iter().flat_map(words).collect();
+        let names = self.names_in(words.iter().map(String::as_str));
         let mut masked = Vec::with_capacity(events.len());
-        for (i, (id, mut event)) in ids.into_iter().zip(events).enumerate() {
-            check::event(&event, &format!("events[{i}]."), now_ms, &self.limits)?;
+        for (id, mut event) in ids.into_iter().zip(events) {
             for name in [&mut event.kind, &mut event.model, &mut event.version] {
-                self.name(name, &mut hits);
+                self.name(name, names.as_ref(), &mut found.hits)?;
             }
-            let (detail, found) = self.masker.mask_text(&event.detail);
-            hits.merge(&found);
-            masked.push((id, Event { detail, ..event }));
+            self.text(&mut event.detail, names.as_ref(), &mut found.hits)?;
+            masked.push((id, event));
         }
         let source = self.source(source)?;
         let record = Record::Events { received_at_ms: now_ms, source, events: masked, key: Some(key) };
-        made(&record, hits, SOURCE_HTTP)
-    }
-
-    fn name(&self, name: &mut String, hits: &mut Hits) {
-        let (masked, found) = self.masker.mask_name(name);
-        hits.merge(&found);
-        *name = masked;
+        made(&record, found, SOURCE_HTTP)
     }
 
     /// A source's name is in every row and in metrics: it is refused rather than masked. A host may go by its address.

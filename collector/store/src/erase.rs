@@ -17,8 +17,9 @@ pub const SUBJECT_TABLES: [&str; 7] =
 /// Whose rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
-    /// All requests of a client, by its name as it is stored (the proxy's pseudonym, or what the mask left of a name).
-    Client(String),
+    /// All requests of a client, by the names under which it may be stored: the proxy's pseudonym or what a source sent,
+    /// and the tokens that the mask makes of it.
+    Client(Vec<String>),
     /// One request.
     Id(Uuid),
 }
@@ -61,9 +62,9 @@ impl Store {
         for statement in self.layout().render(&create).map_err(unmade)? {
             self.everywhere("noting whose rows are meant", &statement).await?;
         }
-        if let Subject::Client(client) = subject {
-            let sql = format!("INSERT INTO {table} SELECT DISTINCT id FROM observations WHERE client = ?");
-            self.bounded("the requests of a client", self.client().query(&sql).bind(client).execute()).await?;
+        if let Subject::Client(names) = subject {
+            let sql = format!("INSERT INTO {table} SELECT DISTINCT id FROM observations WHERE client IN ?");
+            self.bounded("the requests of a client", self.client().query(&sql).bind(names).execute()).await?;
         }
         let one = if let Subject::Id(id) = subject { Some(*id) } else { None };
         if let Some(id) = one {

@@ -60,7 +60,7 @@ async fn a_client_is_forgotten_everywhere_and_nobody_else() {
     std::fs::create_dir_all(&quarantine).unwrap();
     std::fs::copy(&segment, quarantine.join(format!("{}.segment", uuid::Uuid::now_v7()))).unwrap();
 
-    let (store, subject) = (house.store(), Subject::Client("c-1".into()));
+    let (store, subject) = (house.store(), Subject::Client(vec!["c-1".into()]));
     let folder = Folder::open(&house.path("log")).unwrap();
     assert!(!folder.is_in_use());
     let lying = folder.ids(&subject, &masker()).unwrap();

@@ -133,8 +133,9 @@ fn log() -> Row {
             Panel::states("Log state", "Normal, backlogged or full.")
                 .series(format!("{} == 1", gauge("max", &c::LOG_STATE, &["state"])), "{{state}}")
                 .named(&[("1", "holds", "blue")]),
-            Panel::lines("Inserts", "Segment inserts a second, by table and outcome.", "cps")
-                .series(rate(&c::INSERTS, &["table", "outcome"]), "{{table}} {{outcome}}"),
+            Panel::lines("Inserts", "Segment inserts a second, by table and outcome, and segments whose rows were not in memory any more.", "cps")
+                .series(rate(&c::INSERTS, &["table", "outcome"]), "{{table}} {{outcome}}")
+                .series(rate(&c::SEGMENTS_READ_BACK, &[]), "read back from the log"),
             Panel::lines("Time to durable, p95", "From a batch's arrival to its acknowledgement.", "s")
                 .series(seconds(&c::ACK_SECONDS, &[]), "acknowledgement"),
             Panel::lines("Insert time, p95", "Of a segment into one table.", "s")

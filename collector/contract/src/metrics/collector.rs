@@ -81,6 +81,12 @@ pub const INSERT_SECONDS: Metric = Metric::histogram(
     &["table"],
     LATENCY_BUCKETS,
 );
+/// Segments of which the rows were not in memory.
+pub const SEGMENTS_READ_BACK: Metric = Metric::counter(
+    "driftline_collector_read_back_segments_total",
+    "Segments that were read from the log to be inserted: after a start, and where ready rows take all of collector.insert.ready_max_bytes.",
+    &[],
+);
 /// Ack duration.
 pub const ACK_SECONDS: Metric = Metric::histogram(
     "driftline_collector_ack_seconds",
@@ -145,6 +151,7 @@ pub const ALL: &[Metric] = &[
     LOG_STATE,
     INSERTS,
     INSERT_SECONDS,
+    SEGMENTS_READ_BACK,
     ACK_SECONDS,
     SECOND_PASS_HITS,
     MASKED_NAMES,

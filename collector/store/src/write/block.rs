@@ -141,6 +141,26 @@ impl Block {
         Some([self.part(0..cut, 0), self.part(cut..rows, 1)])
     }
 
+    /// The rows of several blocks of one table, in their order, under one segment; `None` of no blocks.
+    pub(super) fn join(segment: Uuid, parts: &[&Self]) -> Option<Self> {
+        let table = parts.first()?.table;
+        let mut bytes = Vec::with_capacity(parts.iter().map(|part| part.bytes.len()).sum());
+        let mut starts = Vec::with_capacity(parts.iter().map(|part| part.starts.len()).sum());
+        for part in parts {
+            let base = bytes.len();
+            bytes.extend_from_slice(&part.bytes);
+            starts.extend(part.starts.iter().map(|start| base + start));
+        }
+        let id = uuid_bytes(segment);
+        starts.iter().for_each(|at| bytes[*at..*at + UUID_BYTES].copy_from_slice(&id));
+        Some(Self { table, segment, bytes: bytes.into(), starts })
+    }
+
+    /// Bytes of memory that it takes.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.bytes.len() + size_of_val(self.starts.as_slice())
+    }
+
     fn id(&self, row: usize) -> Option<Uuid> {
         let at = *self.starts.get(row)? + UUID_BYTES;
         let bytes = self.bytes.get(at..at + UUID_BYTES).filter(|_| self.table != Table::Heartbeats)?;
@@ -228,13 +248,35 @@ impl Rows {
     }
 
     pub fn str(&mut self, text: &str) -> &mut Self {
-        let mut length = text.len();
+        self.length(text.len());
+        self.raw(text.as_bytes())
+    }
+
+    fn length(&mut self, mut length: usize) {
         while length >= 0x80 {
             self.bytes.push((length & 0x7F) as u8 | 0x80);
             length >>= 7;
         }
         self.bytes.push(length as u8);
-        self.raw(text.as_bytes())
+    }
+
+    /// A JSON value as a string: written in its place, and its length put before it.
+    pub fn json(&mut self, value: &serde_json::Value) -> &mut Self {
+        let at = self.bytes.len();
+        // a value has nothing that cannot be written, and a vector takes all
+        let written = serde_json::to_writer(&mut self.bytes, value);
+        debug_assert!(written.is_ok(), "{written:?}");
+        let length = self.bytes.len() - at;
+        self.length(length);
+        let shown = self.bytes.len() - at - length;
+        self.bytes[at..].rotate_right(shown);
+        self
+    }
+
+    /// Room for so many bytes and rows more.
+    pub fn reserve(&mut self, rows: usize, bytes: usize) {
+        self.starts.reserve(rows);
+        self.bytes.reserve(bytes);
     }
 
     fn raw(&mut self, bytes: &[u8]) -> &mut Self {
@@ -269,6 +311,19 @@ mod tests {
         assert_eq!(&right.bytes[..16], uuid_bytes(right.segment));
         let single = left.halves().unwrap()[0].clone();
         assert!(single.halves().is_none());
+    }
+
+    #[test]
+    fn a_value_is_the_string_that_it_is_written_as() {
+        for value in
+            [serde_json::json!(null), serde_json::json!({"a": ["\"é", 0.1]}), serde_json::json!("x".repeat(500))]
+        {
+            let (mut json, mut text) =
+                (Rows::new(Table::Payloads, Uuid::nil()), Rows::new(Table::Payloads, Uuid::nil()));
+            json.row().str("before").json(&value).str("behind");
+            text.row().str("before").str(&value.to_string()).str("behind");
+            assert_eq!(json.bytes, text.bytes, "{value}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! From masked samples, labels, feedback, events and heartbeats to the rows of each table.
 
 use contract::wire::{
-    Event, FeatureValue, Feedback, FeedbackValue, Label, Ledger, Outcome, Payload, Prediction, ShadowAnswer,
+    Event, Feature, FeatureValue, Feedback, FeedbackValue, Label, Ledger, Outcome, Payload, Prediction, ShadowAnswer,
 };
 use masking::MaskedSample;
 use uuid::Uuid;
@@ -32,6 +32,21 @@ pub struct EncodedSegment {
 }
 
 impl EncodedSegment {
+    /// The rows of several, in their order, as one segment's: the same bytes as if one builder had made them all.
+    #[must_use]
+    pub fn join(segment: Uuid, parts: &[Self]) -> Self {
+        let of = |table| -> Vec<&Block> {
+            parts.iter().flat_map(|part| &part.blocks).filter(|block| block.table() == table).collect()
+        };
+        Self { blocks: Table::ALL.into_iter().filter_map(|table| Block::join(segment, &of(table))).collect() }
+    }
+
+    /// Bytes of memory that it takes.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.blocks.iter().map(Block::held_bytes).sum()
+    }
+
     /// The blocks in the order in which they are inserted.
     #[must_use]
     pub fn blocks(&self) -> &[Block] {
@@ -45,6 +60,11 @@ impl EncodedSegment {
         self
     }
 }
+
+/// What a row of observations takes, as a rule.
+const OBSERVATION_BYTES: usize = 224;
+/// The same of features.
+const FEATURE_BYTES: usize = 96;
 
 /// Collects a segment's rows.
 pub struct SegmentBuilder {
@@ -76,6 +96,14 @@ impl SegmentBuilder {
         }
     }
 
+    /// Room for observations that are about to be added: without it the rows are copied as they grow.
+    pub fn expect(&mut self, samples: &[MaskedSample]) {
+        let is_number = |feature: &&Feature| !matches!(feature.value, FeatureValue::Category(_));
+        let features = samples.iter().map(|sample| sample.features.iter().filter(is_number).count()).sum();
+        self.observations.reserve(samples.len(), samples.len() * OBSERVATION_BYTES);
+        self.features.reserve(features, features * FEATURE_BYTES);
+    }
+
     /// Adds an observation with its features, comparisons and payload.
     pub fn observation(&mut self, sample: &MaskedSample, source: &str, received_at_ms: i64) {
         self.request(sample, source, received_at_ms);
@@ -86,7 +114,7 @@ impl SegmentBuilder {
         if let Payload::Kept(content) = &sample.payload {
             let rows = self.payloads.row();
             rows.uuid(sample.id).millis(received_at_ms).millis(sample.at_ms).str(&sample.model).str(&sample.version);
-            rows.str(&content.input.to_string()).str(&content.output.to_string()).f64(content.inclusion_probability);
+            rows.json(&content.input).json(&content.output).f64(content.inclusion_probability);
         }
     }
 
