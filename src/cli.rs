@@ -49,7 +49,7 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Write Prometheus rules and their tests, Alertmanager's routes and Grafana's dashboards for a configuration
     Render(RenderArgs),
-    /// Compare two files (CSV, Parquet, JSON lines) column by column; exit code 1 where something drifted
+    /// Compare two files (CSV, Parquet, JSON lines) column by column; exit code 1 where something drifted, 3 where too few rows tell nothing
     Drift(DriftArgs),
     /// Two-sample Kolmogorov-Smirnov test of two files with one number a line
     Ks(KsArgs),
@@ -279,7 +279,7 @@ pub struct DriftArgs {
     /// A line of your own, as in psi=0.2, d=0.1, missing=0.01; a column over it counts as drifted; may be given several times
     #[arg(long = "limit", value_name = "MEASURE=NUMBER")]
     pub limits: Vec<String>,
-    /// MiB of values held at a time
+    /// MiB of values held at a time; a column that does not fit is sorted on disk
     #[arg(long, default_value_t = 192)]
     pub memory: u64,
     /// Write a report that stands alone

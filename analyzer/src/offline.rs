@@ -4,16 +4,20 @@
 //! when its distance exceeds Delta by more than the margins of both samples (Dvoretzky, Kiefer, Wolfowitz, Massart), with the
 //! chance of error split over all columns and segments. P-values are shown, and decide nothing.
 //!
-//! Files are read by the embedded engine, as many columns in one scan as fit into the budget of memory; what is kept of a column
-//! is its report.
+//! Files are read by the embedded engine, columns side by side within a budget of memory; one that does not fit is sorted by the
+//! engine and walked as it comes, for the same figures. What is kept of a column is its report.
 
 mod column;
 pub mod html;
+mod measure;
 mod scan;
+mod values;
 
 use contract::api::{Distribution, DriftState};
 use serde::Serialize;
 use store::files::{Column, Files, Kind, Table};
+
+pub(crate) use values::key;
 
 use crate::judge::{
     distances::{CountTest, Distances},
@@ -259,15 +263,13 @@ pub enum OfflineError {
         /// The current file.
         current: String,
     },
-    /// One column alone does not fit.
-    #[error(
-        "the values of one column are {needed} MiB and the limit is {limit} MiB; give --memory {needed}, or sample the files"
-    )]
-    Memory {
-        /// MiB that it takes.
-        needed: u64,
-        /// MiB that it may take.
-        limit: u64,
+    /// Distances of so many values are no whole numbers of 64 bits any more.
+    #[error("{reference} rows against {current} are too many to compare value by value; sample the files")]
+    TooMany {
+        /// Rows of the reference.
+        reference: u64,
+        /// Rows of the current file.
+        current: u64,
     },
 }
 

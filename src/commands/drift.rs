@@ -13,7 +13,7 @@ use store::engine::EngineConfig;
 use store::files::Files;
 
 use crate::cli::DriftArgs;
-use crate::exit::{FOUND, Usage};
+use crate::exit::{FOUND, HELD, Usage};
 
 /// Where the engine is looked for without `--engine`.
 const ENGINES: [&str; 2] = [".deps/chdb/libchdb.so", "/usr/lib/libchdb.so"];
@@ -22,7 +22,7 @@ const ENGINE_BYTES: u64 = 700 << 20;
 /// Columns of the table on the terminal.
 const ROWS_SHOWN: usize = 40;
 
-/// Compares and reports; exit code 0 without drift, 1 with.
+/// Compares and reports; exit code 0 without drift, 1 with, 3 where none was found and some columns have too few values to tell.
 ///
 /// # Errors
 /// Where an argument is wrong, the engine is absent or a file cannot be read.
@@ -50,7 +50,12 @@ pub fn run(args: &DriftArgs) -> anyhow::Result<ExitCode> {
     } else {
         out.write_all(table(&report).as_bytes())?;
     }
-    Ok(if report.drifted { ExitCode::from(FOUND) } else { ExitCode::SUCCESS })
+    Ok(match (report.drifted, report.insufficient) {
+        (true, _) => ExitCode::from(FOUND),
+        (false, 0) => ExitCode::SUCCESS,
+        // what cannot be told is no pass
+        (false, _) => ExitCode::from(HELD),
+    })
 }
 
 /// What the user can mend is the user's.
@@ -151,28 +156,31 @@ pub fn engine(given: Option<&PathBuf>) -> anyhow::Result<PathBuf> {
     })
 }
 
-/// How far it is, on a terminal's standard error, a few times a second.
+/// How far it is, on standard error: on a terminal a few times a second, elsewhere a line now and then on long work.
 struct Progress {
-    shown: Option<Instant>,
+    shown: Instant,
     terminal: bool,
+    moved: bool,
 }
 
 impl Progress {
     fn new() -> Self {
-        Self { shown: None, terminal: std::io::stderr().is_terminal() }
+        Self { shown: Instant::now(), terminal: std::io::stderr().is_terminal(), moved: false }
     }
 
     fn at(&mut self, done: u64, all: u64) {
-        let due = self.shown.is_none_or(|at| at.elapsed() > Duration::from_millis(200));
-        if self.terminal && due {
-            let percent = done as f64 / all.max(1) as f64 * 100.0;
-            let _ = write!(std::io::stderr(), "\rread {percent:.0} % of {} values", html::thousands(all));
-            self.shown = Some(Instant::now());
+        let due = if self.terminal { Duration::from_millis(200) } else { Duration::from_secs(10) };
+        if self.shown.elapsed() < due {
+            return;
         }
+        let percent = done as f64 / all.max(1) as f64 * 100.0;
+        let (start, end) = if self.terminal { ("\r", "") } else { ("", "\n") };
+        let _ = write!(std::io::stderr(), "{start}read {percent:.0} % of {} values{end}", html::thousands(all));
+        (self.shown, self.moved) = (Instant::now(), self.terminal);
     }
 
     fn end(&self) {
-        if self.shown.is_some() {
+        if self.moved {
             let _ = write!(std::io::stderr(), "\r\x1b[K");
         }
     }
@@ -216,10 +224,15 @@ fn row(one: &ColumnReport, wide: usize) -> String {
     format!(
         "  {:12} {:wide$}  {:>7} {:>7} {p:>9}  {:>8}  {over}{}\n",
         one.state.as_str(),
-        one.name,
+        shortened(&one.name, wide),
         number(one.d),
         number(one.line),
         number(one.distances.map(|d| d.psi)),
         one.sentence,
     )
+}
+
+/// A name within its place in the table; `--json` has it whole.
+fn shortened(name: &str, wide: usize) -> String {
+    if name.chars().count() <= wide { name.to_owned() } else { name.chars().take(wide - 3).collect::<String>() + "..." }
 }

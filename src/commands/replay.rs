@@ -3,7 +3,7 @@
 mod asking;
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, IsTerminal as _, Write as _};
+use std::io::{BufRead as _, BufReader, IsTerminal as _, Read as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ use asking::{Proxy, Versions};
 /// Content read at a time: a request of it may be a megabyte.
 const PAGE: usize = 32;
 /// Longest line of a file.
-const LINE_BYTES_MAX: usize = 16 << 20;
+const LINE_BYTES_MAX: u64 = 16 << 20;
 
 /// One request to send.
 struct Line {
@@ -46,7 +46,7 @@ pub async fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let policy = &config.of(&args.model).shadow;
     let (versions, source) = source(args, &loaded).await?;
     let proxy = match &args.proxy {
-        Some(url) => Proxy::running(url, args.token_file.as_ref())?,
+        Some(url) => Proxy::running(url, args.token_file.as_ref(), &versions).await?,
         None => Proxy::of_its_own(&loaded, &versions).await?,
     };
     let asked = ask_all(args, &versions, source, &proxy).await;
@@ -127,20 +127,24 @@ fn distinct(versions: Versions) -> anyhow::Result<Versions> {
     Ok(versions)
 }
 
-/// A file's requests.
+/// A file's requests. No more of a line is read than a line may hold.
 fn lines(path: &Path, limit: u64) -> anyhow::Result<Vec<Line>> {
     let file = File::open(path).map_err(|error| Usage(format!("{} cannot be read: {error}", path.display())))?;
-    let mut found = Vec::new();
-    for (number, line) in BufReader::new(file).lines().enumerate() {
-        let line = line.with_context(|| format!("cannot read {}", path.display()))?;
-        if line.trim().is_empty() {
-            continue;
+    let (mut reader, mut found, mut line) = (BufReader::new(file), Vec::new(), Vec::new());
+    for number in 1.. {
+        line.clear();
+        let part = reader.by_ref().take(LINE_BYTES_MAX + 1).read_until(b'\n', &mut line);
+        if part.with_context(|| format!("cannot read {}", path.display()))? == 0 {
+            break;
         }
-        let at = |what: String| Usage(format!("{}, line {}: {what}", path.display(), number + 1));
-        if line.len() > LINE_BYTES_MAX {
+        let at = |what: String| Usage(format!("{}, line {number}: {what}", path.display()));
+        if line.len() as u64 > LINE_BYTES_MAX && line.last() != Some(&b'\n') {
             return Err(at(format!("is longer than {LINE_BYTES_MAX} bytes")).into());
         }
-        let content: Value = serde_json::from_str(&line).map_err(|error| at(error.to_string()))?;
+        if line.iter().all(u8::is_ascii_whitespace) {
+            continue;
+        }
+        let content: Value = serde_json::from_slice(&line).map_err(|error| at(error.to_string()))?;
         found.push(Line { at_ms: None, content, recorded: None });
         if found.len() as u64 == limit {
             break;
@@ -158,7 +162,7 @@ async fn ask_all(args: &ReplayArgs, versions: &Versions, source: Source, proxy: 
         Source::File(lines) => {
             for (done, line) in lines.into_iter().enumerate() {
                 progress.at(done, all);
-                ask(args, versions, line, proxy, &mut pace, &mut tally).await;
+                ask(args, versions, line, proxy, &mut pace, &mut tally).await?;
             }
         }
         Source::Stored { reader, span, ids } => {
@@ -172,7 +176,7 @@ async fn ask_all(args: &ReplayArgs, versions: &Versions, source: Source, proxy: 
                         continue;
                     };
                     let line = Line { at_ms: Some(row.at_ms), content, recorded: recorded(&row.output) };
-                    ask(args, versions, line, proxy, &mut pace, &mut tally).await;
+                    ask(args, versions, line, proxy, &mut pace, &mut tally).await?;
                 }
             }
         }
@@ -188,19 +192,30 @@ fn recorded(output: &str) -> Option<Vec<String>> {
     labels.iter().map(|label| label.as_str().map(str::to_owned)).collect()
 }
 
-async fn ask(args: &ReplayArgs, versions: &Versions, line: Line, proxy: &Proxy, pace: &mut Pace, tally: &mut Tally) {
+async fn ask(
+    args: &ReplayArgs,
+    versions: &Versions,
+    line: Line,
+    proxy: &Proxy,
+    pace: &mut Pace,
+    tally: &mut Tally,
+) -> anyhow::Result<()> {
     let body = match request(&line.content) {
         Ok(body) => body,
-        Err(why) => return tally.leave_out(why),
+        Err(why) => {
+            tally.leave_out(why);
+            return Ok(());
+        }
     };
     let output = args.output.as_deref();
     pace.turn().await;
-    let before = proxy.ask(&versions.model, &versions.against, &body, output).await;
+    let before = proxy.ask(&versions.model, &versions.against, &body, output).await?;
     pace.turn().await;
-    let candidate = proxy.ask(&versions.model, &versions.version, &body, output).await;
+    let candidate = proxy.ask(&versions.model, &versions.version, &body, output).await?;
     // classes that are read from scores have no names to compare with what was recorded
     let named = matches!(&before, Reply::Labels(labels, _) if labels.iter().all(|label| !label.starts_with(UNNAMED)));
     tally.take(Asked { at_ms: line.at_ms, recorded: line.recorded.filter(|_| named), before, candidate });
+    Ok(())
 }
 
 /// At most so many requests a second.
@@ -309,4 +324,29 @@ fn text(report: &Report) -> String {
         text.push_str(&format!("  {note}\n"));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_read_no_farther_than_it_may_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("asked.jsonl");
+        let written = |text: &[u8]| {
+            std::fs::write(&path, text).unwrap();
+            lines(&path, 10)
+        };
+        assert_eq!(written(b"{\"text\": 1}\n\r\n  {\"text\": 2}").unwrap().len(), 2);
+        let mut long = vec![b' '; LINE_BYTES_MAX as usize];
+        long[0] = b'1';
+        assert_eq!(written(&[&long[..], b"\n2\n"].concat()).unwrap().len(), 2, "as long as it may be");
+        let refused = written(&[&long[..], b" \n2\n"].concat()).err().unwrap();
+        assert!(refused.is::<Usage>() && refused.to_string().contains("line 1: is longer"), "{refused}");
+        for (text, words) in [(&b"\n"[..], "has no lines"), (b"1\n{", "line 2:"), (b"\"\xff\"\n", "line 1:")] {
+            let refused = written(text).err().unwrap();
+            assert!(refused.is::<Usage>() && refused.to_string().contains(words), "{refused}");
+        }
+    }
 }

@@ -77,6 +77,10 @@ async fn explained(driftline: &Driftline) {
     driftline.sql("ALTER TABLE bin_counts UPDATE n = n + 3 WHERE n > 0 SETTINGS mutations_sync = 2").await;
     assert_eq!(answer(driftline.folder(), &explain, 1).await["equal"], false);
     refused(driftline.folder(), &["explain", "nonsense"], 64, "no verdict's id").await;
+    // nothing to compute from is neither equal nor different
+    driftline.sql("ALTER TABLE bin_counts DELETE WHERE 1 SETTINGS mutations_sync = 2").await;
+    let found = answer(driftline.folder(), &explain, 3).await;
+    assert!(found["gone"][0].as_str().is_some_and(|gone| gone.contains("bin_counts")), "{found}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -177,7 +181,14 @@ async fn another_version_is_asked_what_was_asked_before() {
     let report = answer(folder, &file, 3).await;
     assert_eq!((report["requests"].as_u64(), report["pairs"].as_u64()), (Some(2), Some(3)), "{report}");
     assert_eq!(report["left_out"]["neither text, nor texts, nor inputs"], 1, "{report}");
+    // a proxy that runs is asked only if it serves both, and is no verdict if it is not there
+    let running = ["--version", other, "--proxy", &*driftline.proxy];
+    let found = answer(folder, &[&replay[..3], &running, &["--rate", "0", "--limit", "5"]].concat(), 3).await;
+    assert_eq!((found["requests"].as_u64(), found["pairs"].as_u64()), (Some(5), Some(5)), "{found}");
+    let away = [&replay[..5], &["--proxy", "http://127.0.0.1:1"]].concat();
+    refused(folder, &away, 2, "no proxy answers at http://127.0.0.1:1").await;
     for (more, words) in [
+        (&["--version", "9", "--proxy", &*driftline.proxy][..], "version 9 of"),
         (&["--version", "9"][..], "version 9 of"),
         (&["--version", &*live, "--against", &*live][..], "agrees with itself"),
         (&["--version", other, "--from", "yesterday"][..], "--from yesterday is no time"),

@@ -205,6 +205,40 @@ fn csv(n: u32, shift: f64) -> String {
 }
 
 #[test]
+fn a_column_that_fits_into_no_memory_has_the_same_report() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let write = |name: &str, cell: &dyn Fn(u32) -> String| {
+        let lines: Vec<String> = (0..60_000u32).map(|i| format!("{},{}\n", cell(i), i % 7)).collect();
+        fs::write(folder.path().join(name), format!("x,day\n{}", lines.concat())).expect("is writable");
+    };
+    let number = |i: u32| f64::from(i.wrapping_mul(2_654_435_761) >> 8) / 1e6 - 3.0;
+    write("reference.csv", &|i| if i % 50 == 0 { String::new() } else { format!("{}", number(i)) });
+    // words among numbers: read as what they were
+    write("current.csv", &|i| match i % 40 {
+        0 => "nan".to_owned(),
+        1 => "-inf".to_owned(),
+        2 => "inf".to_owned(),
+        3 => "none".to_owned(),
+        4..9 => "-0.5".to_owned(),
+        _ => format!("{}", number(i.wrapping_add(77)) * 1.1),
+    });
+    let engine = dependency("chdb/libchdb.so").display().to_string();
+    let compare = |more: &[&str]| {
+        let arguments = ["drift", "reference.csv", "current.csv", "--json", "--engine", &engine];
+        let done = driftline(folder.path(), &[&arguments[..], more].concat());
+        assert_eq!(done.status.code(), Some(1), "{}", stderr(&done));
+        serde_json::from_str::<serde_json::Value>(&stdout(&done)).expect("is JSON")
+    };
+    let (held, streamed) = (compare(&[]), compare(&["--memory", "1"]));
+    assert_eq!(held, streamed);
+    let x = held["columns"].as_array().and_then(|all| all.iter().find(|one| one["name"] == "x")).expect("a column");
+    assert_eq!(
+        (x["missing"][0].as_f64(), x["missing"][1].as_f64(), x["nan"][1].as_f64()),
+        (Some(0.02), Some(0.025), Some(0.025))
+    );
+}
+
+#[test]
 fn two_files_are_compared_and_the_exit_code_says_what_was_found() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let write = |name: &str, text: String| fs::write(folder.path().join(name), text).expect("is writable");
@@ -220,6 +254,11 @@ fn two_files_are_compared_and_the_exit_code_says_what_was_found() {
     let same = compare("same.csv", &[]);
     assert_eq!(same.status.code(), Some(0), "{}{}", stdout(&same), stderr(&same));
     assert!(stdout(&same).contains("No drift found"), "{}", stdout(&same));
+
+    write("few.csv", csv(60, 0.0));
+    let few = compare("few.csv", &[]);
+    assert_eq!(few.status.code(), Some(3), "sixty rows are no pass: {}{}", stdout(&few), stderr(&few));
+    assert!(stdout(&few).contains("too few values to tell"), "{}", stdout(&few));
 
     let page = folder.path().join("report.html");
     let moved = compare("moved.jsonl", &["--json", "--segment", "place", "--html", &page.display().to_string()]);
@@ -242,6 +281,8 @@ fn two_files_are_compared_and_the_exit_code_says_what_was_found() {
         (&["--columns", "absent"][..], "has no column 'absent'; it has size?, place"),
         (&["--limit", "psi"], "--limit psi is not as in psi=0.2"),
         (&["--chance", "2"], "--chance 2 is not between 0 and 1"),
+        (&["--detectable", "0.05"], "--detectable 0.05 is not above --ignore 0.05"),
+        (&["--detectable", "1"], "--detectable 1 is not between 0 and 1"),
     ] {
         let refused = compare("same.csv", more);
         assert!(refused.status.code() == Some(64) && stderr(&refused).contains(word), "{}", stderr(&refused));

@@ -299,7 +299,8 @@ fn distance(name: &str, first: Option<&Reference>, second: Option<&Reference>, d
     let (first, second) = match (first, second) {
         (Some(first), Some(second)) => (first, second),
         (Some(_), None) => return said(true, "Only the first has it."),
-        _ => return said(true, "Only the second has it."),
+        // new, as a new column of a file is: there is nothing that it could differ from
+        _ => return said(false, "Only the second has it."),
     };
     let Some(found) = between::between(first, second) else {
         let sentence = "One holds numbers, the other categories.";
@@ -378,7 +379,7 @@ mod tests {
             (baseline(&[("x", 0.0), ("y", 0.0), ("z", 0.0)]), baseline(&[("x", 0.01), ("y", 0.3), ("w", 0.0)]));
         let found = distances(&a, &b, 0.01);
         let shown: Vec<_> = found.iter().map(|one| (one.feature.as_str(), one.apart)).collect();
-        assert_eq!(shown, [("w", true), ("z", true), ("y", true), ("x", false)]);
+        assert_eq!(shown, [("w", false), ("z", true), ("y", true), ("x", false)]);
         assert!((found[2].lower.unwrap() - 0.3).abs() < 0.02, "{:?}", found[2]);
     }
 }

@@ -5,7 +5,7 @@
 
 use contract::feature;
 use store::{
-    files::{Column, Files, Kind, MISSING_BITS, NameCount, Table},
+    files::{Column, Files, Kind, NameCount, Table},
     read::bin,
 };
 
@@ -13,7 +13,7 @@ use super::{Baseline, BaselineError, FileError, Frozen};
 use crate::{
     config::Freezing,
     judge::{order, reference::Reference},
-    offline::Source,
+    offline::{self, Source},
 };
 
 /// Values held at a time.
@@ -72,21 +72,16 @@ async fn numbers(
 ) -> Result<Vec<Frozen>, store::Error> {
     let rows = usize::try_from(rows).unwrap_or(usize::MAX);
     let mut features = Vec::with_capacity(columns.len());
+    let mut scratch = Vec::new();
     for group in columns.chunks((VALUES_MAX / rows.max(1)).max(1)) {
         let asked: Vec<(&str, Kind)> = group.iter().map(|column| (column.name.as_str(), column.kind)).collect();
         let mut keys: Vec<Vec<u64>> = group.iter().map(|_| Vec::with_capacity(rows)).collect();
-        let take = |bytes: &[u8]| {
-            let (words, _) = bytes.as_chunks::<8>();
-            for row in words.chunks_exact(asked.len()) {
-                for (keys, word) in keys.iter_mut().zip(row) {
-                    let bits = u64::from_le_bytes(*word);
-                    keys.push(if bits == MISSING_BITS { order::MISSING } else { order::key(f64::from_bits(bits)) });
-                }
-            }
-        };
-        files.numbers(table, &asked, take).await?;
+        let mut numbers = files.numbers(table, &asked)?;
+        while let Some((column, words)) = numbers.next().await? {
+            keys[column].extend(words.iter().map(|word| offline::key(u64::from_le_bytes(*word))));
+        }
         features.extend(group.iter().zip(keys).map(|(column, mut keys)| {
-            keys.sort_unstable();
+            order::sort(&mut keys, &mut scratch);
             frozen(column, Reference::of_sorted(&keys, limits.bins))
         }));
     }

@@ -10,7 +10,7 @@ mod lattice;
 use serde::Serialize;
 use statrs::function::gamma::ln_gamma;
 
-use crate::judge::{kolmogorov, order};
+use crate::judge::{kolmogorov, order, ranks::Walk};
 
 /// Samples up to this size get an exact p-value: scipy's rule for `auto`.
 pub const EXACT_MAX: usize = 10_000;
@@ -73,25 +73,34 @@ pub fn two_sample(first: &[f64], second: &[f64]) -> Result<KsTest, KsError> {
 /// Compares two sorted samples of keys (see [`order`]), NaN and missing values among them. `None` when one is empty.
 #[must_use]
 pub fn of_sorted(first: &[u64], second: &[u64]) -> Option<KsTest> {
-    if first.is_empty() || second.is_empty() {
-        return None;
-    }
-    let sizes = Sizes::new(first.len(), second.len());
-    let merged = merge(first, second, &sizes);
-    let d = merged.h as f64 / sizes.lcm as f64;
-    let at = merged.at;
-    if sizes.n1.max(sizes.n2) > EXACT_MAX && merged.h == sizes.lcm {
+    Some(of_walk(&Walk::over(first, second)?, Some((first, second))))
+}
+
+/// The test from a walk over both samples; `samples` are needed up to [`EXACT_MAX`] values, for the p-value given the ties.
+#[must_use]
+pub fn of_walk(walk: &Walk, samples: Option<(&[u64], &[u64])>) -> KsTest {
+    let (n1, n2) = walk.sizes();
+    let sizes = Sizes::new(n1 as usize, n2 as usize);
+    let (apart, at, _) = walk.farthest();
+    // the difference in units of 1 / lcm: n1 n2 is lcm gcd
+    let h = apart / (n1 / sizes.n1_reduced);
+    let d = h as f64 / sizes.lcm as f64;
+    if sizes.n1.max(sizes.n2) > EXACT_MAX && h == sizes.lcm {
         let log_p = log_apart(sizes.n1, sizes.n2);
-        return Some(KsTest { d, at, p: log_p.exp(), p_ties: None, log_p, method: Method::Exact });
+        return KsTest { d, at, p: log_p.exp(), p_ties: None, log_p, method: Method::Exact };
     }
     if sizes.n1.max(sizes.n2) > EXACT_MAX {
-        let (n1, n2) = (sizes.n1 as f64, sizes.n2 as f64);
+        let (n1, n2) = (n1 as f64, n2 as f64);
         let tail = kolmogorov::tail((n1 * n2 / (n1 + n2)).round_ties_even() as u64, d);
-        return Some(KsTest { d, at, p: tail.p, p_ties: None, log_p: tail.log_p, method: Method::Asymptotic });
+        return KsTest { d, at, p: tail.p, p_ties: None, log_p: tail.log_p, method: Method::Asymptotic };
     }
-    let (p, log_p) = exact(&sizes, merged.h);
-    let p_ties = if merged.tied { lattice::with_ties(&sizes, merged.h, &block_ends(first, second)).min(p) } else { p };
-    Some(KsTest { d, at, p, p_ties: Some(p_ties), log_p, method: Method::Exact })
+    let (p, log_p) = exact(&sizes, h);
+    let p_ties = match samples {
+        _ if !walk.tied() => Some(p),
+        Some((first, second)) => Some(lattice::with_ties(&sizes, h, &block_ends(first, second)).min(p)),
+        None => None,
+    };
+    KsTest { d, at, p, p_ties, log_p, method: Method::Exact }
 }
 
 /// Chance, as a logarithm, that two samples do not overlap: two of all orders. The law of one sample knows no distance of 1.
@@ -121,14 +130,6 @@ impl Sizes {
     }
 }
 
-/// What a walk over both sorted samples finds.
-#[derive(Default)]
-struct Merged {
-    h: u64,
-    at: u64,
-    tied: bool,
-}
-
 fn sorted(sample: &[f64], name: &'static str) -> Result<Vec<u64>, KsError> {
     if sample.is_empty() {
         return Err(KsError::Empty(name));
@@ -139,20 +140,6 @@ fn sorted(sample: &[f64], name: &'static str) -> Result<Vec<u64>, KsError> {
     let mut sorted: Vec<u64> = sample.iter().map(|x| order::key(*x)).collect();
     sorted.sort_unstable();
     Ok(sorted)
-}
-
-fn merge(first: &[u64], second: &[u64], sizes: &Sizes) -> Merged {
-    let mut merged = Merged { at: first[0].min(second[0]), ..Merged::default() };
-    let (mut i, mut j) = (0, 0);
-    for group in order::groups(first, second) {
-        (i, j) = (i + group.first, j + group.second);
-        merged.tied |= group.first + group.second > 1;
-        let difference = (i * sizes.n2_reduced).abs_diff(j * sizes.n1_reduced);
-        if difference > merged.h {
-            (merged.h, merged.at) = (difference, group.key);
-        }
-    }
-    merged
 }
 
 /// For each number of values taken from the pooled sample, whether the next one is larger.

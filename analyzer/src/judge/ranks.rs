@@ -19,7 +19,7 @@ mod mann;
 
 use serde::Serialize;
 
-use super::order;
+use super::order::{self, Group};
 
 pub use anderson::anderson_darling;
 pub use cramer::cramer_von_mises;
@@ -42,63 +42,99 @@ pub struct RankTest {
 pub struct Walk {
     n1: u64,
     n2: u64,
+    /// Values of both that were passed.
+    passed: (u64, u64),
     /// Twice the sum of the first sample's midranks.
     rank_sum_twice: u128,
     /// Sum over all values of the squared difference of the distribution functions, in units of `1 / (n1 n2)`. A whole number, and
     /// exact where that matters (up to twenty values a side); of many millions of values it would not fit 128 bits.
     squares: f64,
-    /// Sum of Scholz and Stephens' statistic, before its factor `(N - 1) / N`.
+    /// Sum of Scholz and Stephens' statistic, before its factors `(1 / n1 + 1 / n2) / N` and `(N - 1) / N`.
     darling: f64,
     /// Sum of `t^3 - t` over groups of `t` equal values.
     ties: u128,
     /// Distinct values.
     distinct: u64,
-    /// Largest excess of the first's distribution function over the second's.
-    above: f64,
+    /// Largest excess of the first's distribution function over the second's, in units of `1 / (n1 n2)`.
+    above: i64,
     /// And the reverse.
-    below: f64,
+    below: i64,
+    /// The larger of the two, where it is reached first, and how many of both are at most that value.
+    apart: u64,
+    at: u64,
+    upto: (u64, u64),
 }
 
 impl Walk {
+    /// A walk over two samples of these sizes that has not begun. The product of the sizes has to be below `2^63`.
+    #[must_use]
+    pub fn new(n1: u64, n2: u64) -> Self {
+        Self { n1, n2, ..Self::default() }
+    }
+
     /// Walks over two sorted samples; `None` when one is empty.
     #[must_use]
     pub fn over(first: &[u64], second: &[u64]) -> Option<Self> {
         if first.is_empty() || second.is_empty() {
             return None;
         }
-        let mut walk = Self { n1: first.len() as u64, n2: second.len() as u64, ..Self::default() };
-        let (mut i, mut j) = (0, 0);
-        for group in order::groups(first, second) {
-            walk.take((i, j), (group.first, group.second));
-            i += group.first;
-            j += group.second;
-        }
+        let mut walk = Self::new(first.len() as u64, second.len() as u64);
+        order::groups(first, second).for_each(|group| walk.take(&group));
         Some(walk)
     }
 
-    /// A group of `a` and `b` equal values after `i` and `j` smaller ones.
-    fn take(&mut self, (i, j): (u64, u64), (a, b): (u64, u64)) {
-        let tied = u128::from(a + b);
-        let midrank_twice = 2 * (i + j) + a + b + 1;
-        self.rank_sum_twice += u128::from(a) * u128::from(midrank_twice);
-        let apart = ((i + a) * self.n2).abs_diff((j + b) * self.n1) as f64;
-        self.squares += (a + b) as f64 * apart * apart;
-        self.ties += tied * tied * tied - tied;
+    /// Values of both samples that were passed.
+    #[must_use]
+    pub const fn passed(&self) -> (u64, u64) {
+        self.passed
+    }
+
+    /// Sizes of both samples.
+    #[must_use]
+    pub const fn sizes(&self) -> (u64, u64) {
+        (self.n1, self.n2)
+    }
+
+    /// The largest difference of the distribution functions in units of `1 / (n1 n2)`, the value where it is reached (see
+    /// [`order`]), and how many values of both samples are at most that.
+    #[must_use]
+    pub const fn farthest(&self) -> (u64, u64, (u64, u64)) {
+        (self.apart, self.at, self.upto)
+    }
+
+    /// Whether any two values are equal.
+    #[must_use]
+    pub const fn tied(&self) -> bool {
+        self.distinct < self.n1 + self.n2
+    }
+
+    /// The next values, equal to each other and larger than those before.
+    #[inline]
+    pub fn take(&mut self, group: &Group) {
+        let ((i, j), (a, b)) = (self.passed, (group.first, group.second));
+        self.passed = (i + a, j + b);
         self.distinct += 1;
-        let (n1, n2) = (self.n1 as f64, self.n2 as f64);
-        let (total, length) = (n1 + n2, (a + b) as f64);
+        let length = a + b;
+        if length > 1 {
+            let tied = u128::from(length);
+            self.ties += tied * tied * tied - tied;
+        }
+        self.rank_sum_twice += u128::from(a) * u128::from(2 * (i + j) + length + 1);
+        let apart = ((i + a) * self.n2).wrapping_sub((j + b) * self.n1).cast_signed();
+        self.squares += length as f64 * (apart as f64 * apart as f64);
+        self.above = self.above.max(apart);
+        self.below = self.below.max(-apart);
+        if apart.unsigned_abs() > self.apart || self.distinct == 1 {
+            (self.apart, self.at, self.upto) = (apart.unsigned_abs(), group.key, self.passed);
+        }
+        let (total, length) = ((self.n1 + self.n2) as f64, length as f64);
         let middle = (i + j) as f64 + length / 2.0;
         let weight = middle * (total - middle) - total * length / 4.0;
         if weight > 0.0 {
-            let one = |before: u64, own: u64, n: f64| {
-                let off = total * (before as f64 + own as f64 / 2.0) - middle * n;
-                off * off / n
-            };
-            self.darling += length / total * (one(i, a, n1) + one(j, b, n2)) / weight;
+            // what the first sample is off, the second is the other way
+            let off = total * (i as f64 + a as f64 / 2.0) - middle * self.n1 as f64;
+            self.darling += length * (off * off / weight);
         }
-        let difference = (i + a) as f64 / n1 - (j + b) as f64 / n2;
-        self.above = self.above.max(difference);
-        self.below = self.below.max(-difference);
     }
 }
 
@@ -110,9 +146,9 @@ mod tests {
     fn samples_of_any_size_have_a_sum_of_squares() {
         // One group a side, fifty million values each, as far apart as can be.
         let n = 50_000_000u64;
-        let mut walk = Walk { n1: n, n2: n, ..Walk::default() };
-        walk.take((0, 0), (n, 0));
-        walk.take((n, 0), (0, n));
+        let mut walk = Walk::new(n, n);
+        walk.take(&Group { key: 1, first: n, second: 0 });
+        walk.take(&Group { key: 2, first: 0, second: n });
         let test = cramer_von_mises(&walk);
         // sum of squares n (n n)^2, over (2 n)^2 n n
         assert!((test.statistic / (n as f64 / 4.0) - 1.0).abs() < 1e-12, "{test:?}");

@@ -72,7 +72,9 @@ impl Reference {
     /// Freezes numbers: `values` may hold NaN and infinities, `missing` counts what had no value.
     #[must_use]
     pub fn numbers(values: &[f64], missing: u64, bins: usize) -> Self {
-        let edges = quantile_edges(values, bins.max(1));
+        let mut finite: Vec<u64> = values.iter().filter(|x| x.is_finite()).map(|x| order::key(*x)).collect();
+        finite.sort_unstable();
+        let edges = quantile_edges(&finite, bins.max(1));
         let mut numbers = Numbers { counts: vec![0; edges.len() + 3 + SPECIAL_CELLS], edges };
         for value in values {
             let cell = numbers.cell(numbers.bin_of(*value));
@@ -86,9 +88,9 @@ impl Reference {
     /// Freezes a sorted sample of keys (see [`order`](super::order)), NaN and missing values among them.
     #[must_use]
     pub fn of_sorted(sorted: &[u64], bins: usize) -> Self {
-        let finite: Vec<f64> =
-            sorted[..order::numbers(sorted)].iter().map(|key| order::value(*key)).filter(|x| x.is_finite()).collect();
-        let mut numbers = Numbers { edges: quantile_edges(&finite, bins.max(1)), counts: Vec::new() };
+        let sorts = order::Sorts::of_sorted(sorted);
+        let finite = &sorted[sorts.least as usize..(sorts.least + sorts.finite) as usize];
+        let mut numbers = Numbers { edges: quantile_edges(finite, bins.max(1)), counts: Vec::new() };
         numbers.counts = numbers.cells_of_sorted(sorted);
         Self::Numbers(numbers)
     }
@@ -266,19 +268,22 @@ impl Categories {
     }
 }
 
-/// Edges at the quantiles of the finite values, atoms set apart, the last one just above the largest value.
-fn quantile_edges(values: &[f64], bins: usize) -> Vec<f64> {
-    let mut finite: Vec<f64> = values.iter().filter(|x| x.is_finite()).map(|x| x + 0.0).collect();
-    finite.sort_unstable_by(f64::total_cmp);
-    let Some(largest) = finite.last().copied() else { return Vec::new() };
-    let mut edges: Vec<f64> = (0..bins).map(|i| finite[i * finite.len() / bins]).collect();
-    for run in finite.chunk_by(|a, b| a == b) {
-        if run.len() * bins > finite.len() {
-            edges.extend([run[0], run[0].next_up()]);
+/// Edges at the quantiles of sorted finite values, given by their keys, atoms set apart, the last one just above the largest value.
+/// A value that is more than a bin's share stands at one of the quantiles.
+fn quantile_edges(finite: &[u64], bins: usize) -> Vec<f64> {
+    let Some(largest) = finite.last() else { return Vec::new() };
+    let mut quantiles: Vec<u64> = (0..bins).map(|i| finite[i * finite.len() / bins]).collect();
+    quantiles.dedup();
+    let mut edges = Vec::with_capacity(2 * quantiles.len() + 1);
+    for key in quantiles {
+        let value = order::value(key);
+        edges.push(value);
+        let from = finite.partition_point(|other| *other < key);
+        if finite[from..].partition_point(|other| *other <= key) * bins > finite.len() {
+            edges.push(value.next_up());
         }
     }
-    edges.push(largest.next_up());
-    edges.sort_unstable_by(f64::total_cmp);
+    edges.push(order::value(*largest).next_up());
     edges.dedup();
     edges.retain(|edge| edge.is_finite());
     edges

@@ -6,7 +6,7 @@
 
 use serde::Serialize;
 
-use super::order;
+use super::order::{self, Group, Sorts};
 
 /// How far values moved.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -21,28 +21,63 @@ pub struct Moved {
 /// finite.
 #[must_use]
 pub fn wasserstein(reference: &[u64], current: &[u64]) -> Option<Moved> {
-    let (reference, current) = (finite(reference), finite(current));
-    if reference.is_empty() || current.is_empty() {
-        return None;
-    }
-    let (m, n) = (reference.len() as f64, current.len() as f64);
-    let (mut i, mut j, mut before, mut area) = (0, 0, f64::NAN, 0.0);
-    for group in order::groups(reference, current) {
-        let value = order::value(group.key);
-        if i + j > 0 {
-            area += (i as f64 / m - j as f64 / n).abs() * (value - before);
-        }
-        (i, j, before) = (i + group.first, j + group.second, value);
-    }
-    let quartile = |share: f64| order::value(reference[((m - 1.0) * share) as usize]);
-    let range = quartile(0.75) - quartile(0.25);
-    area.is_finite().then(|| Moved { distance: area, in_ranges: (range > 0.0).then(|| area / range) })
+    let sorts = (Sorts::of_sorted(reference), Sorts::of_sorted(current));
+    let mut area = Area::new(sorts);
+    order::groups(reference, current).for_each(|group| area.take(&group));
+    let [low, high] =
+        quartiles(&sorts.0).map(|at| reference.get(at as usize).map_or(f64::NAN, |key| order::value(*key)));
+    area.moved(high - low)
 }
 
-fn finite(sorted: &[u64]) -> &[u64] {
-    let from = sorted.partition_point(|key| *key <= order::key(f64::NEG_INFINITY));
-    let to = sorted.partition_point(|key| *key < order::key(f64::INFINITY));
-    &sorted[from..to.max(from)]
+/// Where the quartiles of the finite values stand in a sorted sample.
+#[must_use]
+pub fn quartiles(sorts: &Sorts) -> [u64; 2] {
+    [0.25, 0.75].map(|share| sorts.least + (sorts.finite.saturating_sub(1) as f64 * share) as u64)
+}
+
+/// The area between two distribution functions, group by group.
+#[derive(Clone, Copy, Debug)]
+pub struct Area {
+    /// Finite values of both.
+    sizes: (u64, u64),
+    /// `1 / (m n)`, the unit in which the distribution functions differ.
+    unit: f64,
+    passed: (u64, u64),
+    before: f64,
+    sum: f64,
+}
+
+impl Area {
+    /// Nothing yet, of two samples whose values are of these sorts.
+    #[must_use]
+    pub const fn new((first, second): (Sorts, Sorts)) -> Self {
+        let unit = 1.0 / (first.finite as f64 * second.finite as f64);
+        Self { sizes: (first.finite, second.finite), unit, passed: (0, 0), before: 0.0, sum: 0.0 }
+    }
+
+    /// The next values; those that are not finite have no distance.
+    #[inline]
+    pub fn take(&mut self, group: &Group) {
+        let value = order::value(group.key);
+        if !value.is_finite() {
+            return;
+        }
+        let apart = (self.passed.0 * self.sizes.1).abs_diff(self.passed.1 * self.sizes.0);
+        // before the first value both are 0, and so is this
+        self.sum += if apart > 0 { apart as f64 * self.unit * (value - self.before) } else { 0.0 };
+        self.passed = (self.passed.0 + group.first, self.passed.1 + group.second);
+        self.before = value;
+    }
+
+    /// The mean distance; `range` is the reference's between its quartiles.
+    #[must_use]
+    pub fn moved(&self, range: f64) -> Option<Moved> {
+        if self.sizes.0 == 0 || self.sizes.1 == 0 {
+            return None;
+        }
+        let distance = self.sum;
+        distance.is_finite().then(|| Moved { distance, in_ranges: (range > 0.0).then(|| distance / range) })
+    }
 }
 
 #[cfg(test)]

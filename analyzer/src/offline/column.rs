@@ -4,21 +4,20 @@ use contract::api::DriftState;
 use store::files::NameCount;
 
 pub(super) use super::ColumnReport;
+use super::measure::measure;
 use super::{Kind, Limit, Measure, Options, Place, Ranks};
 use crate::judge::{
-    bh, display, distances, gate, kolmogorov, ks, null, order,
-    ranks::{self, Walk},
-    reference::{Categories, Numbers, Reference},
-    shares, wasserstein,
+    bh, display, distances, gate, kolmogorov, ks, null,
+    order::{self, Group, Sorts},
+    ranks,
+    reference::{Categories, Reference},
+    shares,
 };
 
-/// Bins of a reference that is drawn and merged.
-const BINS: usize = 1_024;
-/// Points of a drawn distribution function.
-const CURVE_POINTS: usize = 120;
 const NAMES_MAX: usize = 4_096;
 
 /// How columns are decided.
+#[derive(Clone, Debug)]
 pub(super) struct Rule {
     delta_ignore: f64,
     /// Chance of error of one margin of one column.
@@ -98,29 +97,38 @@ pub(super) fn gone(name: &str, kind: Kind, (m, _): (u64, u64)) -> ColumnReport {
 
 /// Measures numbers from their unsorted keys.
 pub(super) fn numbers(name: &str, mut first: Vec<u64>, mut second: Vec<u64>, rule: &Rule) -> ColumnReport {
-    first.sort_unstable();
-    second.sort_unstable();
-    let (m, n) = (first.len() as u64, second.len() as u64);
+    let mut scratch = Vec::new();
+    order::sort(&mut first, &mut scratch);
+    order::sort(&mut second, &mut scratch);
+    let sorts = (Sorts::of_sorted(&first), Sorts::of_sorted(&second));
+    in_order(name, sorts, order::groups(&first, &second), Some((&first, &second)), rule)
+}
+
+/// Measures numbers that come in order; `samples`, where they are at hand, serve the exact test of small ones.
+pub(super) fn in_order(
+    name: &str,
+    sorts: (Sorts, Sorts),
+    groups: impl Iterator<Item = Group>,
+    samples: Option<(&[u64], &[u64])>,
+    rule: &Rule,
+) -> ColumnReport {
+    let (m, n) = (sorts.0.total(), sorts.1.total());
     let blank = blank(name, Kind::Number, (m, n));
-    let (Some(test), Some(walk)) = (ks::of_sorted(&first, &second), Walk::over(&first, &second)) else { return blank };
-    let reference = Reference::of_sorted(&first, BINS);
-    let Reference::Numbers(frozen) = &reference else { return blank };
-    let cells = frozen.cells_of_sorted(&second);
-    let share = |sorted: &[u64], from: u64, to: u64| {
-        let below = |key| sorted.partition_point(|other| *other < key);
-        (below(to) - below(from)) as f64 / sorted.len() as f64
-    };
-    let upto = |sorted: &[u64]| sorted.partition_point(|other| *other <= test.at) as f64 / sorted.len() as f64;
-    let missing =
-        |sorted: &[u64]| 1.0 - sorted.partition_point(|key| *key < order::MISSING) as f64 / sorted.len() as f64;
-    let nan = |sorted: &[u64]| share(sorted, order::NAN, order::MISSING);
+    if m == 0 || n == 0 {
+        return blank;
+    }
+    let found = measure(sorts, groups);
+    let (test, walk) = (ks::of_walk(&found.walk, samples), &found.walk);
     let ranks = Ranks {
-        cramer_von_mises: ranks::cramer_von_mises(&walk),
-        anderson_darling: ranks::anderson_darling(&walk),
-        mann_whitney: ranks::mann_whitney(&walk),
-        kuiper: ranks::kuiper(&walk),
+        cramer_von_mises: ranks::cramer_von_mises(walk),
+        anderson_darling: ranks::anderson_darling(walk),
+        mann_whitney: ranks::mann_whitney(walk),
+        kuiper: ranks::kuiper(walk),
     };
-    let at = order::value(test.at);
+    let share = |count: u64, of: u64| count as f64 / of as f64;
+    let (_, at, upto) = walk.farthest();
+    let at = order::value(at);
+    let reference = Reference::Numbers(found.frozen);
     ColumnReport {
         d: Some(test.d),
         line: rule.line(&reference, m, n),
@@ -131,15 +139,15 @@ pub(super) fn numbers(name: &str, mut first: Vec<u64>, mut second: Vec<u64>, rul
         witness: Some(Place {
             value: at.is_finite().then_some(at),
             name: None,
-            reference: upto(&first),
-            current: upto(&second),
+            reference: share(upto.0, m),
+            current: share(upto.1, n),
         }),
         ranks: Some(ranks),
-        wasserstein: wasserstein::wasserstein(&first, &second),
-        missing: (missing(&first), missing(&second)),
-        nan: (nan(&first), nan(&second)),
-        curve: curve(frozen, &first, &second),
-        ..counted(blank, &reference, &cells)
+        wasserstein: found.moved,
+        missing: (share(sorts.0.missing, m), share(sorts.1.missing, n)),
+        nan: (share(sorts.0.nan, m), share(sorts.1.nan, n)),
+        curve: found.curve,
+        ..counted(blank, &reference, &found.cells)
     }
 }
 
@@ -154,26 +162,6 @@ fn counted(report: ColumnReport, reference: &Reference, cells: &[u64]) -> Column
         distribution: Some(display::distribution(reference, cells)),
         ..report
     }
-}
-
-/// Both distribution functions between the outer percentiles of the two samples together.
-fn curve(frozen: &Numbers, first: &[u64], second: &[u64]) -> Vec<(f64, f64, f64)> {
-    let finite = |sorted: &[u64]| {
-        let from = sorted.partition_point(|key| *key <= order::key(f64::NEG_INFINITY));
-        let to = sorted.partition_point(|key| *key < order::key(f64::INFINITY));
-        (from, to)
-    };
-    let mut points: Vec<u64> = Vec::new();
-    for sorted in [first, second] {
-        let (from, to) = finite(sorted);
-        let step = |i: usize| from + (to - from - 1) * (i + 1) / (CURVE_POINTS / 2 + 1);
-        points.extend((0..CURVE_POINTS / 2).filter(|_| to > from).map(|i| sorted[step(i)]));
-    }
-    points.extend(frozen.edges.first().map(|edge| order::key(*edge)));
-    points.sort_unstable();
-    points.dedup();
-    let share = |sorted: &[u64], key: u64| sorted.partition_point(|other| *other <= key) as f64 / sorted.len() as f64;
-    points.into_iter().map(|key| (order::value(key), share(first, key), share(second, key))).collect()
 }
 
 /// Measures categories from their counts by name; what has no count by name is the rest.

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use contract::api::{Distribution, DriftState};
 
 use super::{ColumnReport, Report, column::rounded};
+use crate::judge::ks::Method;
 
 const STYLE: &str = include_str!("report.css");
 
@@ -116,12 +117,18 @@ fn section(page: &mut String, one: &ColumnReport, open: bool) {
 
 fn figures(page: &mut String, one: &ColumnReport) {
     let mut rows: Vec<(&str, String)> = Vec::new();
+    if let (Some(d), Some(method)) = (one.d, one.method) {
+        let ties = one.p_ties.map(|p| format!(", given the ties {}", p_value(None, Some(p)))).unwrap_or_default();
+        let method = if method == Method::Exact { "exact" } else { "asymptotic" };
+        rows.push(("Kolmogorov–Smirnov", format!("{d:.4}, p {} ({method}){ties}", p_value(one.log_p, one.p))));
+    }
     if let Some((found, chance)) = one.distances.zip(one.chance) {
         let pair = |found: f64, chance: f64| format!("{found:.4} (by chance below {chance:.4})");
         rows.push(("Population stability index", pair(found.psi, chance.psi)));
         rows.push(("Jensen-Shannon", pair(found.jensen_shannon, chance.jensen_shannon)));
         rows.push(("Hellinger", pair(found.hellinger, chance.hellinger)));
         rows.push(("Total variation", pair(found.total_variation, chance.total_variation)));
+        rows.push(("L-infinity", pair(found.l_infinity, chance.l_infinity)));
     }
     if let Some(moved) = one.wasserstein {
         let ranges = moved.in_ranges.map(|x| format!(", {x:.3} interquartile ranges")).unwrap_or_default();

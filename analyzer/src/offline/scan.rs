@@ -1,14 +1,12 @@
-//! Reading two files: which columns they share, and their values, group by group.
+//! Reading two files: which columns they share, which segments, and the verdicts on all of them.
 
+use super::values::{Values, said};
 use super::{Column, ColumnReport, Files, Kind, OfflineError, Options, Source, Table, column};
-use crate::judge::order;
 
 /// Names of a category that are kept.
 const NAMES_MAX: u64 = 4_096;
 /// Names of the current file that are looked at, so that a rare one is not taken for absent.
 const NAMES_SEEN_MAX: u64 = 65_536;
-/// Threads that sort and compare.
-const THREADS_MAX: usize = 16;
 
 /// Two files open for reading.
 pub(super) struct Scan<'a> {
@@ -27,10 +25,6 @@ pub(super) struct Scan<'a> {
 
 fn whole(source: &Source) -> Table {
     Table { path: source.path.clone(), only: None }
-}
-
-fn said(source: &Source) -> impl Fn(store::Error) -> OfflineError + '_ {
-    |error| OfflineError::File { file: source.shown.clone(), source: error }
 }
 
 impl<'a> Scan<'a> {
@@ -155,54 +149,19 @@ impl<'a> Scan<'a> {
     async fn numbers(
         &self,
         tables: &(Table, Table),
-        (m, n): (u64, u64),
+        rows: (u64, u64),
         columns: &[&(String, Kind, Kind)],
         rule: &column::Rule,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Vec<ColumnReport>, OfflineError> {
-        let one = (m + n).max(1) * 8;
-        if one > self.memory_bytes && !columns.is_empty() {
-            return Err(OfflineError::Memory { needed: one.div_ceil(1 << 20), limit: self.memory_bytes >> 20 });
-        }
-        let at_once = usize::try_from(self.memory_bytes / one).unwrap_or(usize::MAX).max(1);
-        let all = (m + n) * columns.len() as u64;
-        let (mut done, mut reports) = (0, Vec::with_capacity(columns.len()));
-        for group in columns.chunks(at_once) {
-            let before: Vec<(&str, Kind)> = group.iter().map(|(name, was, _)| (name.as_str(), *was)).collect();
-            let now: Vec<(&str, Kind)> = group.iter().map(|(name, _, is)| (name.as_str(), *is)).collect();
-            let mut tell = |values: u64| {
-                done += values;
-                progress(done, all);
-            };
-            let first = self.values(&tables.0, &before, m, &mut tell).await.map_err(said(&self.sides.0))?;
-            let second = self.values(&tables.1, &now, n, &mut tell).await.map_err(said(&self.sides.1))?;
-            let work = before.iter().map(|(name, _)| (*name).to_owned()).zip(first.into_iter().zip(second)).collect();
-            reports.extend(side_by_side(work, rule));
-        }
-        Ok(reports)
-    }
-
-    /// The keys of some columns, unsorted.
-    async fn values(
-        &self,
-        table: &Table,
-        columns: &[(&str, Kind)],
-        rows: u64,
-        tell: &mut (dyn FnMut(u64) + '_),
-    ) -> Result<Vec<Vec<u64>>, store::Error> {
-        let room = usize::try_from(rows).unwrap_or(0);
-        let mut keys: Vec<Vec<u64>> = columns.iter().map(|_| Vec::with_capacity(room)).collect();
-        let take = |bytes: &[u8]| {
-            let (words, _) = bytes.as_chunks::<8>();
-            for row in words.chunks_exact(columns.len()) {
-                for (keys, word) in keys.iter_mut().zip(row) {
-                    keys.push(key(u64::from_le_bytes(*word)));
-                }
-            }
-            tell(words.len() as u64);
+        let (mut done, all) = (0, (rows.0 + rows.1) * columns.len() as u64);
+        let mut read = |values: u64| {
+            done += values;
+            progress(done, all);
         };
-        self.files.numbers(table, columns, take).await?;
-        Ok(keys)
+        read(0);
+        let (files, sides, memory_bytes) = (self.files, &self.sides, self.memory_bytes);
+        Values { files, sides, tables, rows, memory_bytes }.judge(columns, rule, &mut read).await
     }
 
     async fn categories(
@@ -228,36 +187,4 @@ const fn changed(was: Kind) -> &'static str {
         Kind::Number => "held numbers and holds words now; what is no number counts as missing",
         _ => "held words and holds numbers now; the numbers are compared as words",
     }
-}
-
-fn key(bits: u64) -> u64 {
-    if bits == store::files::MISSING_BITS { order::MISSING } else { order::key(f64::from_bits(bits)) }
-}
-
-/// A column by name, with its keys of both sides.
-type Work = (String, (Vec<u64>, Vec<u64>));
-
-/// A column that cannot be measured is a defect to be seen, not a column less in the report.
-fn joined<T>(worker: std::thread::ScopedJoinHandle<'_, T>) -> T {
-    worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-}
-
-/// Sorts and compares columns on all cores, in their order.
-fn side_by_side(work: Vec<Work>, rule: &column::Rule) -> Vec<ColumnReport> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX).min(work.len().max(1));
-    let queue = std::sync::Mutex::new(work.into_iter().enumerate());
-    let next = || queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next();
-    let one = || {
-        let mut reports = Vec::new();
-        while let Some((at, (name, (first, second)))) = next() {
-            reports.push((at, column::numbers(&name, first, second, rule)));
-        }
-        reports
-    };
-    let mut reports: Vec<(usize, ColumnReport)> = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(one)).collect();
-        workers.into_iter().flat_map(joined).collect()
-    });
-    reports.sort_by_key(|(at, _)| *at);
-    reports.into_iter().map(|(_, report)| report).collect()
 }

@@ -30,6 +30,8 @@ pub const CHILD_COMMAND: &str = "engine";
 const STATEMENTS: &str = "SYSTEM START LISTEN HTTP; INSERT INTO FUNCTION null('line String') \
                           SELECT * FROM file('/dev/stdin', 'LineAsString', 'line String')";
 const READY_WITHIN: Duration = Duration::from_secs(60);
+/// Shortest and longest time between two questions whether it is there.
+const ASK_AFTER: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));
 const STOP_WITHIN: Duration = Duration::from_secs(20);
 const PORT_ATTEMPTS: u32 = 5;
 
@@ -187,10 +189,18 @@ impl Engine {
         }
     }
 
+    /// Kills it and waits until it is gone: for an engine that keeps nothing.
+    ///
+    /// # Errors
+    /// Where the system cannot kill it.
+    pub async fn kill(mut self) -> std::io::Result<()> {
+        self.child.kill().await
+    }
+
     async fn until_ready(&mut self, words: Option<LastWords>) -> Result<(), EngineError> {
         let store = self.store()?;
         let deadline = Instant::now() + READY_WITHIN;
-        let mut wait = Duration::from_millis(20);
+        let began = Instant::now();
         loop {
             if let Ok(Some(status)) = self.child.try_wait() {
                 let words = match words {
@@ -204,9 +214,9 @@ impl Engine {
                 Err(error) if Instant::now() >= deadline => {
                     return Err(EngineError::Silent { reason: error.to_string() });
                 }
-                Err(_) => tokio::time::sleep(wait).await,
+                // a tenth of a start at most is lost by asking too late
+                Err(_) => tokio::time::sleep((began.elapsed() / 10).clamp(ASK_AFTER.0, ASK_AFTER.1)).await,
             }
-            wait = (wait * 2).min(Duration::from_millis(250));
         }
     }
 

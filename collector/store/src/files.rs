@@ -2,15 +2,19 @@
 //!
 //! The choice: an engine of its own in a folder of its own reads the files where they lie, so that every format and
 //! compression that ClickHouse knows is known here and no row passes through a parser of ours. Numbers leave it as the 64 bits
-//! of a double, row by row, in one scan for as many columns as the caller has room for.
+//! of a double, column by column, in one scan for as many columns as the caller has room for.
+
+mod numbers;
 
 use std::path::Path;
 
-use clickhouse::{Compression, Row};
+use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{Engine, EngineConfig, EngineError};
 use crate::{Config, Error, RawConfig, Store};
+
+pub use numbers::{Numbers, SortCounts};
 
 /// The bits that stand for "no value": a NaN that no arithmetic makes.
 pub const MISSING_BITS: u64 = u64::MAX;
@@ -93,12 +97,12 @@ impl Files {
         Ok(Self { engine, store })
     }
 
-    /// Ends the engine in order.
+    /// Ends the engine at once: nothing of its own is in its folder.
     ///
     /// # Errors
     /// Where the system cannot wait.
     pub async fn stop(self) -> std::io::Result<()> {
-        self.engine.stop().await.map(drop)
+        self.engine.kill().await
     }
 
     /// The columns of a file, in its order.
@@ -152,44 +156,6 @@ impl Files {
         Ok(found.into_iter().map(|Value { name, rows }| (name, rows)).collect())
     }
 
-    /// The numbers of some columns, in one scan: for each row the 64 bits of each column's double, [`MISSING_BITS`] where
-    /// there is none. `take` gets them as they come, never cut inside a row, and says whether to go on.
-    ///
-    /// # Errors
-    /// [`Error`].
-    pub async fn numbers(
-        &self,
-        table: &Table,
-        columns: &[(&str, Kind)],
-        mut take: impl FnMut(&[u8]),
-    ) -> Result<(), Error> {
-        let number = |(name, kind): &(&str, Kind)| {
-            let (name, turned) = (quoted(name), if *kind == Kind::Number { "toFloat64" } else { "toFloat64OrNull" });
-            let value = if *kind == Kind::Number { name } else { format!("toString({name})") };
-            format!("ifNull(reinterpretAsUInt64({turned}({value})), {MISSING_BITS})")
-        };
-        let numbers: Vec<String> = columns.iter().map(number).collect();
-        let sql = format!("SELECT {} FROM {}{}", numbers.join(", "), file(table), only(table));
-        let (asked, row) = ("the numbers of a file", columns.len() * 8);
-        let wrong = |error: &clickhouse::error::Error| Error::from_client(error, self.store.url(), asked);
-        let client = self.store.client().clone().with_compression(Compression::None);
-        let mut cursor = bind(client.query(&sql), table).fetch_bytes("RowBinary").map_err(|error| wrong(&error))?;
-        let mut rest: Vec<u8> = Vec::new();
-        while let Some(bytes) = cursor.next().await.map_err(|error| wrong(&error))? {
-            rest.extend_from_slice(&bytes);
-            let whole = rest.len() / row * row;
-            take(&rest[..whole]);
-            rest.drain(..whole);
-        }
-        if rest.is_empty() {
-            return Ok(());
-        }
-        Err(Error::Malformed {
-            asked: asked.to_owned(),
-            reason: format!("{} bytes of a row are missing", row - rest.len()),
-        })
-    }
-
     /// Names of some columns and how often each stands there, in one scan, at most `limit` a column, the most frequent ones.
     ///
     /// # Errors
@@ -228,6 +194,14 @@ fn bind(query: clickhouse::query::Query, table: &Table) -> clickhouse::query::Qu
     match &table.only {
         Some((_, value)) => query.bind(value),
         None => query,
+    }
+}
+
+impl Table {
+    /// Whether columns of the file can be read one by one; of others every scan reads every row whole.
+    #[must_use]
+    pub fn by_column(&self) -> bool {
+        format_of(&self.path) == "Parquet"
     }
 }
 

@@ -54,15 +54,19 @@ struct Own {
 }
 
 impl Proxy {
-    /// One that runs somewhere.
+    /// One that runs somewhere and serves both versions.
     ///
     /// # Errors
-    /// Where the key's file cannot be read.
-    pub fn running(url: &str, token_file: Option<&PathBuf>) -> anyhow::Result<Self> {
+    /// Where the key's file cannot be read, nobody answers there, or a version does not serve, with the reason.
+    pub async fn running(url: &str, token_file: Option<&PathBuf>, versions: &Versions) -> anyhow::Result<Self> {
         let read =
             |path: &PathBuf| std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
         let token = token_file.map(read).transpose()?.map(|token| token.trim().to_owned());
-        Ok(Self { http: client()?, url: url.trim_end_matches('/').to_owned(), token, own: None })
+        let proxy = Self { http: client()?, url: url.trim_end_matches('/').to_owned(), token, own: None };
+        for version in [&versions.version, &versions.against] {
+            proxy.serves(&versions.model, version).await?;
+        }
+        Ok(proxy)
     }
 
     /// One for this alone, with both versions loaded.
@@ -90,13 +94,37 @@ impl Proxy {
         Ok(proxy)
     }
 
+    /// Makes sure that a version serves now: what does not answer is no evidence on a version.
+    async fn serves(&self, model: &str, version: &str) -> anyhow::Result<()> {
+        let status = self.ready(model, version).await?;
+        if status.is_success() {
+            return Ok(());
+        }
+        if matches!(status.as_u16(), 401 | 403) {
+            anyhow::bail!(Usage(format!(
+                "{} answers {status}; give --token-file with a key of the scope infer",
+                self.url
+            )));
+        }
+        let why = self.failure(model, version).await?.unwrap_or_else(|| "it is not ready".to_owned());
+        anyhow::bail!(Usage(format!("version {version} of {model} does not serve at {}: {why}", self.url)))
+    }
+
+    async fn ready(&self, model: &str, version: &str) -> anyhow::Result<reqwest::StatusCode> {
+        let ready = format!("{}/v2/models/{model}/versions/{version}/ready", self.url);
+        let answer = self.signed(self.http.get(ready)).send().await;
+        Ok(answer.with_context(|| format!("no proxy answers at {}", self.url))?.status())
+    }
+
+    fn signed(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+        self.token.iter().fold(request, |request, token| request.bearer_auth(token))
+    }
+
     /// Waits until a version serves.
     async fn wait_for(&self, model: &str, version: &str) -> anyhow::Result<()> {
         let since = Instant::now();
-        let ready = format!("{}/v2/models/{model}/versions/{version}/ready", self.url);
         loop {
-            let status = self.http.get(&ready).send().await?.status();
-            if status.is_success() {
+            if self.ready(model, version).await?.is_success() {
                 return Ok(());
             }
             if let Some(why) = self.failure(model, version).await? {
@@ -112,7 +140,7 @@ impl Proxy {
 
     /// Why a version will never serve; `None` while it may.
     async fn failure(&self, model: &str, version: &str) -> anyhow::Result<Option<String>> {
-        let index = self.http.post(format!("{}/v2/repository/index", self.url)).body("{}").send().await?;
+        let index = self.signed(self.http.post(format!("{}/v2/repository/index", self.url))).body("{}").send().await?;
         let lines: Vec<Value> = serde_json::from_str(&index.text().await?).context("the proxy's index is no JSON")?;
         let of_it: Vec<&Value> = lines.iter().filter(|line| line["name"] == model).collect();
         let Some(line) = of_it.iter().find(|line| line["version"] == version) else {
@@ -124,21 +152,27 @@ impl Proxy {
     }
 
     /// Asks a version; what it says, and how long that took.
-    pub async fn ask(&self, model: &str, version: &str, body: &Value, output: Option<&str>) -> Reply {
+    ///
+    /// # Errors
+    /// Where the proxy itself is gone, which says nothing of the version.
+    pub async fn ask(&self, model: &str, version: &str, body: &Value, output: Option<&str>) -> anyhow::Result<Reply> {
         let url = format!("{}/v2/models/{model}/versions/{version}/infer", self.url);
         let mut wait = Duration::from_millis(50);
         for attempt in 1.. {
             let since = Instant::now();
             let request =
                 self.http.post(&url).header("content-type", "application/json").header(headers::CLIENT, CLIENT);
-            let request = self.token.iter().fold(request, |request, token| request.bearer_auth(token));
-            let answer = match request.body(body.to_string()).send().await {
+            let answer = match self.signed(request).body(body.to_string()).send().await {
                 Ok(answer) => answer,
-                Err(error) if error.is_timeout() => return Reply::Failed("timeout".to_owned()),
-                Err(_) => return Reply::Failed("no connection".to_owned()),
+                Err(error) if error.is_timeout() => return Ok(Reply::Failed("timeout".to_owned())),
+                Err(_) => {
+                    let alive = self.http.get(format!("{}/v2/health/live", self.url)).send().await;
+                    alive.with_context(|| format!("the proxy at {} went away", self.url))?;
+                    return Ok(Reply::Failed("broken connection".to_owned()));
+                }
             };
             let status = answer.status().as_u16();
-            let Ok(text) = answer.text().await else { return Reply::Failed("broken answer".to_owned()) };
+            let Ok(text) = answer.text().await else { return Ok(Reply::Failed("broken answer".to_owned())) };
             // no room now is our doing, not the version's
             if status == 429 && attempt < TRIES {
                 tokio::time::sleep(wait).await;
@@ -146,14 +180,14 @@ impl Proxy {
                 continue;
             }
             if status != 200 {
-                return Reply::Failed(status.to_string());
+                return Ok(Reply::Failed(status.to_string()));
             }
             let micros = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
             let found = serde_json::from_str(&text).ok().and_then(|answer| labels(&answer, output));
-            return found
-                .map_or_else(|| Reply::Failed("no classes".to_owned()), |labels| Reply::Labels(labels, micros));
+            let none = || Reply::Failed("no classes".to_owned());
+            return Ok(found.map_or_else(none, |labels| Reply::Labels(labels, micros)));
         }
-        Reply::Failed("429".to_owned())
+        Ok(Reply::Failed("429".to_owned()))
     }
 
     /// Ends our own in order.

@@ -7,8 +7,8 @@ use super::{RankTest, Walk};
 /// no p-value of more digits is known to us in a library, so it is published to be compared, not decided on.
 #[must_use]
 pub fn kuiper(walk: &Walk) -> RankTest {
-    let statistic = walk.above + walk.below;
     let (n1, n2) = (walk.n1 as f64, walk.n2 as f64);
+    let statistic = (walk.above as f64 + walk.below as f64) / (n1 * n2);
     let root = (n1 * n2 / (n1 + n2)).sqrt();
     let log_p = log_tail((root + 0.155 + 0.24 / root) * statistic);
     RankTest { statistic, p: log_p.exp(), log_p }

@@ -128,7 +128,7 @@ pub struct FeatureDistance {
     pub upper: Option<f64>,
     /// What the two samples may differ by chance.
     pub by_chance: Option<f64>,
-    /// Whether they are of different distributions, beyond chance.
+    /// Whether they are of different distributions, beyond chance, or the second lacks it. What only the second has is new, and not apart.
     pub apart: bool,
     /// Where they differ most, in words.
     pub sentence: String,

@@ -1,0 +1,198 @@
+//! The numbers of a file's columns, as the engine sends them: blocks of rows, in a block column after column.
+//!
+//! The choice: ClickHouse's `Native` format. A column of a block is the machine's own 64-bit words one after another, so neither
+//! side handles a value by itself, and a reader that wants a column has it in one piece.
+
+use clickhouse::{Compression, query::BytesCursor};
+
+use super::{Files, Kind, MISSING_BITS, Table, bind, file, only, quoted};
+use crate::Error;
+
+const ASKED: &str = "the numbers of a file";
+/// What every column is sent as.
+const TYPE: &[u8] = b"UInt64";
+/// Where NaN stands among sorted values, and the first bit of a double.
+const NAN_PLACE: u64 = u64::MAX - 1;
+const SIGN: u64 = 1 << 63;
+/// Bytes that a sort in the engine holds before it goes to disk, each of two sides.
+const SORT_BYTES: u64 = 120_000_000;
+
+/// How many values of a column are of which sort.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clickhouse::Row, serde::Deserialize)]
+pub struct SortCounts {
+    /// Negative infinities.
+    pub least: u64,
+    /// Finite numbers.
+    pub finite: u64,
+    /// Positive infinities.
+    pub most: u64,
+    /// What is no number.
+    pub nan: u64,
+    /// What has no value.
+    pub missing: u64,
+}
+
+/// Some columns' values, block by block.
+pub struct Numbers {
+    cursor: BytesCursor,
+    url: String,
+    columns: u64,
+    pending: Vec<u8>,
+    /// Bytes of `pending` that were read.
+    read: usize,
+    block: Block,
+}
+
+/// How far a block is read.
+#[derive(Clone, Copy, Default)]
+struct Block {
+    rows: u64,
+    left: u64,
+}
+
+impl Files {
+    /// The numbers of some columns, in one scan: the 64 bits of each double, [`MISSING_BITS`] where there is none.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn numbers(&self, table: &Table, columns: &[(&str, Kind)]) -> Result<Numbers, Error> {
+        let bits = |column: &(&str, Kind)| format!("ifNull(reinterpretAsUInt64({}), {MISSING_BITS})", number(*column));
+        let asked: Vec<String> = columns.iter().map(bits).collect();
+        self.stream(&format!("SELECT {} FROM {}{}", asked.join(", "), file(table), only(table)), table, columns.len())
+    }
+
+    /// One column's values in order, for a column that fits into no memory: the engine sorts it on disk. What comes is the place of
+    /// each value in the order `-inf < numbers < inf < NaN < missing` as a whole number: of a number its 64 bits, all turned where
+    /// it is negative and else the first; then `2^64 - 2`; then `2^64 - 1`.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn sorted(&self, table: &Table, column: (&str, Kind)) -> Result<Numbers, Error> {
+        let sql = format!(
+            "SELECT multiIf(isNull(x), {MISSING_BITS}, isNaN(x), {NAN_PLACE}, bits >= {SIGN}, bitNot(bits), bitOr(bits, {SIGN})) AS place FROM (SELECT {} + 0 AS x, reinterpretAsUInt64(assumeNotNull(x)) AS bits \
+             FROM {}{}) ORDER BY place SETTINGS max_bytes_before_external_sort = {SORT_BYTES}, max_bytes_ratio_before_external_sort = 0, \
+             max_threads = 1",
+            number(column),
+            file(table),
+            only(table)
+        );
+        self.stream(&sql, table, 1)
+    }
+
+    /// How many of a column's values are numbers, and what the others are.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn sorts(&self, table: &Table, column: (&str, Kind)) -> Result<SortCounts, Error> {
+        let sql = format!(
+            "SELECT countIf(x = -inf) AS least, countIf(isFinite(x)) AS finite, countIf(x = inf) AS most, countIf(isNaN(x)) AS nan, \
+             countIf(isNull(x)) AS missing FROM (SELECT {} AS x FROM {}{})",
+            number(column),
+            file(table),
+            only(table)
+        );
+        let counted: Vec<SortCounts> = self.ask(&sql, table, ASKED).await?;
+        Ok(counted.first().copied().unwrap_or_default())
+    }
+
+    fn stream(&self, sql: &str, table: &Table, columns: usize) -> Result<Numbers, Error> {
+        let url = self.store.url().to_owned();
+        let client = self.store.client().clone().with_compression(Compression::None);
+        let cursor = bind(client.query(sql), table).fetch_bytes("Native");
+        let cursor = cursor.map_err(|error| Error::from_client(&error, &url, ASKED))?;
+        Ok(Numbers { cursor, url, columns: columns as u64, pending: Vec::new(), read: 0, block: Block::default() })
+    }
+}
+
+/// A column as a double, `NULL` where it has none.
+fn number((name, kind): (&str, Kind)) -> String {
+    match kind {
+        Kind::Number => format!("toFloat64({})", quoted(name)),
+        _ => format!("toFloat64OrNull(toString({}))", quoted(name)),
+    }
+}
+
+impl Numbers {
+    /// The next piece: the position of a column among those asked for, and the little-endian words of some of its rows. Each column's
+    /// pieces come in the order of its rows. `None` at the end.
+    ///
+    /// # Errors
+    /// [`Error`] where the engine fails on the way, or sends what it should not.
+    pub async fn next(&mut self) -> Result<Option<(usize, &[[u8; 8]])>, Error> {
+        let (column, from, to) = loop {
+            if let Some(piece) = self.piece()? {
+                break piece;
+            }
+            self.pending.drain(..self.read);
+            self.read = 0;
+            match self.cursor.next().await {
+                Ok(Some(bytes)) => self.pending.extend_from_slice(&bytes),
+                Ok(None) if self.pending.is_empty() && self.block.left == 0 => return Ok(None),
+                Ok(None) => return Err(malformed("the end of a block is missing")),
+                Err(error) => return Err(Error::from_client(&error, &self.url, ASKED)),
+            }
+        };
+        Ok(Some((column, self.pending[from..to].as_chunks().0)))
+    }
+
+    /// The next column of a block that has wholly come: its position, and where it lies.
+    fn piece(&mut self) -> Result<Option<(usize, usize, usize)>, Error> {
+        let mut rest = Reader { bytes: &self.pending, at: self.read };
+        if self.block.left == 0 {
+            let (Some(columns), Some(rows)) = (rest.number(), rest.number()) else { return Ok(None) };
+            if columns != self.columns {
+                return Err(malformed("a block has other columns than were asked for"));
+            }
+            self.block = Block { rows, left: columns };
+            self.read = rest.at;
+        }
+        let (Some(_name), Some(kind)) = (rest.word(), rest.word()) else { return Ok(None) };
+        if kind != TYPE {
+            return Err(malformed("a column is sent as another type than was asked for"));
+        }
+        let bytes = usize::try_from(self.block.rows).ok().and_then(|rows| rows.checked_mul(8));
+        let (from, to) = (rest.at, bytes.and_then(|bytes| rest.at.checked_add(bytes)));
+        let to = to.ok_or_else(|| malformed("a block is larger than memory"))?;
+        if to > self.pending.len() {
+            return Ok(None);
+        }
+        let column = (self.columns - self.block.left) as usize;
+        self.block.left -= 1;
+        self.read = to;
+        Ok(Some((column, from, to)))
+    }
+}
+
+fn malformed(what: &str) -> Error {
+    Error::Malformed { asked: ASKED.to_owned(), reason: what.to_owned() }
+}
+
+/// A walk over bytes that may end anywhere.
+struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    /// A whole number, seven bits a byte, the last one below 128.
+    fn number(&mut self) -> Option<u64> {
+        let (mut value, mut shift) = (0u64, 0);
+        loop {
+            let byte = *self.bytes.get(self.at)?;
+            self.at += 1;
+            value |= u64::from(byte & 0x7f).checked_shl(shift).unwrap_or(0);
+            shift += 7;
+            if byte < 0x80 {
+                return Some(value);
+            }
+        }
+    }
+
+    /// Bytes after their number.
+    fn word(&mut self) -> Option<&'a [u8]> {
+        let length = usize::try_from(self.number()?).ok()?;
+        let word = self.bytes.get(self.at..self.at.checked_add(length)?)?;
+        self.at += length;
+        Some(word)
+    }
+}
