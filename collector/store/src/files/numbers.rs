@@ -56,7 +56,9 @@ impl Files {
     /// # Errors
     /// [`Error`].
     pub fn numbers(&self, table: &Table, columns: &[(&str, Kind)]) -> Result<Numbers, Error> {
-        let bits = |column: &(&str, Kind)| format!("ifNull(reinterpretAsUInt64({}), {MISSING_BITS})", number(*column));
+        let bits = |column: &(&str, Kind)| {
+            format!("CAST(ifNull(reinterpretAsUInt64({}), {MISSING_BITS}) AS UInt64)", number(*column))
+        };
         let asked: Vec<String> = columns.iter().map(bits).collect();
         self.stream(&format!("SELECT {} FROM {}{}", asked.join(", "), file(table), only(table)), table, columns.len())
     }
@@ -68,10 +70,12 @@ impl Files {
     /// # Errors
     /// [`Error`].
     pub fn sorted(&self, table: &Table, column: (&str, Kind)) -> Result<Numbers, Error> {
+        // an alias would hide a column of its name: these are nobody's
         let sql = format!(
-            "SELECT multiIf(isNull(x), {MISSING_BITS}, isNaN(x), {NAN_PLACE}, bits >= {SIGN}, bitNot(bits), bitOr(bits, {SIGN})) AS place FROM (SELECT {} + 0 AS x, reinterpretAsUInt64(assumeNotNull(x)) AS bits \
-             FROM {}{}) ORDER BY place SETTINGS max_bytes_before_external_sort = {SORT_BYTES}, max_bytes_ratio_before_external_sort = 0, \
-             max_threads = 1",
+            "SELECT CAST(multiIf(isNull(__x), {MISSING_BITS}, isNaN(__x), {NAN_PLACE}, __bits >= {SIGN}, bitNot(__bits), \
+             bitOr(__bits, {SIGN})) AS UInt64) AS __place \
+             FROM (SELECT {} + 0 AS __x, reinterpretAsUInt64(assumeNotNull(__x)) AS __bits FROM {}{}) ORDER BY __place \
+             SETTINGS max_bytes_before_external_sort = {SORT_BYTES}, max_bytes_ratio_before_external_sort = 0, max_threads = 1",
             number(column),
             file(table),
             only(table)
@@ -85,8 +89,8 @@ impl Files {
     /// [`Error`].
     pub async fn sorts(&self, table: &Table, column: (&str, Kind)) -> Result<SortCounts, Error> {
         let sql = format!(
-            "SELECT countIf(x = -inf) AS least, countIf(isFinite(x)) AS finite, countIf(x = inf) AS most, countIf(isNaN(x)) AS nan, \
-             countIf(isNull(x)) AS missing FROM (SELECT {} AS x FROM {}{})",
+            "SELECT countIf(__x = -inf) AS least, countIf(isFinite(__x)) AS finite, countIf(__x = inf) AS most, countIf(isNaN(__x)) AS nan, \
+             countIf(isNull(__x)) AS missing FROM (SELECT {} AS __x FROM {}{})",
             number(column),
             file(table),
             only(table)
