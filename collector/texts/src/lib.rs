@@ -2,51 +2,13 @@
 //! attempt at something. Pure, and one for whoever sees texts: the proxy those that it serves, the collector those that
 //! other servers log. The only crate that knows `whatlang`.
 
+mod language;
 mod suspicious;
 
 use contract::feature as names;
 use contract::wire::FeatureValue;
+use language::language;
 pub use suspicious::{is_suspicious, strip};
-use whatlang::{Detector, Lang};
-
-/// Characters from which the language is told: more change little.
-const LANGUAGE_CHARS: usize = 120;
-/// From which confidence on a language is told. `whatlang` calls .9 reliable, and then tells Russian never, because of
-/// its neighbours.
-const LANGUAGE_CONFIDENCE: f64 = 0.5;
-/// The languages that are told apart. Each costs time (30 us a text for these, 75 for all seventy, on 2 cores of 2026), and
-/// the rarer ones are what scraps of common ones are taken for.
-const LANGUAGES: [Lang; 29] = [
-    Lang::Eng,
-    Lang::Spa,
-    Lang::Por,
-    Lang::Fra,
-    Lang::Deu,
-    Lang::Ita,
-    Lang::Nld,
-    Lang::Pol,
-    Lang::Tur,
-    Lang::Vie,
-    Lang::Ind,
-    Lang::Ces,
-    Lang::Swe,
-    Lang::Ron,
-    Lang::Hun,
-    Lang::Rus,
-    Lang::Ukr,
-    Lang::Bul,
-    Lang::Ara,
-    Lang::Pes,
-    Lang::Urd,
-    Lang::Hin,
-    Lang::Mar,
-    Lang::Heb,
-    Lang::Jpn,
-    Lang::Cmn,
-    Lang::Kor,
-    Lang::Tha,
-    Lang::Ell,
-];
 
 /// The features of a text, or of a pair together; the language is that of the first.
 pub fn features<'a>(mut parts: impl Iterator<Item = &'a str> + Clone) -> [(&'static str, FeatureValue); 5] {
@@ -68,36 +30,9 @@ pub fn features<'a>(mut parts: impl Iterator<Item = &'a str> + Clone) -> [(&'sta
     ]
 }
 
-/// ISO 639-3 code of a text's language.
-fn language(text: &str) -> &'static str {
-    let end = text.char_indices().nth(LANGUAGE_CHARS).map_or(text.len(), |(at, _)| at);
-    let found = Detector::with_allowlist(LANGUAGES.to_vec()).detect(&text[..end]);
-    found
-        .filter(|info| info.confidence() >= LANGUAGE_CONFIDENCE)
-        .map_or(names::LANGUAGE_UNKNOWN, |info| info.lang().code())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn languages_are_told_apart_and_scraps_are_not_guessed() {
-        for (text, code) in [
-            ("My parcel has not arrived yet and nobody answers the phone, what shall I do?", "eng"),
-            ("Mein Paket ist noch immer nicht angekommen, und niemand geht ans Telefon.", "deu"),
-            ("Mon colis n'est toujours pas arrivé et personne ne répond au téléphone.", "fra"),
-            (
-                "Моя посылка до сих пор не пришла, и никто не отвечает на звонки. Что мне теперь делать? Этот товар я оплатил ещё в июне.",
-                "rus",
-            ),
-            ("私の荷物はまだ届いていません。", "jpn"),
-            ("ok", names::LANGUAGE_UNKNOWN),
-            ("12345", names::LANGUAGE_UNKNOWN),
-        ] {
-            assert_eq!(language(text), code, "{text}");
-        }
-    }
 
     #[test]
     fn a_text_is_counted_in_characters_and_nothing_of_it_divides_by_zero() {
