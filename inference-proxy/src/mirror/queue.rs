@@ -3,9 +3,13 @@
 //! Masking and feature building are plain computing; they run here so that they can never delay an answer. What waits for
 //! a model waits elsewhere and comes back. Whatever cannot be masked does not leave the process: a panic in here costs one
 //! observation, which is counted.
+//!
+//! A thread that had to wait for work sleeps a little longer before it takes it ([`Masking::run`]): woken for every
+//! request it would push a session off its core each time, and find the caches cold.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use contract::metrics::proxy as names;
 use contract::wire::{Observation, Payload};
@@ -13,12 +17,14 @@ use host::metrics::Registry;
 use masking::{Entity, Known, Masker};
 use prometheus::IntCounterVec;
 use tokio::runtime::Handle;
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, WeakUnboundedSender};
 use tokio_util::sync::CancellationToken;
 
 use super::Record;
 use super::ledger::{Content, DropReason, Ledger, Stage, Ticket};
 use super::naming::{Inquiring, Namer, Needed};
+use super::weight;
 
 /// What the thread is given.
 pub enum Work<R> {
@@ -63,31 +69,34 @@ pub struct Masking {
     namer: Option<Arc<Namer>>,
     entities: IntCounterVec,
     ledger: Arc<Ledger>,
+    gather: Duration,
     abort: CancellationToken,
 }
 
 impl Masking {
-    /// Registers the counter of masked entities, every kind born at 0.
+    /// Registers the counter of masked entities, every kind born at 0. Work gathers for `gather` before a thread that
+    /// waited for it begins.
     #[must_use]
     pub fn new(
         masker: Masker,
         namer: Option<Namer>,
         registry: &Registry,
         ledger: Arc<Ledger>,
+        gather: Duration,
         abort: CancellationToken,
     ) -> Self {
         let entities = registry.counter(&names::MASKED_ENTITIES);
         for entity in Entity::ALL {
             let _ = entities.with_label_values(&[entity.as_str()]);
         }
-        Self { masker, namer: namer.map(Arc::new), entities, ledger, abort }
+        Self { masker, namer: namer.map(Arc::new), entities, ledger, gather, abort }
     }
 
     /// Works until told that nothing more comes, or nobody is left to send anything. Several threads may take from the
     /// same work; whoever is waiting for it holds the lock, which is let go before the work is done.
     pub fn run<R: Record>(&self, work: &Mutex<UnboundedReceiver<Work<R>>>, way: &Way<R>) {
         let mut scratch = Vec::new();
-        while let Some(next) = take(work) {
+        while let Some(next) = self.take(work) {
             match next {
                 Work::Record(ticket, _) | Work::Named(ticket, ..) if self.abort.is_cancelled() => {
                     ticket.dropped(DropReason::Shutdown);
@@ -97,6 +106,28 @@ impl Masking {
                 Work::Close => break,
             }
         }
+    }
+
+    /// The next work; `None` for every thread once one has seen the end.
+    fn take<R>(&self, work: &Mutex<UnboundedReceiver<Work<R>>>) -> Option<Work<R>> {
+        let mut work = work.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = match work.try_recv() {
+            Ok(next) => next,
+            Err(TryRecvError::Disconnected) => return None,
+            Err(TryRecvError::Empty) => {
+                let next = work.blocking_recv()?;
+                // nothing comes after the end, and what is to be counted as dropped need not wait
+                if !matches!(next, Work::Close) && !self.abort.is_cancelled() {
+                    std::thread::sleep(self.gather);
+                }
+                next
+            }
+        };
+        if matches!(next, Work::Close) {
+            work.close();
+            return None;
+        }
+        Some(next)
     }
 
     fn pass<R: Record>(&self, mut ticket: Ticket, record: R, scratch: &mut Vec<u8>, way: &Way<R>) {
@@ -115,15 +146,21 @@ impl Masking {
         }
     }
 
-    /// Lets an observation wait for the model that finds names, and come back.
+    /// Lets an observation wait for the model that finds names, and come back. What waits is the built one: it holds more
+    /// than the record did, and its content twice, whose texts are asked about.
     fn wait<R: Record>(
         &self,
-        mut ticket: Ticket,
+        ticket: Ticket,
         plain: Observation,
         namer: Arc<Namer>,
         inquiring: Inquiring,
         way: &Way<R>,
     ) {
+        let held = weight::of(&plain) + weight::content(&plain);
+        let mut ticket = match ticket.resize(held) {
+            Ok(ticket) => ticket,
+            Err(ticket) => return ticket.dropped(DropReason::Full),
+        };
         ticket.advance(Stage::Naming);
         let (abort, back, plain) = (self.abort.clone(), way.back.clone(), Box::new(plain));
         way.runtime.spawn(async move {
@@ -197,17 +234,6 @@ fn guarded<T>(ticket: Ticket, work: impl FnOnce() -> Result<T, DropReason>) -> O
         }
     }
     None
-}
-
-/// The next work; `None` for every thread once one has seen the end.
-fn take<R>(work: &Mutex<UnboundedReceiver<Work<R>>>) -> Option<Work<R>> {
-    let mut work = work.lock().unwrap_or_else(PoisonError::into_inner);
-    let next = work.blocking_recv()?;
-    if matches!(next, Work::Close) {
-        work.close();
-        return None;
-    }
-    Some(next)
 }
 
 fn content_of(payload: &Payload) -> Content {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::Config;
@@ -89,16 +89,25 @@ impl Sender {
         let closes = Instant::now() + self.config.batch_max_delay;
         let mut bytes = first.bytes.len();
         let mut batch = vec![first];
-        while batch.len() < self.config.batch_max_observations {
-            let Ok(Some(packed)) = timeout_at(closes, self.ready.recv()).await else { break };
-            if bytes + packed.bytes.len() > self.config.batch_max_bytes {
-                self.carried = Some(packed);
-                break;
+        loop {
+            while let Ok(packed) = self.ready.try_recv() {
+                if bytes + packed.bytes.len() > self.config.batch_max_bytes {
+                    self.carried = Some(packed);
+                    return Gathered::Batch(batch);
+                }
+                bytes += packed.bytes.len();
+                batch.push(packed);
+                if batch.len() >= self.config.batch_max_observations {
+                    return Gathered::Batch(batch);
+                }
             }
-            bytes += packed.bytes.len();
-            batch.push(packed);
+            let now = Instant::now();
+            if now >= closes || self.ready.is_closed() {
+                return Gathered::Batch(batch);
+            }
+            // who sleeps is not woken for every single one
+            sleep_until(closes.min(now + self.config.gather())).await;
         }
-        Gathered::Batch(batch)
     }
 
     /// Lets a batch go as soon as there is room among those on their way; to disk, where others wait there already.

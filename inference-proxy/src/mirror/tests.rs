@@ -38,6 +38,11 @@ impl Record for Plain {
     }
     fn observation(self, _: usize) -> Result<Observation, TooLarge> {
         assert_ne!(self.observation.model, "panics", "this one is meant to panic");
+        if self.observation.model == "never ends" {
+            loop {
+                std::thread::park();
+            }
+        }
         Ok(self.observation)
     }
 }
@@ -388,6 +393,29 @@ async fn at_the_end_of_the_drain_limit_the_rest_is_counted() {
     assert_eq!((counts.observed, counts.in_flight, counts.held_bytes), (202, [0; 7], 0));
     assert_eq!(counts.dropped[DropReason::Shutdown as usize], 202, "{counts:?}");
     assert!(counts.balances());
+}
+
+/// The account then says that one is still being masked: it was neither delivered nor given up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_that_is_never_done_holds_up_no_stop() {
+    let collector = Arc::new(Collector::default());
+    let config = Config { masking_threads: 2, ..config(serve(Arc::clone(&collector)).await) };
+    let (mirror, workers) = begin(config, &Registry::new());
+    let mut endless = plain(1);
+    endless.observation.model = "never ends".into();
+    mirror.offer(endless);
+    let masking = async {
+        while mirror.counts().in_flight[Stage::Masking as usize] == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, masking).await.unwrap();
+    (2..20).for_each(|n| mirror.offer(plain(n)));
+    tokio::time::timeout(PATIENCE, mirror.drain(workers, Duration::from_millis(300))).await.unwrap();
+    let counts = mirror.counts();
+    assert!(counts.balances(), "{counts:?}");
+    assert_eq!(counts.wire().in_flight, 1, "{counts:?}");
+    assert_eq!(counts.delivered, collector.ids().len() as u64);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

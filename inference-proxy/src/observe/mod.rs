@@ -6,11 +6,12 @@
 
 pub mod access;
 pub mod meter;
+pub mod notes;
 pub mod record;
 pub mod sampling;
 pub mod stream;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::{Request, State};
@@ -20,22 +21,21 @@ use axum::response::Response;
 use contract::headers;
 use contract::wire::{Outcome, Provider, Timings};
 use host::auth::Caller;
-use serde_json::{Map, Value};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::error::Reason;
 use crate::mirror::Mirror;
-use crate::model::{Answer, Asker, Catalog, Fallen, Input, LookupError, Role, Served, Version};
+use crate::model::{Asker, Catalog};
 use crate::outcome;
 use crate::pseudonym::Pseudonyms;
 use crate::shadow::Shadows;
-use crate::spans::{Moments, Story, Traces};
+use crate::spans::{Story, Traces};
 use crate::trace::Trace;
 use crate::upstream::ASKED_WITHIN;
-use crate::upstream::exchange::Exchange;
 use access::AccessLog;
 use meter::Meter;
+pub use notes::{Facts, Notes};
 use record::{Ended, Rules};
 
 /// Stands where a name is not known: a label must not hold what a client made up.
@@ -101,152 +101,6 @@ impl Observer {
 
 /// Reason of a request whose client went away.
 const CLIENT_GONE: &str = "client_gone";
-
-/// What is known of a request so far. Clones write to the same page.
-#[derive(Clone, Debug)]
-pub struct Notes(Arc<Mutex<Facts>>);
-
-/// What the handler learnt.
-#[derive(Debug)]
-pub struct Facts {
-    /// The model, or [`UNKNOWN`].
-    pub model: String,
-    /// Its version, or [`UNKNOWN`].
-    pub version: String,
-    /// What the version is for.
-    pub role: Role,
-    /// The version itself, once it was found.
-    pub running: Option<Arc<Version>>,
-    /// What was asked, once it could be read.
-    pub input: Option<Arc<Input>>,
-    /// What the client said about it.
-    pub parameters: Map<String, Value>,
-    /// What was answered.
-    pub answer: Option<Arc<Answer>>,
-    /// The request and its answer as they passed, where another server answers; read when it is over.
-    pub exchange: Option<Arc<Exchange>>,
-    /// Why its content cannot be kept, where it passed and was not or could not be read as a whole.
-    pub withheld: Option<&'static str>,
-    /// What went wrong before a fallback answered.
-    pub fallen: Option<Fallen>,
-    /// Whether the answer had been given before.
-    pub from_cache: bool,
-    /// When it got how far.
-    pub moments: Moments,
-    /// What of the request decides who answers it.
-    asker: Asker,
-}
-
-impl Default for Facts {
-    fn default() -> Self {
-        let (model, version) = (UNKNOWN.to_owned(), UNKNOWN.to_owned());
-        Self {
-            model,
-            version,
-            role: Role::Primary,
-            running: None,
-            input: None,
-            parameters: Map::new(),
-            answer: None,
-            exchange: None,
-            withheld: None,
-            fallen: None,
-            from_cache: false,
-            moments: Moments::default(),
-            asker: Asker::default(),
-        }
-    }
-}
-
-impl Notes {
-    fn new(asker: Asker, withheld: Option<&'static str>) -> Self {
-        Self(Arc::new(Mutex::new(Facts { asker, withheld, ..Facts::default() })))
-    }
-
-    /// What of the request decides who answers it; asked once.
-    #[must_use]
-    pub fn asker(&self) -> Asker {
-        std::mem::take(&mut self.lock().asker)
-    }
-
-    /// The request has a place among the open ones.
-    pub fn admitted(&self) {
-        self.lock().moments.admitted = Some(Instant::now());
-    }
-
-    /// The version was found.
-    pub fn found(&self, version: &Arc<Version>) {
-        let mut facts = self.lock();
-        facts.model = version.name().to_owned();
-        facts.version = version.version().to_owned();
-        facts.role = version.role();
-        facts.running = Some(Arc::clone(version));
-    }
-
-    /// It was not, and this is as far as the name led.
-    pub fn not_found(&self, error: &LookupError) {
-        let mut facts = self.lock();
-        match error {
-            LookupError::UnknownModel { .. } => {}
-            LookupError::UnknownVersion { model, .. } => facts.model.clone_from(model),
-            LookupError::NotReady { model, version, .. } => {
-                facts.model.clone_from(model);
-                facts.version = version.clone().unwrap_or_else(|| UNKNOWN.to_owned());
-            }
-        }
-    }
-
-    /// The request could be read.
-    pub fn asked(&self, input: &Arc<Input>, parameters: Map<String, Value>) {
-        let mut facts = self.lock();
-        facts.moments.asked = Some(Instant::now());
-        facts.input = Some(Arc::clone(input));
-        facts.parameters = parameters;
-    }
-
-    /// The request is passed on to another server, which calls its version so.
-    pub fn forwarded(&self, exchange: &Arc<Exchange>, version: String) {
-        let mut facts = self.lock();
-        facts.moments.asked = Some(Instant::now());
-        facts.exchange = Some(Arc::clone(exchange));
-        facts.version = version;
-    }
-
-    /// Whether the request has been read.
-    #[must_use]
-    pub fn is_read(&self) -> bool {
-        let facts = self.lock();
-        facts.input.is_some() || facts.exchange.as_ref().is_some_and(|exchange| exchange.is_asked())
-    }
-
-    /// The model answered, or what stepped in for it.
-    pub fn served(&self, served: &Served) {
-        let mut facts = self.lock();
-        facts.answer = Some(Arc::clone(&served.answer));
-        facts.from_cache = served.from_cache;
-        if let Some(fallen) = &served.fallen {
-            served.version_name().clone_into(&mut facts.version);
-            facts.role = Role::Fallback;
-            facts.running = Some(Arc::clone(&served.version));
-            facts.fallen = Some(fallen.clone());
-        }
-    }
-
-    /// The version as it is known so far, what it stepped in for, and what passes, where another server answers.
-    fn named(&self) -> (String, Option<String>, Option<Arc<Exchange>>) {
-        let facts = self.lock();
-        let fallen = facts.fallen.as_ref().map(|fallen| format!("{}; {}", fallen.version, fallen.reason));
-        (facts.version.clone(), fallen, facts.exchange.clone())
-    }
-
-    fn take(&self) -> Facts {
-        std::mem::take(&mut self.lock())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Facts> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// When the request arrived, for deadlines and for what answers say about time.
 #[derive(Clone, Copy, Debug)]

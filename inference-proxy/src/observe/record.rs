@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::sampling::{Case, Sampling};
 use super::{Facts, Route};
 use crate::features;
+use crate::mirror::weight::{self, HANDLE_BYTES};
 use crate::mirror::{Record, TooLarge};
 use crate::model::{Answer, Input, Role};
 use crate::oip::encode::tensor_json;
@@ -63,8 +64,6 @@ pub struct Ended {
 
 /// What an observation takes in memory beside its content.
 const BASE_BYTES: usize = 1_024;
-/// A string's or a vector's own size.
-const HANDLE_BYTES: usize = 24;
 /// The client does not want its content kept.
 const UNWANTED: &str = "not_wanted";
 
@@ -121,7 +120,7 @@ impl Ended {
     }
 
     fn parameter_bytes(&self) -> usize {
-        self.facts.parameters.iter().map(|(key, value)| HANDLE_BYTES + key.len() + json_bytes(value)).sum()
+        self.facts.parameters.iter().map(|(key, value)| HANDLE_BYTES + key.len() + weight::json(value)).sum()
     }
 
     fn answer_bytes(&self) -> usize {
@@ -224,17 +223,6 @@ fn input_json(input: &Input, parameters: &Map<String, Value>) -> Value {
     let mut all = parameters.clone();
     all.insert(key.to_owned(), value);
     Value::Object(all)
-}
-
-/// What a value takes in memory.
-fn json_bytes(value: &Value) -> usize {
-    let inside = match value {
-        Value::String(text) => text.len(),
-        Value::Array(values) => values.iter().map(json_bytes).sum(),
-        Value::Object(members) => members.iter().map(|(key, value)| HANDLE_BYTES + key.len() + json_bytes(value)).sum(),
-        _ => 0,
-    };
-    inside + 32
 }
 
 fn answer_json(answer: &Answer) -> Value {

@@ -70,3 +70,26 @@ async fn without_an_answer_the_observation_goes_without_its_texts() {
         assert!(metrics.contains(payloads), "{metrics}");
     }
 }
+
+/// A table that waits for names is held as the features that it became, many times the bytes of its request.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_for_names_is_weighed_as_what_it_is() {
+    for (max_bytes, dropped) in [(80_000, 1), (8_000_000, 0)] {
+        let proxy = Proxy::start(|raw| {
+            raw.models.models_dir = fixtures().join("../tasks");
+            raw.models.models.clear();
+            raw.names = toml::from_str("model = 'tagger'").unwrap();
+            raw.mirror.max_bytes = host::config::ByteSize::new(max_bytes);
+            raw.mirror.max_observation_bytes = host::config::ByteSize::new(max_bytes);
+        })
+        .await;
+        let ages = json!({"name": "age", "shape": [200, 1], "datatype": "FP32", "data": vec![50; 200]});
+        let home = json!({"name": "home", "shape": [200, 1], "datatype": "BYTES", "data": vec!["Malmö"; 200]});
+        let body = json!({"inputs": [ages, home]}).to_string();
+        assert_eq!(proxy.call("POST", "/v2/models/loans/infer", body).await.0, 200);
+        let (_, ledger, metrics) = proxy.finish().await;
+        assert_eq!((ledger.observed, ledger.dropped, ledger.in_flight), (1, dropped, 0), "{max_bytes}");
+        let full = format!("driftline_mirror_dropped_total{{reason=\"full\"}} {dropped}");
+        assert!(metrics.contains(&full), "{metrics}");
+    }
+}
