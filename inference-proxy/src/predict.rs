@@ -22,6 +22,7 @@ use crate::model::{Answer, Classes, Entity, Input, Served, Task};
 use crate::observe::{Arrived, Notes, ObservationId};
 use crate::oip;
 use crate::oip::encode::tensor_json;
+use crate::oip::parameters::Parameters;
 use crate::tensor::Tensor;
 
 /// One text or several, or pairs of them.
@@ -39,7 +40,7 @@ struct Body {
     top_k: Option<usize>,
     /// What the client says about the request (a ticket number, a channel): kept with its content, and never read.
     #[serde(default)]
-    parameters: Map<String, Value>,
+    parameters: Parameters,
 }
 
 /// The items, as many as any queue takes: sixteen million empty texts are a small body and a large list.
@@ -199,7 +200,7 @@ pub async fn predict(
 }
 
 fn read(body: &[u8]) -> Result<Question, ApiError> {
-    let Body { text, text_pair, texts, top_k, parameters } = oip::json(body)?;
+    let Body { text, text_pair, texts, top_k, parameters: Parameters(parameters) } = oip::json(body)?;
     let input = match (text, text_pair, texts) {
         (Some(text), None, None) => Input::Texts(vec![text]),
         (Some(text), Some(pair), None) => Input::Pairs(vec![(text, pair)]),

@@ -2,13 +2,12 @@
 
 use bytes::Bytes;
 use serde::Deserialize;
-use serde_json::{Map, Value};
 
-use super::binary;
-use super::flat::Flat;
+use super::parameters::{Parameters, TensorParameters};
+use super::raw::{Purpose, RawTensor};
 use super::request::{InferRequest, MAX_TENSORS, Wanted, flag, refuse_extensions};
 use crate::error::ApiError;
-use crate::tensor::{Data, Tensor};
+use crate::tensor::Tensor;
 
 /// The body as the protocol writes it. Unknown keys are passed over: clients of other servers send some.
 #[derive(Deserialize)]
@@ -16,28 +15,17 @@ struct Body {
     #[serde(default)]
     id: Option<String>,
     #[serde(default)]
-    parameters: Option<Map<String, Value>>,
-    inputs: Vec<Input>,
+    parameters: Parameters,
+    inputs: Vec<RawTensor>,
     #[serde(default)]
     outputs: Option<Vec<Output>>,
-}
-
-#[derive(Deserialize)]
-struct Input {
-    name: String,
-    shape: Vec<usize>,
-    datatype: String,
-    #[serde(default)]
-    parameters: Option<Map<String, Value>>,
-    #[serde(default)]
-    data: Option<Flat>,
 }
 
 #[derive(Deserialize)]
 struct Output {
     name: String,
     #[serde(default)]
-    parameters: Option<Map<String, Value>>,
+    parameters: TensorParameters,
 }
 
 /// Decodes a body: all of it JSON, or JSON of `json_bytes` and the raw bytes of tensors behind it.
@@ -51,15 +39,14 @@ pub fn decode(body: &Bytes, json_bytes: Option<usize>) -> Result<InferRequest, A
         let sentence = format!("inference-header-content-length is {json_bytes}, and the body has {all} bytes");
         return Err(ApiError::invalid("bad_header_length", sentence));
     }
-    let Body { id, parameters, inputs, outputs } = super::json(&body[..json_bytes])?;
+    let Body { id, parameters: Parameters(parameters), inputs, outputs } = super::json(&body[..json_bytes])?;
     let outputs = outputs.unwrap_or_default();
     if inputs.len() > MAX_TENSORS || outputs.len() > MAX_TENSORS {
         let sentence = format!("more than {MAX_TENSORS} inputs or outputs are named");
         return Err(ApiError::invalid("too_many_tensors", sentence));
     }
-    let parameters = parameters.unwrap_or_default();
     refuse_extensions("the request", &parameters)?;
-    let mut raw = body.slice(json_bytes..);
+    let mut raw = &body[json_bytes..];
     let inputs = inputs.into_iter().map(|input| tensor(input, &mut raw)).collect::<Result<_, _>>()?;
     if !raw.is_empty() {
         let sentence = format!("the body has {} bytes behind its last tensor", raw.len());
@@ -70,50 +57,16 @@ pub fn decode(body: &Bytes, json_bytes: Option<usize>) -> Result<InferRequest, A
 }
 
 fn wanted(output: Output) -> Result<Wanted, ApiError> {
-    let Output { name, parameters } = output;
-    let (whose, mut parameters) = (format!("output '{name}'"), parameters.unwrap_or_default());
+    let Output { name, parameters: TensorParameters(mut parameters) } = output;
+    let whose = format!("output '{name}'");
     refuse_extensions(&whose, &parameters)?;
     let binary = flag(&whose, &mut parameters, "binary_data")?;
     Ok(Wanted { name, binary })
 }
 
-fn tensor(input: Input, raw: &mut Bytes) -> Result<Tensor, ApiError> {
-    let Input { name, shape, datatype, parameters, data } = input;
-    let bad = |what: String| ApiError::invalid("bad_tensor", format!("input '{name}' {what}"));
-    let parameters = parameters.unwrap_or_default();
-    refuse_extensions(&format!("input '{name}'"), &parameters)?;
-    if shape.contains(&0) {
-        return Err(bad(format!("has shape {shape:?}, which holds no values")));
-    }
-    let data = match (parameters.get("binary_data_size"), data) {
-        (Some(size), None) => take(size, raw).and_then(|own| binary::read(&datatype, &shape, &own)),
-        (Some(_), Some(_)) => Err("has both `data` and a `binary_data_size`; send one".to_owned()),
-        (None, None) => Err("has no `data`".to_owned()),
-        (None, Some(flat)) => from_json(flat, &shape, &datatype),
-    };
-    let data = data.map_err(bad)?;
-    Tensor::new(name, shape, data).map_err(|error| ApiError::invalid("bad_tensor", format!("input {error}")))
-}
-
-/// The next tensor's share of the bytes behind the JSON.
-fn take(size: &Value, raw: &mut Bytes) -> Result<Bytes, String> {
-    let wrong = || format!("has a `binary_data_size` of {size}, which is no number of bytes");
-    let bytes = size.as_u64().and_then(|size| usize::try_from(size).ok()).ok_or_else(wrong)?;
-    if bytes > raw.len() {
-        let left = raw.len();
-        return Err(format!(
-            "has a `binary_data_size` of {bytes}, and {left} bytes are left behind the JSON \
-             (inference-header-content-length says where it ends)"
-        ));
-    }
-    Ok(raw.split_to(bytes))
-}
-
-fn from_json(flat: Flat, shape: &[usize], datatype: &str) -> Result<Data, String> {
-    if let Some(nesting) = flat.nesting().filter(|nesting| *nesting != shape) {
-        return Err(format!("has shape {shape:?} but its data is nested as {nesting:?}"));
-    }
-    flat.into_data(datatype)
+fn tensor(input: RawTensor, raw: &mut &[u8]) -> Result<Tensor, ApiError> {
+    refuse_extensions(&format!("input '{}'", input.name), &input.parameters.0)?;
+    input.read(raw, Purpose::Run).map_err(|what| ApiError::invalid("bad_tensor", what))
 }
 
 #[cfg(test)]
@@ -123,9 +76,11 @@ mod tests {
     use super::*;
     use crate::oip::binary::Given;
     use crate::oip::encode::OnWire;
+    use crate::tensor::Data;
     use axum::response::IntoResponse;
     use http_body_util::BodyExt;
     use proptest::prelude::*;
+    use serde_json::Value;
     use serde_json::json;
 
     use super::testing::tensors;

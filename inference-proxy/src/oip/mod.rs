@@ -21,6 +21,8 @@ pub mod decode;
 pub mod encode;
 pub mod flat;
 pub mod info;
+pub mod parameters;
+pub mod raw;
 pub mod repository;
 pub mod request;
 pub mod respond;

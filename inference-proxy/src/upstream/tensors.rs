@@ -1,7 +1,7 @@
 //! Reading tensors out of the bodies that pass: requests and answers, JSON and binary, plain and compressed.
 //!
-//! This reads for observing, not for running: it is lenient about what a server may do (16-bit floats in JSON are read as
-//! FP32, bytes that are no UTF-8 are replaced) and strict about what contradicts itself.
+//! This reads for observing, not for running ([`Purpose::Observe`]): it is lenient about what a server may do, and strict
+//! about what contradicts itself.
 
 use std::io::Read as _;
 
@@ -9,8 +9,8 @@ use axum::http::{HeaderMap, header};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::oip::binary;
-use crate::oip::flat::Flat;
+use crate::oip::parameters::Parameters;
+use crate::oip::raw::{Purpose, RawTensor};
 use crate::tensor::Tensor;
 
 /// Says where the JSON ends and the binary data begins.
@@ -70,7 +70,7 @@ pub struct Given {
 #[derive(Deserialize)]
 struct RawAsked {
     #[serde(default)]
-    parameters: Option<Map<String, Value>>,
+    parameters: Parameters,
     inputs: Vec<RawTensor>,
 }
 
@@ -79,17 +79,6 @@ struct RawGiven {
     #[serde(default)]
     model_version: Option<Value>,
     outputs: Vec<RawTensor>,
-}
-
-#[derive(Deserialize)]
-struct RawTensor {
-    name: String,
-    shape: Vec<usize>,
-    datatype: String,
-    #[serde(default)]
-    parameters: Option<Map<String, Value>>,
-    #[serde(default)]
-    data: Option<Flat>,
 }
 
 /// Reads a request. Of one that was cut off (`whole` is false) the inputs that are there are read, which binary data
@@ -111,7 +100,7 @@ pub fn asked(head: &Head, body: &[u8], whole: bool, limit: usize) -> Result<Aske
             read => inputs.push(read?),
         }
     }
-    Ok(Asked { inputs, parameters: raw.parameters.unwrap_or_default() })
+    Ok(Asked { inputs, parameters: raw.parameters.0 })
 }
 
 /// Reads an answer.
@@ -167,26 +156,7 @@ fn split<'a>(head: &Head, body: &'a [u8]) -> Result<(&'a [u8], &'a [u8]), Unread
 }
 
 fn read(raw: RawTensor, rest: &mut &[u8]) -> Result<Tensor, Unread> {
-    let RawTensor { name, shape, datatype, parameters, data } = raw;
-    let wrong = |what: String| Unread::Wrong(format!("tensor '{name}' {what}"));
-    let size = parameters.as_ref().and_then(|parameters| parameters.get("binary_data_size")?.as_u64());
-    let data = match (size, data) {
-        (Some(size), None) => {
-            let cut = usize::try_from(size).ok().and_then(|size| rest.split_at_checked(size));
-            let (own, behind) = cut.ok_or_else(|| wrong(format!("has {size} bytes, but fewer are there")))?;
-            *rest = behind;
-            binary::read_leniently(&datatype, &shape, own).map_err(wrong)?
-        }
-        (None, Some(flat)) => {
-            if let Some(nesting) = flat.nesting().filter(|nesting| *nesting != shape) {
-                return Err(wrong(format!("has shape {shape:?} but its data is nested as {nesting:?}")));
-            }
-            let datatype = if matches!(datatype.as_str(), "FP16" | "BF16") { "FP32" } else { &datatype };
-            flat.into_data(datatype).map_err(|_| wrong(format!("holds a value that is no {datatype}")))?
-        }
-        _ => return Err(wrong("has no data, or has it twice".to_owned())),
-    };
-    Tensor::new(&name, shape, data).map_err(|error| Unread::Wrong(error.to_string()))
+    raw.read(rest, Purpose::Observe).map_err(Unread::Wrong)
 }
 
 /// The protocol's own spelling of a datatype.
