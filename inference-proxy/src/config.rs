@@ -41,6 +41,9 @@ pub struct RawConfig {
     pub max_open_body_bytes: ByteSize,
     /// Requests beyond this number at one time get 429.
     pub max_concurrent_requests: usize,
+    /// A stream of gRPC on which nothing comes for so long is ended.
+    #[serde(with = "humantime_serde")]
+    pub max_stream_idle: Duration,
     /// Threads that read requests and write answers; half of the processors without it. Every one that is woken for
     /// nothing takes a processor from the sessions.
     pub request_threads: Option<usize>,
@@ -80,6 +83,7 @@ impl Default for RawConfig {
             max_body_bytes: ByteSize::mib(16),
             max_open_body_bytes: ByteSize::mib(1_024),
             max_concurrent_requests: 1_024,
+            max_stream_idle: Duration::from_secs(600),
             request_threads: None,
             drain: Duration::from_secs(15),
             client_key: None,
@@ -241,6 +245,7 @@ pub struct Limits {
     /// At least the largest body.
     pub(crate) max_open_body_bytes: usize,
     pub(crate) max_concurrent_requests: usize,
+    pub(crate) max_stream_idle: Duration,
 }
 
 /// A semaphore of tokio holds no more permits than this.
@@ -262,6 +267,7 @@ impl RawConfig {
         let mut faults = Faults::default();
         let Self { max_concurrent_requests, request_timeout, .. } = self;
         faults.check(!request_timeout.is_zero(), "proxy.request_timeout", "must be longer than 0s");
+        faults.check(!self.max_stream_idle.is_zero(), "proxy.max_stream_idle", "must be longer than 0s");
         faults.check(self.max_body_bytes.bytes() > 0, "proxy.max_body_bytes", "must be at least 1");
         let (body, open) = (self.max_body_bytes.bytes(), self.max_open_body_bytes.bytes());
         let holds = open >= body && open / room::UNIT <= MAX_ROOM;
@@ -288,6 +294,7 @@ impl RawConfig {
                 max_body_bytes: body,
                 max_open_body_bytes: open.clamp(1, MAX_ROOM * room::UNIT),
                 max_concurrent_requests: max_concurrent_requests.clamp(1, MAX_CONCURRENT),
+                max_stream_idle: self.max_stream_idle,
             },
             drain: self.drain,
             client_key: self.client_key.map(String::into_bytes),

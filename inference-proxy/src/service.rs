@@ -20,6 +20,7 @@ use crate::cache::Cache;
 use crate::config::Config;
 use crate::gpu;
 use crate::grpc;
+use crate::grpc::stream::Streams;
 use crate::handle::Edge;
 use crate::mirror::events::Poster;
 use crate::mirror::naming::Namer;
@@ -76,6 +77,7 @@ pub struct Service {
     grpc: Option<Listening>,
     edge: Arc<Edge>,
     readiness: Readiness,
+    stopping: CancellationToken,
     gate: Gate,
     workers: Option<Workers>,
     events: Option<Poster>,
@@ -141,8 +143,10 @@ pub async fn build(config: Config, deps: Deps) -> Result<Service, BuildError> {
     let readiness = Readiness::default();
     let gate = Gate::new(config.edge, &registry);
     let router = gate.guard(stack::router(Arc::clone(&edge), &registry, &readiness), stack::need);
+    let stopping = CancellationToken::new();
     let grpc = grpc.map(|listener| {
-        let router = gate.guard(grpc::router(Arc::clone(&edge), &readiness), stack::need);
+        let health = grpc::Health { readiness: readiness.clone(), stopping: stopping.clone() };
+        let router = speak_grpc(&edge, &gate, &health, limits.max_stream_idle);
         Ok::<_, io::Error>(Listening { address: listener.local_addr()?, listener, router })
     });
     let grpc = grpc.transpose()?;
@@ -154,6 +158,7 @@ pub async fn build(config: Config, deps: Deps) -> Result<Service, BuildError> {
         grpc,
         edge,
         readiness,
+        stopping,
         gate,
         workers,
         events,
@@ -161,6 +166,13 @@ pub async fn build(config: Config, deps: Deps) -> Result<Service, BuildError> {
         drain,
         mirror_drain,
     })
+}
+
+/// All routes of gRPC. Streams hold each of their messages to a pace, and not the time between them.
+fn speak_grpc(edge: &Arc<Edge>, gate: &Gate, health: &grpc::Health, idle_max: Duration) -> Router {
+    let calls = gate.guard(grpc::router(Arc::clone(edge), health), stack::need);
+    let streams = Streams { calls: calls.clone(), stopping: health.stopping.clone(), idle_max };
+    calls.merge(gate.guard_streams(grpc::stream::router(streams), stack::need))
 }
 
 /// The way of events from the catalog to the collector.
@@ -232,6 +244,7 @@ impl Service {
             grpc,
             edge,
             readiness,
+            stopping,
             gate,
             workers,
             events,
@@ -246,17 +259,18 @@ impl Service {
         let exported = exporter.map(|exporter| tokio::spawn(exporter.run(telling.clone())));
         let told = events.map(|events| tokio::spawn(events.run(telling.clone())));
         let loading = tokio::spawn(load_all(Arc::clone(&edge), readiness.clone()));
-        let stopping = {
+        let said = {
             let (shutdown, readiness) = (shutdown.clone(), readiness.clone());
             async move {
                 shutdown.cancelled().await;
                 readiness.set(false);
+                stopping.cancel();
                 std::future::pending::<()>().await;
             }
         };
         let served = tokio::select! {
             served = serve_both((listener, router), grpc, &gate, shutdown, drain) => served,
-            () = stopping => Ok(()),
+            () = said => Ok(()),
         };
         loading.abort();
         readiness.set(false);

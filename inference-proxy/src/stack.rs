@@ -72,7 +72,9 @@ pub fn need(method: &Method, path: &str) -> Need {
         return need;
     }
     match path {
-        "/v2/health/live" | "/v2/health/ready" | "/grpc.health.v1.Health/Check" => Need::Nothing,
+        "/v2/health/live" | "/v2/health/ready" | "/grpc.health.v1.Health/Check" | "/grpc.health.v1.Health/Watch" => {
+            Need::Nothing
+        }
         "/v2/repository/index" => Need::Scope(Scope::Read),
         _ if path.starts_with("/inference.GRPCInferenceService/") => match last {
             "ServerLive" | "ServerReady" => Need::Nothing,

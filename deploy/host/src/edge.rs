@@ -1,7 +1,6 @@
 //! What every HTTP server of ours has: `/metrics`, health, and the limits around its routes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -9,6 +8,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use tokio::sync::watch;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
@@ -17,18 +17,24 @@ use crate::metrics::{Registry, TEXT_FORMAT};
 
 /// Whether a service wants traffic. Clones share the same switch, which starts off.
 #[derive(Clone, Debug, Default)]
-pub struct Readiness(Arc<AtomicBool>);
+pub struct Readiness(Arc<watch::Sender<bool>>);
 
 impl Readiness {
     /// Turns it on or off.
     pub fn set(&self, ready: bool) {
-        self.0.store(ready, Ordering::Release);
+        self.0.send_replace(ready);
     }
 
     /// Its position.
     #[must_use]
     pub fn get(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        *self.0.borrow()
+    }
+
+    /// What hears of every turn of it from now on.
+    #[must_use]
+    pub fn turns(&self) -> watch::Receiver<bool> {
+        self.0.subscribe()
     }
 }
 

@@ -138,7 +138,13 @@ impl Gate {
 
     /// Puts the gate before a role's routes.
     pub fn guard(&self, router: Router, rule: Rule) -> Router {
-        router.layer(from_fn_with_state((self.clone(), rule), pass))
+        router.layer(from_fn_with_state((self.clone(), rule, true), pass))
+    }
+
+    /// The same for routes whose bodies have no end and come when there is something to say, and that hold each part of
+    /// them to a pace themselves.
+    pub fn guard_streams(&self, router: Router, rule: Rule) -> Router {
+        router.layer(from_fn_with_state((self.clone(), rule, false), pass))
     }
 
     /// Counts what a limit of the role's own refused, beside what the gate refuses.
@@ -227,8 +233,8 @@ fn is_cross_site(method: &Method, headers: &HeaderMap) -> bool {
     !method.is_safe() && !matches!(from, b"same-origin" | b"none")
 }
 
-/// The layer.
-async fn pass(State((gate, rule)): State<(Gate, Rule)>, mut request: Request, next: Next) -> Response {
+/// The layer; `paced` where a body must not come slowly.
+async fn pass(State((gate, rule, paced)): State<(Gate, Rule, bool)>, mut request: Request, next: Next) -> Response {
     let need = rule(request.method(), request.uri().path());
     let action = (need == Need::Scope(Scope::Admin)).then(|| Action::of(&request));
     let caller = match gate.admit(&request, need) {
@@ -247,7 +253,7 @@ async fn pass(State((gate, rule)): State<(Gate, Rule)>, mut request: Request, ne
     let (too_slow, headers) = (TooSlow::default(), refusal::grpc_only(request.headers()));
     let pace = gate.config().pace;
     let request = request.map(|body| {
-        if axum::body::HttpBody::is_end_stream(&body) {
+        if !paced || axum::body::HttpBody::is_end_stream(&body) {
             body
         } else {
             Body::new(Paced::new(body, pace, too_slow.clone()))

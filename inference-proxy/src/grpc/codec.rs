@@ -8,7 +8,6 @@ use std::marker::PhantomData;
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::HeaderMap;
 use axum::response::Response;
 use bytes::{Buf, Bytes};
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
@@ -81,7 +80,7 @@ where
     F: Future<Output = Result<A, ApiError>> + Send,
 {
     let coding = request.headers().get(ENCODING).cloned();
-    let mut grpc = grpc(request.headers(), limit);
+    let mut grpc = grpc(&request, limit);
     let mut handler = Some(handler);
     let service = tower::service_fn(move |asked: tonic::Request<Q>| {
         let answering = handler.take().map(|handler| handler(asked.into_inner()));
@@ -104,16 +103,18 @@ where
 
 const ENCODING: &str = "grpc-encoding";
 
+/// Marks a request whose answer is not to be compressed, whatever its own messages are.
+#[derive(Clone, Copy, Debug)]
+pub struct Plain;
+
 /// Answers are compressed for who compresses: clients say that they could inflate also where they would rather not.
-fn grpc<Q: Message + Default + 'static, A: Message + 'static>(
-    headers: &HeaderMap,
-    limit: usize,
-) -> Grpc<Messages<Q, A>> {
+fn grpc<Q: Message + Default + 'static, A: Message + 'static>(request: &Request, limit: usize) -> Grpc<Messages<Q, A>> {
     let grpc = Grpc::new(Messages(PhantomData))
         .accept_compressed(CompressionEncoding::Gzip)
         .accept_compressed(CompressionEncoding::Deflate)
         .max_decoding_message_size(limit);
-    match headers.get(ENCODING).map(|value| value.as_bytes()) {
+    let plain = request.extensions().get::<Plain>().is_some();
+    match request.headers().get(ENCODING).filter(|_| !plain).map(|value| value.as_bytes()) {
         Some(b"gzip") => grpc.send_compressed(CompressionEncoding::Gzip),
         Some(b"deflate") => grpc.send_compressed(CompressionEncoding::Deflate),
         _ => grpc,

@@ -8,18 +8,22 @@
 //!
 //! | call | |
 //! |---|---|
-//! | `ServerLive`, `ServerReady`, `ModelReady`, `grpc.health.v1.Health/Check` | health |
+//! | `ServerLive`, `ServerReady`, `ModelReady`, `grpc.health.v1.Health/Check` and `Watch` | health ([`health`]) |
 //! | `ServerMetadata`, `ModelMetadata`, `ModelConfig`, `ModelStatistics` | what is served, how, and what it did |
 //! | `ModelInfer` | inference, one observation a call |
+//! | `ModelStreamInfer` | the same many times over one call, one observation a message ([`stream`]) |
 //! | `RepositoryIndex`, `RepositoryModelLoad`, `RepositoryModelUnload` | the repository |
-//! | `ModelStreamInfer`, shared memory, trace and log settings | `UNIMPLEMENTED` |
+//! | shared memory, trace and log settings | `UNIMPLEMENTED` |
 
 pub mod about;
 pub mod answer;
 pub mod codec;
+pub mod frames;
+pub mod health;
 pub mod message;
 pub mod request;
 pub mod status;
+pub mod stream;
 
 use std::sync::Arc;
 
@@ -29,7 +33,6 @@ use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Extension, Json, Router};
-use host::edge::Readiness;
 use http_body_util::BodyExt;
 use prost::Message;
 use serde::de::DeserializeOwned;
@@ -45,16 +48,18 @@ use about::{
     ChangeChoice, ChangeRequest, ConfigResponse, Index, IndexRequest, ModelConfig, ModelMetadata, ModelRequest,
     Nothing, ServerMetadata, Statistics, YesOrNo,
 };
+pub use health::Health;
 use message::{ModelInferRequest, ModelInferResponse};
 
 /// The calls of the service, below this.
 pub const SERVICE: &str = "/inference.GRPCInferenceService/";
+/// An inference.
+pub const MODEL_INFER: &str = "/inference.GRPCInferenceService/ModelInfer";
 
-/// All calls.
-pub fn router(edge: Arc<Edge>, readiness: &Readiness) -> Router {
+/// All calls but those that stream ([`stream::router`]).
+pub fn router(edge: Arc<Edge>, health: &Health) -> Router {
     let at = |call: &str| format!("{SERVICE}{call}");
-    let health = readiness.clone();
-    inference(&edge, Route::Grpc, &at("ModelInfer"), post(infer))
+    inference(&edge, Route::Grpc, MODEL_INFER, post(infer))
         .route(&at("ServerLive"), post(live))
         .route(&at("ServerReady"), post(ready))
         .route(&at("ModelReady"), post(model_ready))
@@ -65,7 +70,7 @@ pub fn router(edge: Arc<Edge>, readiness: &Readiness) -> Router {
         .route(&at("RepositoryIndex"), post(index))
         .route(&at("RepositoryModelLoad"), post(load))
         .route(&at("RepositoryModelUnload"), post(unload))
-        .route("/grpc.health.v1.Health/Check", post(move |request| check(health, request)))
+        .merge(health::router(health))
         .fallback(async |request: Request| ApiError::no_call(request.uri().path()))
         .with_state(edge)
         .layer(CatchPanicLayer::custom(ApiError::panicked))
@@ -210,34 +215,6 @@ fn change(asked: ChangeRequest) -> (Named, Request) {
     let parameters = asked.parameters.into_iter().map(|(key, parameter)| (key, value(parameter.choice)));
     let parameters: Map<String, Value> = parameters.collect();
     (named(asked.model_name, String::new()), in_json(&json!({ "parameters": parameters })))
-}
-
-/// `grpc.health.v1.HealthCheckRequest`.
-#[derive(Clone, PartialEq, Message)]
-struct HealthRequest {
-    #[prost(string, tag = "1")]
-    service: String,
-}
-
-/// `grpc.health.v1.HealthCheckResponse`.
-#[derive(Clone, Copy, PartialEq, Message)]
-struct HealthResponse {
-    #[prost(int32, tag = "1")]
-    status: i32,
-}
-
-const SERVING: i32 = 1;
-const NOT_SERVING: i32 = 2;
-
-/// As `/health/ready`: not while models load, and no more once the process was told to stop.
-async fn check(readiness: Readiness, request: Request) -> Result<Response, ApiError> {
-    ask(request, async |HealthRequest { service }| {
-        if !service.is_empty() && service != SERVICE.trim_matches('/') {
-            return Err(ApiError::no_path(&service));
-        }
-        Ok(HealthResponse { status: if readiness.get() { SERVING } else { NOT_SERVING } })
-    })
-    .await
 }
 
 /// A question in the words of the HTTP routes.

@@ -76,6 +76,19 @@ class Server(Client):
             self.assertEqual(check(asked, timeout=WAIT), b"\x08\x01")
         self.failed("NOT_FOUND", "nobody", check, b"\x0a\x06nobody")
 
+    def test_the_health_service_is_watched(self):
+        watch = self.channel.unary_stream("/grpc.health.v1.Health/Watch")
+        watched = watch(b"", timeout=WAIT)
+        for said in watched:  # NOT_SERVING is 2, as long as models load
+            if said == b"\x08\x01":
+                break
+            self.assertEqual(said, b"\x08\x02")
+        watched.cancel()
+        # SERVICE_UNKNOWN is 3
+        unknown = watch(b"\x0a\x06nobody", timeout=WAIT)
+        self.assertEqual(next(unknown), b"\x08\x03")
+        unknown.cancel()
+
     def test_metadata(self):
         server = self.client.get_server_metadata()
         self.assertEqual(server.name, "driftline")
@@ -102,14 +115,6 @@ class Server(Client):
     def test_what_is_not_served_says_so(self):
         self.refused("UNIMPLEMENTED", "SystemSharedMemoryStatus' is not served here", self.client.get_system_shared_memory_status)
         self.refused("UNIMPLEMENTED", "TraceSetting' is not served here", self.client.get_trace_settings, "flowers")
-        answers = queue.Queue()
-        self.client.start_stream(lambda result, error: answers.put(error))
-        try:
-            self.client.async_stream_infer("flowers", flowers())
-        except InferenceServerException:
-            pass  # the stream may be over already
-        self.assertIn("UNIMPLEMENTED", str(answers.get(timeout=WAIT)))
-        self.client.stop_stream(cancel_requests=True)
 
 
 class Inference(Client):
@@ -221,6 +226,59 @@ class Inference(Client):
         self.assertEqual(answers.get(timeout=WAIT).status(), "StatusCode.CANCELLED")
 
 
+class Stream(Client):
+    def start(self, **named):
+        answers = queue.Queue()
+        self.client.start_stream(lambda result, error: answers.put((result, error)), **named)
+        return lambda: answers.get(timeout=WAIT)
+
+    def test_answers_come_in_the_order_of_their_questions(self):
+        answer = self.start()
+        ids = [str(n) for n in range(100)]
+        for n in ids:
+            self.client.async_stream_infer("flowers", flowers(MANY[:2 * (int(n) % 50 + 1)]), request_id=n)
+        for n in ids:
+            result, error = answer()
+            self.assertIsNone(error)
+            self.assertEqual((result.get_response().id, result.get_response().model_version), (n, "1"))
+            self.assertEqual(result.as_numpy("label").tolist(), [0, 2] * (int(n) % 50 + 1))
+            said = result.get_response().parameters
+            self.assertEqual((len(said["driftline-id"].string_param), said["triton_final_response"].bool_param), (36, True))
+        self.client.stop_stream()
+
+    def test_what_is_wrong_with_one_is_its_own(self):
+        answer = self.start()
+        bomb = np.zeros((200_000, 4), np.float32)
+        asked = [("nobody", flowers()), ("flowers", flowers()), ("flowers", flowers(FLOWERS[:, :3].copy())), ("flowers", flowers(bomb)), ("flowers", flowers())]
+        for model, inputs in asked:
+            self.client.async_stream_infer(model, inputs, parameters={"ticket": "T-1"})
+        for part in ["'nobody'", None, "must have shape", "larger than 1048576 bytes", None]:
+            result, error = answer()
+            if part is None:
+                self.assertEqual(result.as_numpy("label").tolist(), [0, 2])
+            else:
+                self.assertIn(part, error.message())
+        self.client.stop_stream()
+
+    def test_compression(self):
+        for how in ["gzip", "deflate"]:
+            answer = self.start(compression_algorithm=how)
+            for _ in range(3):
+                self.client.async_stream_infer("flowers", flowers(MANY))
+            for _ in range(3):
+                self.assertEqual(answer()[0].as_numpy("label").tolist(), [0, 2] * 200)
+            self.client.stop_stream()
+
+    def test_timeouts_and_cancelling(self):
+        answer = self.start()
+        endless = [given("steps", np.array([4_000_000]), "INT64")]
+        self.client.async_stream_infer("slow", endless, timeout=200_000)
+        self.assertIn("own timeout", answer()[1].message())
+        self.client.async_stream_infer("slow", endless)
+        self.client.stop_stream(cancel_requests=True)
+        self.assertEqual(answer()[1].status(), "StatusCode.CANCELLED")
+
+
 class Statistics(Client):
     def stats(self, *names):
         return self.client.get_inference_statistics(*names).model_stats
@@ -283,6 +341,13 @@ class Aio(unittest.IsolatedAsyncioTestCase):
             self.assertTrue((await client.get_inference_statistics("flowers")).model_stats)
             with self.assertRaises(InferenceServerException):
                 await client.infer("nobody", flowers(module=aio))
+
+            async def questions():
+                for model in ["flowers", "nobody", "flowers"]:
+                    yield {"model_name": model, "inputs": flowers(module=aio)}
+            told = [(result and result.as_numpy("label").tolist(), error and error.message()) async for result, error in client.stream_infer(questions())]
+            self.assertEqual([told[0], told[2]], [([0, 2], None)] * 2)
+            self.assertIn("'nobody'", told[1][1])
 
 
 if __name__ == "__main__":

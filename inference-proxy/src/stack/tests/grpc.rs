@@ -170,3 +170,111 @@ async fn a_model_behind_another_server_is_asked_too() {
     stop.cancel();
     running.await.unwrap().unwrap();
 }
+
+/// A request's body that the test fills when it likes, and its answer's.
+struct Open {
+    ask: tokio::sync::mpsc::Sender<Result<Bytes, tonic::Status>>,
+    answer: Body,
+}
+
+impl Open {
+    async fn call(proxy: &Proxy, call: &'static str, headers: &[(&'static str, &str)]) -> Self {
+        let (ask, asked) = tokio::sync::mpsc::channel(16);
+        let mut request = Request::post(call).header("content-type", "application/grpc");
+        for (name, value) in headers {
+            request = request.header(HeaderName::from_static(name), *value);
+        }
+        let request = request.body(Body::new(crate::grpc::frames::Frames::of(asked))).unwrap();
+        let calls = proxy.service.grpc_router().unwrap();
+        let answer = tokio::spawn(calls.oneshot(request));
+        if call == WATCH {
+            ask.send(Ok(framed(&ModelInferRequest::default()).into())).await.unwrap();
+            return Self { ask: tokio::sync::mpsc::channel(1).0, answer: answer.await.unwrap().unwrap().into_body() };
+        }
+        Self { ask, answer: answer.await.unwrap().unwrap().into_body() }
+    }
+
+    async fn ask(&self, message: &impl Message) {
+        self.ask.send(Ok(framed(message).into())).await.unwrap();
+    }
+
+    /// What comes next: a message, or the status at the end.
+    async fn next(&mut self) -> Result<Bytes, i32> {
+        let frame = tokio::time::timeout(Duration::from_secs(60), self.answer.frame()).await.unwrap().unwrap().unwrap();
+        match frame.into_data() {
+            Ok(data) => Ok(data.slice(5..)),
+            Err(frame) => Err(frame.into_trailers().unwrap()["grpc-status"].to_str().unwrap().parse().unwrap()),
+        }
+    }
+}
+
+const STREAM: &str = "/inference.GRPCInferenceService/ModelStreamInfer";
+const WATCH: &str = "/grpc.health.v1.Health/Watch";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_message_of_a_stream_is_let_in_and_observed_as_a_call_is() {
+    let key = host::auth::keys::generate("acme", &[Scope::Infer]).unwrap();
+    let proxy = with_grpc(|raw| {
+        raw.edge.auth.keys = vec![key.known];
+        raw.edge.rate = Some(toml::from_str("per_second = 0.001\nburst = 4").unwrap());
+    })
+    .await;
+    assert_eq!(call(&proxy, "ModelStreamInfer", &flower(), &[]).await.code, UNAUTHENTICATED);
+    let bearer = format!("Bearer {}", key.secret);
+    // one to open it, three to ask
+    let mut stream = Open::call(&proxy, STREAM, &[("authorization", &bearer)]).await;
+    for _ in 0..5 {
+        stream.ask(&flower()).await;
+    }
+    let mut told = Vec::new();
+    for _ in 0..5 {
+        let answer = stream.next().await.unwrap();
+        told.push(String::from_utf8_lossy(&answer).contains("too many requests"));
+    }
+    assert_eq!(told, [false, false, false, true, true]);
+    drop(stream.ask);
+    let rest = tokio::time::timeout(Duration::from_secs(60), stream.answer.collect()).await.unwrap().unwrap();
+    assert_eq!(rest.trailers().unwrap()["grpc-status"], "0");
+    let (observations, ledger, metrics) = proxy.finish().await;
+    assert_eq!((observations.len(), ledger.observed), (3, 3), "what is refused at the edge fills no tables");
+    assert!(observations.iter().all(|o| (o.route.as_str(), o.code, o.outcome) == ("grpc", 200, Outcome::Ok)));
+    let refused = metrics.lines().find(|line| line.contains("reason=\"rate\"")).unwrap();
+    assert!(refused.ends_with(" 2"), "{refused}");
+}
+
+/// The client goes away in the middle: what it had asked is cancelled, and that is an observation.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_stream_asked_ends_with_it() {
+    let proxy = with_grpc(|raw| raw.request_timeout = Duration::from_secs(600)).await;
+    let stream = Open::call(&proxy, STREAM, &[]).await;
+    stream.ask(&many_steps(4_000_000)).await;
+    let free = || proxy.service.edge().admission.available_permits();
+    let all = free();
+    let until = async |open: bool| {
+        while (free() < all) != open {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), until(true)).await.unwrap();
+    drop(stream);
+    tokio::time::timeout(Duration::from_secs(60), until(false)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_end_when_the_server_stops_or_nothing_comes() {
+    let proxy = with_grpc(|raw| raw.max_stream_idle = Duration::from_millis(200)).await;
+    assert_eq!(Open::call(&proxy, STREAM, &[]).await.next().await, Err(DEADLINE_EXCEEDED));
+
+    let proxy = with_grpc(|_| {}).await;
+    let (mut stream, mut health) = (Open::call(&proxy, STREAM, &[]).await, Open::call(&proxy, WATCH, &[]).await);
+    assert_eq!(health.next().await.unwrap(), [8, 2].as_slice(), "it does not want traffic yet");
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(proxy.service.run(stop.clone()));
+    assert_eq!(health.next().await.unwrap(), [8, 1].as_slice());
+    stream.ask(&flower()).await;
+    assert!(stream.next().await.unwrap().len() > 40);
+    stop.cancel();
+    assert_eq!(health.next().await.unwrap(), [8, 2].as_slice());
+    assert_eq!((health.next().await, stream.next().await), (Err(UNAVAILABLE), Err(UNAVAILABLE)));
+    running.await.unwrap().unwrap();
+}
