@@ -1,11 +1,15 @@
 //! The machine's NVIDIA cards, read through their own management library (NVML) when somebody asks for the metrics.
 //!
-//! Without the library, or without a card, there is nothing to say and nothing is said.
+//! Without the library, or without a card, there is nothing to say and nothing is said. A card goes by CUDA's number of
+//! it, as in the configuration, where that is known ([`numbering`]).
+
+pub mod numbering;
 
 use std::sync::Arc;
 
 use contract::metrics::{Metric, serving as names};
 use host::metrics::Registry;
+use numbering::Numbering;
 use nvml_wrapper::Nvml;
 use nvml_wrapper::enum_wrappers::device::TemperatureSensor;
 use nvml_wrapper::error::NvmlError;
@@ -16,8 +20,12 @@ use prometheus::{GaugeVec, Opts};
 /// What one card says of itself; what it does not say is absent.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Card {
-    /// Its number among the machine's cards.
-    pub number: u32,
+    /// CUDA's number of it in this process; `None` where CUDA does not see it, or it cannot be known.
+    pub number: Option<u32>,
+    /// NVML's number of it among the machine's cards.
+    pub of_all: u32,
+    /// What tells it from every other card.
+    pub uuid: String,
     /// Its name.
     pub name: String,
     /// Share of the last sample period in which it computed, 0 to 1.
@@ -43,20 +51,18 @@ pub fn cards() -> Result<Vec<Card>, String> {
 
 /// Bytes that are free on a card; `None` where nobody can tell.
 pub(crate) fn free(card: i32) -> Option<u64> {
-    // NVML counts all cards and CUDA the visible ones, so their numbers are then not the same
-    if std::env::var_os("CUDA_VISIBLE_DEVICES").is_some() {
-        return None;
-    }
-    let card = cards().ok()?.into_iter().find(|found| i32::try_from(found.number) == Ok(card))?;
+    let card = cards().ok()?.into_iter().find(|found| found.number == u32::try_from(card).ok())?;
     Some(card.memory_total?.saturating_sub(card.memory_used?))
 }
 
 fn read(nvml: &Nvml) -> Result<Vec<Card>, NvmlError> {
-    let one = |number| -> Result<Card, NvmlError> {
-        let device = nvml.device_by_index(number)?;
+    let one = |of_all| -> Result<Card, NvmlError> {
+        let device = nvml.device_by_index(of_all)?;
         let memory = device.memory_info().ok();
         Ok(Card {
-            number,
+            number: None,
+            of_all,
+            uuid: device.uuid().unwrap_or_default(),
             name: device.name().unwrap_or_default(),
             utilization: device.utilization_rates().ok().map(|rates| f64::from(rates.gpu) / 100.0),
             memory_used: memory.as_ref().map(|memory| memory.used),
@@ -66,7 +72,18 @@ fn read(nvml: &Nvml) -> Result<Vec<Card>, NvmlError> {
         })
     };
     // a card that has fallen off its bus must not hide the others
-    Ok((0..nvml.device_count()?).filter_map(|number| one(number).ok()).collect())
+    let mut cards: Vec<Card> = (0..nvml.device_count()?).filter_map(|number| one(number).ok()).collect();
+    number(&mut cards, &Numbering::of_environment());
+    Ok(cards)
+}
+
+/// Gives cards the numbers that CUDA has for them.
+fn number(cards: &mut [Card], numbering: &Numbering) {
+    let all: Vec<(&str, &str)> = cards.iter().map(|card| (card.uuid.as_str(), card.name.as_str())).collect();
+    let seen = numbering.cards(&all).unwrap_or_default();
+    for (number, card) in (0..).zip(seen) {
+        cards[card].number = Some(number);
+    }
 }
 
 /// Exports the cards, if there are any.
@@ -111,7 +128,10 @@ impl Gauges {
     fn show(&self, cards: &[Card]) {
         self.0.iter().for_each(GaugeVec::reset);
         for card in cards {
-            let device = format!("cuda:{}", card.number);
+            let device = match card.number {
+                Some(number) => format!("cuda:{number}"),
+                None => format!("nvml:{}", card.of_all),
+            };
             let bytes = |bytes: Option<u64>| bytes.map(|bytes| bytes as f64);
             let said =
                 [card.utilization, bytes(card.memory_used), bytes(card.memory_total), card.temperature, card.power];
@@ -143,7 +163,9 @@ mod tests {
     fn what_a_card_does_not_say_is_no_series() {
         let gauges = Gauges::new();
         let card = Card {
-            number: 1,
+            number: Some(1),
+            of_all: 3,
+            uuid: "GPU-1".to_owned(),
             name: "a card".to_owned(),
             utilization: Some(0.25),
             memory_used: Some(1 << 30),
@@ -165,6 +187,9 @@ mod tests {
         assert!(found.contains(&("driftline_gpu_memory_used_bytes".to_owned(), 1_073_741_824.0)), "{found:?}");
         gauges.show(&[]);
         assert_eq!(series(), [], "a card that is gone leaves nothing behind");
+        let mut both = [card.clone(), Card { of_all: 4, uuid: "GPU-2".to_owned(), ..card }];
+        number(&mut both, &Numbering::visible("GPU-2"));
+        assert_eq!(both.map(|card| card.number), [None, Some(0)], "CUDA's number is that of the configuration");
     }
 
     /// On a machine with cards they are exported; on one without, nothing is, and whoever asks is told why in a sentence.

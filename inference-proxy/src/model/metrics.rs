@@ -1,6 +1,7 @@
 //! The metrics of models, each registered once; their names and meanings are in `contract::metrics::proxy`.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use contract::metrics::{proxy, serving, versions};
 use host::metrics::Registry;
@@ -9,6 +10,7 @@ use prometheus::{CounterVec, GaugeVec, HistogramVec, IntCounterVec, IntGaugeVec}
 use super::audit::Journal;
 use super::batch::Load;
 use super::breaker::BreakerState;
+use super::card::{self, Card};
 use super::device::PROVIDERS;
 use super::metadata::Metadata;
 use super::pairing::{CheckResult, Report};
@@ -185,6 +187,13 @@ pub(crate) struct VersionMetrics {
     pub(crate) price: Option<Price>,
 }
 
+/// A session that runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Begun {
+    at: Instant,
+    on_card: Option<card::Begun>,
+}
+
 impl VersionMetrics {
     fn labels(&self) -> [&str; 3] {
         [&self.model, &self.version, self.status.role().as_str()]
@@ -207,12 +216,28 @@ impl VersionMetrics {
         self.families.batch_padding.with_label_values(&labels).observe(padding);
     }
 
-    pub(crate) fn busy(&self, seconds: f64) {
+    /// A session begins to run something.
+    pub(crate) fn begins(&self) -> Begun {
+        let now = Instant::now();
+        Begun { at: now, on_card: self.card().map(|card| card.begin(now)) }
+    }
+
+    /// It is done; how long it took. On a card that others used meanwhile it pays for its share.
+    pub(crate) fn busy(&self, begun: Begun) -> Duration {
         let [model, version, role] = self.labels();
-        self.families.busy.with_label_values(&[model, version, role]).inc_by(seconds);
-        if let Some(Price { device, per_second }) = &self.price {
-            self.families.cost.with_label_values(&[model, version, role, device]).inc_by(seconds * per_second);
+        let (now, Begun { at, on_card }) = (Instant::now(), begun);
+        let took = now.saturating_duration_since(at);
+        self.families.busy.with_label_values(&[model, version, role]).inc_by(took.as_secs_f64());
+        if let Some(Price { device, per_second, card }) = &self.price {
+            let share = card.as_ref().zip(on_card).map_or(took, |(card, begun)| card.end(begun, now));
+            let cost = share.as_secs_f64() * per_second;
+            self.families.cost.with_label_values(&[model, version, role, device]).inc_by(cost);
         }
+        took
+    }
+
+    fn card(&self) -> Option<&Card> {
+        self.price.as_ref().and_then(|price| price.card.as_deref())
     }
 
     /// A session was made anew, or could not be.

@@ -9,6 +9,7 @@ mod audit;
 mod backend;
 mod batch;
 mod breaker;
+mod card;
 mod catalog;
 pub mod config;
 mod cost;

@@ -76,11 +76,10 @@ impl SessionThread {
         while let Some(batch) = self.queue.take() {
             let (rows, longest) = (batch.rows, batch.longest);
             self.queue.metrics.batch(rows, batch.padding);
-            let started = Instant::now();
+            let begun = self.queue.metrics.begins();
             // What a panic drops are the reply channels, and that is how the requests hear of it.
             let outcome = catch_unwind(AssertUnwindSafe(|| run(&mut self.engine, &self.queue.stats, batch)));
-            let took = started.elapsed();
-            self.queue.metrics.busy(took.as_secs_f64());
+            let took = self.queue.metrics.busy(begun);
             // A batch that failed was run again one by one: its time says nothing of its size.
             let took = matches!(outcome, Ok(Ok(()))).then_some(took);
             self.queue.finished(rows, longest, took);

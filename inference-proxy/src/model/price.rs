@@ -1,13 +1,16 @@
 //! What a second of a busy session costs, by the prices in the configuration.
 //!
-//! On the processor a session takes the cores of its threads for as long as it runs; on a graphics card it takes the card.
+//! On the processor a session takes the cores of its threads for as long as it runs; a graphics card is shared by the
+//! sessions that run on it at the same time ([`super::card`]).
 //! What nothing runs on costs nobody here: the price of idle machines is the difference between the bill and this.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use host::config::Faults;
 use serde::{Deserialize, Serialize};
 
+use super::card::Card;
 use super::device::Device;
 
 /// Prices an hour, in whatever currency they are given, as typed.
@@ -23,11 +26,22 @@ pub struct RawPrices {
 }
 
 /// Prices a second.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Prices {
     cpu_core: Option<f64>,
     gpu: Option<f64>,
     gpus: BTreeMap<i32, f64>,
+    /// The accounts of the cards in use, one for all versions.
+    cards: Cards,
+}
+
+type Cards = Arc<Mutex<BTreeMap<i32, Arc<Card>>>>;
+
+/// What is on the accounts is no part of what was configured.
+impl PartialEq for Prices {
+    fn eq(&self, other: &Self) -> bool {
+        (self.cpu_core, self.gpu, &self.gpus) == (other.cpu_core, other.gpu, &other.gpus)
+    }
 }
 
 const SECONDS_AN_HOUR: f64 = 3_600.0;
@@ -51,17 +65,19 @@ impl RawPrices {
             faults.check(number.is_some(), format!("{key}.gpus.{card}"), "must be named by the card's number, as 0");
             Some((number?, price))
         };
-        Prices { cpu_core, gpu, gpus: gpus.into_iter().filter_map(number).collect() }
+        Prices { cpu_core, gpu, gpus: gpus.into_iter().filter_map(number).collect(), cards: Cards::default() }
     }
 }
 
 /// What a busy session costs.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Price {
     /// The label of the device.
     pub(crate) device: String,
     /// A second.
     pub(crate) per_second: f64,
+    /// The card that it shares with others; cores are its own.
+    pub(crate) card: Option<Arc<Card>>,
 }
 
 impl Prices {
@@ -71,7 +87,14 @@ impl Prices {
             Device::Cpu => self.cpu_core? * threads as f64,
             Device::Cuda(cuda) => *self.gpus.get(&cuda.card).or(self.gpu.as_ref())?,
         };
-        Some(Price { device: device.to_string(), per_second })
+        let card = match device {
+            Device::Cpu => None,
+            Device::Cuda(cuda) => {
+                let mut cards = self.cards.lock().unwrap_or_else(PoisonError::into_inner);
+                Some(Arc::clone(cards.entry(cuda.card).or_default()))
+            }
+        };
+        Some(Price { device: device.to_string(), per_second, card })
     }
 }
 
@@ -94,7 +117,10 @@ mod tests {
             assert_eq!(price.device, label);
             assert!((price.per_second - expected).abs() < 1e-12, "{price:?}");
         }
-        assert_eq!(Prices::default().of(Device::Cpu, 1), None, "without a price there is no cost");
+        let (one, other) = (prices.of(cuda(0), 1).unwrap().card.unwrap(), prices.clone().of(cuda(0), 2).unwrap().card);
+        assert!(Arc::ptr_eq(&one, &other.unwrap()), "versions share their card");
+        assert!(prices.of(Device::Cpu, 1).unwrap().card.is_none());
+        assert!(Prices::default().of(Device::Cpu, 1).is_none(), "without a price there is no cost");
         let raw: RawPrices = toml::from_str("cpu_core = -1.0\ngpus = { first = 1.0 }").unwrap();
         let _prices = raw.check("p", &mut faults);
         assert_eq!(faults.len(), 2, "{faults}");

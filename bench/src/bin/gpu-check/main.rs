@@ -77,7 +77,7 @@ fn promises() -> Table {
 fn main() -> anyhow::Result<ExitCode> {
     let Arguments { options, look, models, onnxruntime, device, seconds } = Arguments::parse();
     let card = match gpu::cards() {
-        Ok(cards) => cards.into_iter().find(|card| i32::try_from(card.number) == Ok(device)),
+        Ok(cards) => cards.into_iter().find(|card| card.number == u32::try_from(device).ok()),
         Err(_) => None,
     };
     let Some(card) = card else {
@@ -86,7 +86,7 @@ fn main() -> anyhow::Result<ExitCode> {
         );
         return Ok(ExitCode::from(NO_CARD));
     };
-    eprintln!("card {}: {}", card.number, card.name);
+    eprintln!("card {device}: {}", card.name);
     if look {
         return Ok(ExitCode::SUCCESS);
     }
