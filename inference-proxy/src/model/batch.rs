@@ -1,9 +1,10 @@
 //! Which waiting jobs run together: pure, so that its promises can be tested.
 //!
-//! A batch is formed when a session is free. The job whose turn it is is always in it. Around it the batch grows to the jobs
-//! nearest in length, inside a budget of padded size and a bound on padding; of the batches met on the way the one is
-//! taken that saves most time by the version's cost table, which may be the job alone. Buckets are therefore relative
-//! to that job instead of fixed, and nothing is padded past the longest of its batch.
+//! A batch is formed when a session is free. The job whose turn it is is always in it, with jobs that are near to it in
+//! length, inside a budget of padded size and a bound on padding. Where no other session is free, all that waits is cut, by
+//! length, into the groups that cost least together by the version's table, and the group of that job runs; where others
+//! are, the batch grows from the job outwards as far as that is sooner than side by side. Buckets are therefore made of what
+//! waits instead of fixed, and nothing is padded past the longest of its batch.
 //!
 //! Turns go by arrival; a job of priority level n has its turn as if it had come n times `priority_step` later. So an
 //! urgent job overtakes, and none is overtaken by jobs that came more than that later: no level starves.
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::config::{Order, QueueLimits};
 use super::cost::{CostTable, Point, Weighing};
+use super::window::{Candidate, Size, Window, group_of};
 
 /// Something that waits.
 #[derive(Debug)]
@@ -101,7 +103,7 @@ pub(crate) struct Batcher<T> {
 }
 
 /// When a job's turn comes, and its id.
-type Turn = (Instant, u64);
+pub(super) type Turn = (Instant, u64);
 
 #[derive(Debug)]
 struct Waiting<T> {
@@ -148,9 +150,14 @@ impl Load {
     }
 }
 
+/// Company must be cheaper than alone by this factor: less is noise.
+const WORTH_IT: f64 = 1.03;
+
 impl<T> Batcher<T> {
     /// Jobs of one kind that are looked at when a batch is formed, oldest first; it bounds the work under the lock.
     const HORIZON: usize = 512;
+    /// Neighbours in length, on either side of the job whose turn it is, that are cut into groups with it.
+    const REACH: usize = 64;
 
     pub(crate) fn new(policy: Policy, limits: QueueLimits, cost: Option<CostTable>) -> Self {
         let (load, ledger) = (Load::default(), Ledger::default());
@@ -265,7 +272,13 @@ impl<T> Batcher<T> {
             .map(|(&turn, waiting)| Candidate::of(turn, &waiting.job));
         match self.policy.order {
             Order::Fifo => self.in_order(nearby),
-            Order::Cost => self.cheapest(self.by_length(nearby.collect(), seed), now, idle),
+            Order::Cost => {
+                let mut nearby: Vec<Candidate> = nearby.collect();
+                nearby.sort_unstable_by_key(|c| (c.length, c.turn));
+                let start = nearby.iter().position(|c| c.turn == seed).unwrap_or_default();
+                let grouped = if idle == 0 { self.grouped(&nearby, start, now) } else { None };
+                grouped.unwrap_or_else(|| self.cheapest(self.by_length(&nearby, start), now, idle))
+            }
         }
     }
 
@@ -282,11 +295,27 @@ impl<T> Batcher<T> {
         window
     }
 
+    /// The seed's group where all that waits runs in the groups that cost least; `None` where that is not known, or would
+    /// make one of them late.
+    fn grouped(&self, nearby: &[Candidate], start: usize, now: Instant) -> Option<Window> {
+        let cost = self.cost.as_ref()?;
+        // far away in length is company for none of these
+        let first = start.saturating_sub(Self::REACH);
+        let reach = &nearby[first..nearby.len().min(start + Self::REACH)];
+        let seconds = |size: Size| {
+            let together = cost.seconds(size.rows, size.longest);
+            (size.jobs == 1).then_some(together).or_else(|| self.allows(&size).then_some(together * WORTH_IT))
+        };
+        let group = &reach[group_of(start - first, reach, seconds)];
+        let window = group.iter().fold(Window::default(), |window, &candidate| window.with(candidate));
+        let together = Duration::from_secs_f64(cost.seconds(window.size.rows, window.size.longest).min(3_600.0));
+        let in_time = group.len() == 1 || group.iter().all(|candidate| now + together <= candidate.deadline);
+        in_time.then_some(window)
+    }
+
     /// Grows from the seed to its neighbours in length, each time to the one that costs less padding, the earlier of
     /// equals, until neither fits.
-    fn by_length(&self, mut nearby: Vec<Candidate>, seed: Turn) -> Window {
-        nearby.sort_unstable_by_key(|c| (c.length, c.turn));
-        let start = nearby.iter().position(|c| c.turn == seed).unwrap_or_default();
+    fn by_length(&self, nearby: &[Candidate], start: usize) -> Window {
         let mut window = Window::default().with(nearby[start]);
         let (mut low, mut high) = (start, start + 1);
         loop {
@@ -307,8 +336,8 @@ impl<T> Batcher<T> {
         }
     }
 
-    /// Of the batches that a window went through while it grew, the one that saves most time. Company that would make
-    /// one of them late is none.
+    /// Of the batches that a window went through while it grew, the one that saves most in each second that it takes: what
+    /// is left waiting runs in the seconds that are saved. Company that would make one of them late is none.
     fn cheapest(&self, window: Window, now: Instant, idle: usize) -> Window {
         let Some(cost) = &self.cost else { return window };
         let (mut grown, mut weighing) = (Window::default(), Weighing::default());
@@ -318,7 +347,7 @@ impl<T> Batcher<T> {
             grown = grown.with(candidate);
             weighing = weighing.with(cost.seconds(candidate.rows, candidate.length));
             let together = cost.seconds(grown.size.rows, grown.size.longest);
-            let saving = weighing.saving(together, idle);
+            let saving = weighing.saving(together, idle) / together;
             earliest = Some(earliest.map_or(candidate.deadline, |earliest| earliest.min(candidate.deadline)));
             let in_time = earliest.is_some_and(|at| now + Duration::from_secs_f64(together.min(3_600.0)) <= at);
             if saving > best.0 && in_time {
@@ -340,60 +369,6 @@ impl<T> Batcher<T> {
         let jobs: Vec<Job<T>> = jobs.into_iter().filter_map(|c| self.remove(c.turn.1)).collect();
         self.ledger.taken += jobs.len() as u64;
         Batch { jobs, rows: size.rows, longest: size.longest, padding: size.padding() }
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Candidate {
-    length: usize,
-    rows: usize,
-    deadline: Instant,
-    turn: Turn,
-}
-
-impl Candidate {
-    fn of<T>(turn: Turn, job: &Job<T>) -> Self {
-        Self { length: job.length, rows: job.rows, deadline: job.deadline, turn }
-    }
-}
-
-#[derive(Clone, Copy, Default)]
-struct Size {
-    longest: usize,
-    rows: usize,
-    real: usize,
-}
-
-impl Size {
-    fn with(self, c: Candidate) -> Self {
-        Self {
-            longest: self.longest.max(c.length),
-            rows: self.rows.saturating_add(c.rows),
-            real: self.real.saturating_add(c.length.saturating_mul(c.rows)),
-        }
-    }
-
-    fn padded(&self) -> usize {
-        self.longest.saturating_mul(self.rows)
-    }
-
-    fn padding(&self) -> f64 {
-        1.0 - self.real as f64 / self.padded().max(1) as f64
-    }
-}
-
-/// Jobs in the order in which they joined.
-#[derive(Default)]
-struct Window {
-    jobs: Vec<Candidate>,
-    size: Size,
-}
-
-impl Window {
-    fn with(mut self, c: Candidate) -> Self {
-        self.size = self.size.with(c);
-        self.jobs.push(c);
-        self
     }
 }
 

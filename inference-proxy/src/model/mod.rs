@@ -58,6 +58,7 @@ mod tune;
 mod validate;
 mod values;
 mod version;
+mod window;
 
 pub use answer::{Answer, Classes, Input, RunError, TextStats, Urgency};
 pub use backend::Version;
