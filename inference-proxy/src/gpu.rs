@@ -81,6 +81,7 @@ fn read(nvml: &Nvml) -> Result<Vec<Card>, NvmlError> {
 fn number(cards: &mut [Card], numbering: &Numbering) {
     let all: Vec<(&str, &str)> = cards.iter().map(|card| (card.uuid.as_str(), card.name.as_str())).collect();
     let seen = numbering.cards(&all).unwrap_or_default();
+    cards.iter_mut().for_each(|card| card.number = None);
     for (number, card) in (0..).zip(seen) {
         cards[card].number = Some(number);
     }

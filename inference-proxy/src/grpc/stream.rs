@@ -86,7 +86,11 @@ enum Next {
 async fn write(mut answers: mpsc::Receiver<Next>, said: mpsc::Sender<Result<Bytes, Status>>) {
     while let Some(next) = answers.recv().await {
         let next = match next {
-            Next::Answer(answer) => Ok(answer.await.unwrap_or_else(|_| lost())),
+            Next::Answer(answer) => tokio::select! {
+                answer = answer => Ok(answer.unwrap_or_else(|_| lost())),
+                // what was asked ends with this
+                () = said.closed() => return,
+            },
             Next::End(status) => Err(status),
         };
         if said.send(next).await.is_err() {

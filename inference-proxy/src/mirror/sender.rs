@@ -90,19 +90,18 @@ impl Sender {
         let mut bytes = first.bytes.len();
         let mut batch = vec![first];
         loop {
-            while let Ok(packed) = self.ready.try_recv() {
+            while batch.len() < self.config.batch_max_observations
+                && let Ok(packed) = self.ready.try_recv()
+            {
                 if bytes + packed.bytes.len() > self.config.batch_max_bytes {
                     self.carried = Some(packed);
                     return Gathered::Batch(batch);
                 }
                 bytes += packed.bytes.len();
                 batch.push(packed);
-                if batch.len() >= self.config.batch_max_observations {
-                    return Gathered::Batch(batch);
-                }
             }
-            let now = Instant::now();
-            if now >= closes || self.ready.is_closed() {
+            let (full, now) = (batch.len() >= self.config.batch_max_observations, Instant::now());
+            if full || now >= closes || self.ready.is_closed() {
                 return Gathered::Batch(batch);
             }
             // who sleeps is not woken for every single one

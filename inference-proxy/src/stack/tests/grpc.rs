@@ -189,9 +189,12 @@ impl Open {
         let answer = tokio::spawn(calls.oneshot(request));
         if call == WATCH {
             ask.send(Ok(framed(&ModelInferRequest::default()).into())).await.unwrap();
-            return Self { ask: tokio::sync::mpsc::channel(1).0, answer: answer.await.unwrap().unwrap().into_body() };
         }
-        Self { ask, answer: answer.await.unwrap().unwrap().into_body() }
+        // a watch asks once
+        let ask = if call == WATCH { tokio::sync::mpsc::channel(1).0 } else { ask };
+        let (parts, answer) = answer.await.unwrap().unwrap().into_parts();
+        assert_eq!(parts.headers.get("grpc-status"), None, "it ended before it began: {parts:?}");
+        Self { ask, answer }
     }
 
     async fn ask(&self, message: &impl Message) {
