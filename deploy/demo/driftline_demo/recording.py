@@ -18,7 +18,7 @@ from .traffic import Journal, Phase
 
 HOSTILE, HOSTILE_SEED, SECRET_SEED = 14, 78, 79
 NORMAL_SECONDS, KILLS_SECONDS, DRIFT_SECONDS, SCHEMA_SECONDS = 14.0, 14.0, 22.0, 8.0
-PULSES_SECONDS, LOST_SECONDS, RECOVERY_SECONDS = 9.0, 7.0, 44.0
+PULSES_SECONDS, LOST_SECONDS, RECOVERY_SECONDS = 9.0, 7.0, 43.0
 # the collector hangs before it is killed, long enough for somebody to be called
 HANG_SECONDS, KILL_ENGINE_AT, LOAD_BROKEN_AT = 6.0, 8.0, 10.0
 CONTROL_TICKET = "ticket-4711.control@example.com"
