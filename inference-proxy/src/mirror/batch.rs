@@ -41,7 +41,8 @@ pub fn body<'a>(
     plain.push(ARRAY_32);
     plain.extend(u32::try_from(observations.len())?.to_be_bytes());
     observations.for_each(|packed| plain.extend_from_slice(packed));
-    Ok(zstd::encode_all(plain.as_slice(), ZSTD_LEVEL)?)
+    // in one piece, which says its length: the collector makes room for it once
+    Ok(zstd::bulk::compress(&plain, ZSTD_LEVEL)?)
 }
 
 #[cfg(test)]
