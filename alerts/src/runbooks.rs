@@ -33,6 +33,7 @@ pub const ALL: &[Runbook] = runbooks![
     "DriftlineClickHouseInsertsFailing",
     "DriftlineCollectorBacklog",
     "DriftlineCollectorLogFull",
+    "DriftlineConceptDrift",
     "DriftlineConfidenceCollapse",
     "DriftlineConversionCheckFailed",
     "DriftlineCostSpike",

@@ -1,5 +1,6 @@
 //! The `[analyzer]` section of the configuration: as typed ([`RawConfig`], with all defaults) and as meant ([`Config`]).
 
+mod labels;
 mod segments;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
@@ -11,6 +12,7 @@ use serde::Deserialize;
 use crate::api::limits::{PageConfig, RawPage};
 use crate::judge::{agreement::ShadowPolicy, gate::Policy, sequential};
 
+pub use labels::LabelsConfig;
 pub use segments::{RawSegments, SegmentsConfig};
 
 /// The section as typed.
@@ -69,8 +71,13 @@ pub struct RawConfig {
     pub shadow: RawShadow,
     /// Parts of the traffic judged apart: how many.
     pub segments: RawSegments,
-    /// Labelled answers that are the reference of errors, the first to arrive.
+    /// Labelled answers of a version that are its reference of errors, the first to arrive.
     pub label_reference: u64,
+    /// So many will do where the first of them arrived `label_reference_time` ago.
+    pub min_label_reference: u64,
+    /// How long labels are waited for: less than answers are kept (`store.retention.categories`, 30 days).
+    #[serde(with = "humantime_serde")]
+    pub label_reference_time: Duration,
     /// Reference files by model.
     pub baselines: BTreeMap<String, RawBaseline>,
     /// Overrides by model.
@@ -163,6 +170,8 @@ impl Default for RawConfig {
             shadow: RawShadow::default(),
             segments: RawSegments::default(),
             label_reference: 1_000,
+            min_label_reference: 100,
+            label_reference_time: Duration::from_secs(14 * 86_400),
             baselines: BTreeMap::new(),
             models: BTreeMap::new(),
         }
@@ -204,8 +213,8 @@ pub struct Config {
     pub by_model: BTreeMap<String, ModelConfig>,
     /// Parts of the traffic judged apart.
     pub segments: SegmentsConfig,
-    /// Labelled answers that are the reference of errors.
-    pub label_reference: u64,
+    /// The reference of errors.
+    pub labels: LabelsConfig,
     /// Reference files by model.
     pub files: BTreeMap<String, RawBaseline>,
 }
@@ -286,6 +295,7 @@ impl TryFrom<RawConfig> for Config {
             .collect();
         let named = raw.models.iter().map(|(name, own)| (name, &own.segments));
         let segments = raw.segments.check(named, &mut faults);
+        let labels = labels::check(&raw, &mut faults);
         for (model, baseline) in &raw.baselines {
             let key = format!("analyzer.baselines.{model}.file");
             let sentence = format!("{} is not a file that can be read", baseline.file.display());
@@ -306,7 +316,7 @@ impl TryFrom<RawConfig> for Config {
             common,
             by_model,
             segments,
-            label_reference: raw.label_reference,
+            labels,
             files: raw.baselines,
         })
     }

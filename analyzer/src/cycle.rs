@@ -82,7 +82,7 @@ pub struct Cycle {
     slo: Option<SloFile>,
     slos: Paced<Vec<SloStatus>>,
     known: known::Known,
-    labelled: Paced<()>,
+    labelled: known::Qualities,
     clock: Clock,
     metrics: Metrics,
     shared: Shared,
@@ -105,7 +105,7 @@ impl Cycle {
             slo,
             slos: Paced::default(),
             known: known::Known::default(),
-            labelled: Paced::default(),
+            labelled: known::Qualities::default(),
             clock,
             metrics,
             shared: Shared::new(None),
@@ -272,16 +272,12 @@ impl Cycle {
 
     /// Labels come for weeks, so they are looked at now and then only.
     async fn look_at_labels(&mut self, seen: &[ModelSeen], now_ms: i64) {
-        if self.labelled.fresh(now_ms).is_some() {
-            return;
-        }
-        let began = Instant::now();
         let models: Vec<String> = seen.iter().map(|model| model.model.clone()).collect();
-        match known::quality(&self.reader, &models, now_ms).await {
-            Ok(known) => self.metrics.quality(&known),
-            Err(error) => failed(&self.metrics, &error.into(), "labelled answers could not be counted"),
+        let troubles = self.labelled.count(&self.reader, &models, now_ms, LABELS_REST_MS).await;
+        for (model, error) in troubles {
+            failed(&self.metrics, &error.into(), &format!("labelled answers of {model} could not be counted"));
         }
-        self.labelled.put((), now_ms, LABELS_REST_MS, began.elapsed());
+        self.metrics.quality(self.labelled.all());
     }
 }
 

@@ -224,9 +224,9 @@ impl Metrics {
     }
 
     /// Shows what labels say by model and window.
-    pub fn quality(&mut self, known: &[Labelled]) {
+    pub fn quality<'a>(&mut self, known: impl Iterator<Item = &'a Labelled>) {
         let mut values = Values::default();
-        known.iter().for_each(|one| values.labelled(one));
+        known.for_each(|one| values.labelled(one));
         for (name, family) in &mut self.quality {
             family.replace(values.0.remove(name).unwrap_or_default());
         }

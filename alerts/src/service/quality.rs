@@ -1,6 +1,7 @@
 //! Alerts about what models are given and how good their answers turn out: schema, categories, tokenizers, labels.
 
-use contract::metrics::analyzer::{QUALITY_CONFIDENCE, QUALITY_CORRECT, QUALITY_LABELLED};
+use contract::api::ConceptKind;
+use contract::metrics::analyzer::{CONCEPT_STATE, QUALITY_CONFIDENCE, QUALITY_CORRECT, QUALITY_LABELLED};
 use contract::metrics::proxy::{LOAD_FAILURES, REQUESTS, SCHEMA_VIOLATIONS};
 
 use super::table::listed;
@@ -25,7 +26,7 @@ const LABELS_MIN: u32 = 30;
 const Z: f64 = 1.96;
 
 pub fn all(scale: Scale) -> Vec<Alert> {
-    vec![violations(scale), unseen(scale), tokenizer(scale), quality_drop(scale), calibration(scale)]
+    vec![violations(scale), unseen(scale), tokenizer(scale), concept(scale), quality_drop(scale), calibration(scale)]
 }
 
 fn broken(name: &'static str, matcher: &str, reason: &'static str, scale: Scale) -> Alert {
@@ -101,6 +102,40 @@ fn tokenizer(scale: Scale) -> Alert {
 /// A quality metric by model, of a window.
 fn of(name: &str, window: &str) -> String {
     format!("max by (model) ({})", select(name, &[("window", window)]))
+}
+
+/// Answers err otherwise than they did: the analyzer's verdict, whose evidence says how rare a false one is, so nothing is waited for.
+fn concept(scale: Scale) -> Alert {
+    let kinds = ConceptKind::ALL.into_iter().filter(|kind| kind.is_of_errors());
+    let kinds: Vec<&str> = kinds.map(ConceptKind::as_str).collect();
+    let states = kinds.join("|");
+    let expr = format!("max by (model, state) ({}{{state=~\"{states}\"}}) == 1", CONCEPT_STATE.name);
+    let case = |state: &str, value: u32| {
+        let labels = [("model", "m"), ("state", state), ("instance", "z:1")];
+        vec![Input::new(CONCEPT_STATE.name, &labels, format!("{value}x60"))]
+    };
+    let fires = |what, state: &'static str| {
+        Scenario::fires(what, case(state, 1), 30, Expected::new(&[("model", "m"), ("state", state)], 1.0))
+    };
+    listed("DriftlineConceptDrift", expr)
+        .of_a_model()
+        .timed(scale.interval(0), scale.interval(600))
+        .says(
+            format!("Answers of {} err otherwise than they did ({})", label("model"), label("state")),
+            format!(
+                "By the labels that arrived, answers of {} err otherwise than those of the reference of the same version. The state says \
+                 what of its inputs: `concept`, none moved, so what an input means has changed; `both`, inputs moved too; `errors`, \
+                 that is not known. The page names the classes.",
+                label("model")
+            ),
+        )
+        .proved_by(vec![
+            fires("concept drift alone", ConceptKind::Concept.as_str()),
+            fires("with inputs that moved", ConceptKind::Both.as_str()),
+            Scenario::quiet("not any more", case(ConceptKind::Concept.as_str(), 0), 30),
+            Scenario::quiet("input drift alone", case(ConceptKind::Input.as_str(), 1), 30),
+            Scenario::quiet("too few labels", case(ConceptKind::Insufficient.as_str(), 1), 30),
+        ])
 }
 
 fn labelled(day: (u32, u32, f64), month: (u32, u32)) -> Vec<Input> {

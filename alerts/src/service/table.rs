@@ -21,6 +21,7 @@ pub const TABLE: &[(&str, Severity, Domain)] = &[
     ("DriftlineInstancesDiffer", Ticket, Platform),
     ("DriftlineFeatureDrift", Ticket, Model),
     ("DriftlineConfidenceCollapse", Ticket, Model),
+    ("DriftlineConceptDrift", Ticket, Model),
     ("DriftlineQualityDrop", Ticket, Model),
     ("DriftlineCalibrationOff", Ticket, Model),
     ("DriftlineSchemaViolations", Ticket, Model),

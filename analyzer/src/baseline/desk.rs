@@ -17,6 +17,8 @@ use crate::{
     judge::{between, display, gate, reference::Reference},
 };
 
+/// Kind of the events.
+const KIND: &str = "baseline";
 /// Digits of a fingerprint in sentences, and the fewest that are looked up.
 const SHORT: usize = 12;
 const DIGITS_MIN: usize = 4;
@@ -110,7 +112,7 @@ impl Desk<'_> {
         let (rows, features) = (frozen.info.observations, frozen.info.features);
         let name = short(&frozen.info.fingerprint);
         let text = format!("Reference {name} frozen from {of}: {rows} observations, {features} features.");
-        self.note(&model, &frozen.info.version, text).await?;
+        self.note(&model, &frozen.info.version, text, self.now_ms).await?;
         if promote {
             return self.promote(&model, &frozen.info.fingerprint).await;
         }
@@ -138,7 +140,7 @@ impl Desk<'_> {
             "Reference {name} is judged against from now on, {place} (by {}). Detectors and states start anew: evidence so far counts no more.",
             self.who
         );
-        self.note(model, &found.version, text).await?;
+        self.note(model, &found.version, text, at).await?;
         let (all, found) = self.find(model, &found.fingerprint).await?;
         Ok(self.record(&found, &all))
     }
@@ -158,8 +160,9 @@ impl Desk<'_> {
         if found.act == Act::Retired.as_str() {
             return Err(BaselineError::Conflict(format!("{name} of {model} is retired already")));
         }
-        self.act(&found, Act::Retired, self.now_ms.max(found.since_ms)).await?;
-        self.note(model, &found.version, format!("Reference {name} retired (by {}).", self.who)).await?;
+        let at = self.now_ms.max(found.since_ms);
+        self.act(&found, Act::Retired, at).await?;
+        self.note(model, &found.version, format!("Reference {name} retired (by {}).", self.who), at).await?;
         let (all, found) = self.find(model, &found.fingerprint).await?;
         Ok(self.record(&found, &all))
     }
@@ -225,14 +228,9 @@ impl Desk<'_> {
         self.reader.insert_act(&row).await
     }
 
-    async fn note(&self, model: &str, version: &str, text: String) -> Result<(), store::Error> {
-        let event = EventRow {
-            at: self.now_ms,
-            kind: "baseline".to_owned(),
-            model: model.to_owned(),
-            version: version.to_owned(),
-            text,
-        };
+    /// At the moment of the act, by which [`mend`] knows that it is there.
+    async fn note(&self, model: &str, version: &str, text: String, at: i64) -> Result<(), store::Error> {
+        let event = EventRow { at, kind: KIND.to_owned(), model: model.to_owned(), version: version.to_owned(), text };
         self.reader.insert_events(&[event]).await
     }
 
@@ -247,6 +245,20 @@ impl Desk<'_> {
         let visible = visible(one.observations, one.features, &self.config.of(&one.model).policy);
         BaselineRecord { info: info(one), standing, since_ms: one.since_ms, visible }
     }
+}
+
+/// An act and its event are two rows of two tables: where the second could not be written, what is judged against would have changed
+/// without a word. Writes the event of the promotion that holds, if there is none.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn mend(reader: &Reader, held: &BaselineSummary) -> Result<(), store::Error> {
+    if reader.has_event(&held.model, KIND, held.since_ms).await? {
+        return Ok(());
+    }
+    let text = format!("Reference {} is judged against from now on.", short(&held.fingerprint));
+    let (model, version, kind) = (held.model.clone(), held.version.clone(), KIND.to_owned());
+    reader.insert_events(&[EventRow { at: held.since_ms, kind, model, version, text }]).await
 }
 
 /// The first digits of a fingerprint.
@@ -346,6 +358,7 @@ mod tests {
             provisional: false,
             act: act.as_str().into(),
             since_ms: 1,
+            completed: false,
         }
     }
 

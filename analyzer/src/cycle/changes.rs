@@ -64,10 +64,12 @@ pub(super) fn of_concept(
     at_ms: i64,
     model: &str,
     version: &str,
-    before: Option<&Concept>,
-    now: &Concept,
+    before: Option<Concept>,
+    now: Option<Concept>,
 ) -> Option<EventRow> {
-    let erred = before.is_some_and(|one| one.kind.is_of_errors());
+    let now = now?;
+    // What another version erred is over with it, and no sign that this one errs less.
+    let erred = before.is_some_and(|one| one.kind.is_of_errors() && one.version == now.version);
     let text = match (erred, now.kind.is_of_errors()) {
         (false, true) => now.sentence.clone(),
         (true, false) => format!("Answers no longer err otherwise than they did. {}", now.sentence),

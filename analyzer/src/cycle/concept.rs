@@ -1,55 +1,80 @@
 //! Errors of one model as its labels arrive: their reference, their counts, their verdicts.
 //!
-//! Whether an answer was right is a category like any other, known late: so it is judged by the detectors that judge features, as
-//! a part of the traffic a class of the truth, and the whole. A label counts in the window in which it arrived; the reference
-//! is the first labels that arrived (of a baseline that somebody chose, the first after it was frozen).
+//! Whether an answer was right is known late: so it is judged by the detectors that judge features, as a part of the traffic a
+//! class of the truth, and the whole. A label counts in the window in which it arrived. Each version has a reference of its
+//! own, the first labels of its answers that arrived (of a baseline that somebody chose, the first after it was frozen): another
+//! version that errs otherwise is not the world that changed, and its first labels say so once. Where labels come slowly, those
+//! of some days will do.
 
 use std::collections::BTreeMap;
 
 use contract::{
     api::{Concept, DriftState, FeatureVerdict, SegmentVerdict},
-    feature::{INPUT_PREFIX, OUTPUT_ERROR, RIGHT, TEXT_PREFIX, WRONG},
+    feature::{INPUT_PREFIX, OUTPUT_ERROR, TEXT_PREFIX},
     segment,
 };
 use store::read::{LabelErrors, SegmentCount, Window};
 
 use super::{
-    judging::Bench,
+    changes,
+    judging::{Bench, Looked},
     parts::{Judged, Pair, bins, is_kept, key, sort},
     round::{Round, reference_since},
     span::Recent,
 };
 use crate::{
-    baseline::{Baseline, BaselineError, Frozen},
+    baseline::{Baseline, BaselineError},
     judge::{
-        concept::{self, Errors},
-        reference::Reference,
+        concept::{self, Answers, Class, Errors, Inputs},
+        errors::{self, Case},
+        gate::Policy,
     },
 };
 
 /// Labels come slowly: the newest windows are taken together until they hold enough of them, but no further back.
 const LABELS_BACK_MS: i64 = 7 * 86_400_000;
+/// Between the fingerprint of a baseline and the version whose errors a reference holds; in no fingerprint.
+const OF_VERSION: char = '@';
 
 /// Bins of [`OUTPUT_ERROR`].
 const BIN_RIGHT: i32 = 0;
 const BIN_WRONG: i32 = 1;
 
-/// The errors of a model over one baseline. All of it can be read back from the database.
+/// The errors of a model's version over one baseline. All of it can be read back from the database.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
+    /// Of the baseline, with the version.
     fingerprint: String,
+    version: String,
     until_ms: Option<i64>,
-    tested: Vec<Frozen>,
-    pairs: Vec<Pair>,
+    tested: Vec<Tested>,
     recent: Recent,
     verdicts: Vec<SegmentVerdict>,
+    /// The fingerprint of what the detectors have seen.
+    judged: String,
     counted_ms: Option<i64>,
     asked_ms: Option<i64>,
+    /// Labels so far of those that become the reference.
+    waiting: (u64, u64),
+    /// How the version before this one erred.
+    earlier: Option<(String, Errors)>,
+}
+
+/// A class, the others, or the whole.
+#[derive(Debug)]
+struct Tested {
+    pair: Pair,
+    key: String,
+    reference: Errors,
+    enough: u64,
 }
 
 impl Watch {
     /// Shows the verdicts of the last judged window, after a start.
     pub fn restore(&mut self, verdicts: Vec<SegmentVerdict>, end_ms: i64) {
+        self.judged = verdicts.first().map(|one| one.baseline.clone()).unwrap_or_default();
+        let version = self.judged.split_once(OF_VERSION).map(|(_, version)| version.to_owned());
+        self.version = version.unwrap_or_default();
         self.verdicts = verdicts;
         self.counted_ms = Some(end_ms);
         sort(&mut self.verdicts);
@@ -57,44 +82,92 @@ impl Watch {
 
     /// Takes the reference beside the baseline in force, and makes it once enough labels arrived.
     pub async fn prepare(&mut self, round: &Round<'_>, baseline: &Baseline) -> Result<(), BaselineError> {
-        let (model, fingerprint) = (round.model(), &baseline.info.fingerprint);
-        if self.fingerprint != *fingerprint {
-            let counts = round.reader.segment_references(model, fingerprint).await?;
-            self.take(counts, fingerprint);
-            let end_ms = self.counted_ms.unwrap_or(0);
-            let span = Window { start_ms: (end_ms - LABELS_BACK_MS).max(0), end_ms };
-            let counts = round.reader.counts_of_segment(model, fingerprint, segment::TRUTH, span).await?;
-            self.recent = Recent::default();
-            self.recent.put(bins(counts));
+        let model = round.model();
+        // A canary of half the traffic does not make the versions take turns: one is judged until it answers no more.
+        if self.version.is_empty() || !round.seen.answering.contains(&self.version) {
+            self.version.clone_from(&round.seen.version);
+        }
+        let fingerprint = format!("{}{OF_VERSION}{}", baseline.info.fingerprint, self.version);
+        if self.fingerprint != fingerprint {
+            self.load(round, &baseline.info.fingerprint, fingerprint).await?;
         }
         let soon = self.asked_ms.is_some_and(|at| round.now_ms - at < round.config.windows.length_ms);
         if self.until_ms.is_some() || soon {
             return Ok(());
         }
         self.asked_ms = Some(round.now_ms);
-        let (since_ms, wanted) = (reference_since(round, baseline), round.config.label_reference);
-        let times = round.reader.label_times(model, since_ms, wanted).await?;
-        let Some(last) = times.last().filter(|_| times.len() as u64 == wanted) else { return Ok(()) };
+        let (since_ms, limits) = (reference_since(round, baseline), &round.config.labels);
+        let times = round.reader.label_times((model, &self.version), since_ms, limits.reference).await?;
+        self.waiting = (times.len() as u64, limits.reference);
+        let (Some(first), Some(last)) = (times.first(), times.last()) else { return Ok(()) };
+        let waited = round.now_ms - first >= limits.patience_ms && times.len() as u64 >= limits.least;
+        if times.len() as u64 != limits.reference && !waited {
+            return Ok(());
+        }
         // What arrived in the same millisecond belongs to it.
         let span = Window { start_ms: since_ms, end_ms: last + 1 };
-        let errors = round.reader.label_errors(model, span).await?;
+        let errors = round.reader.label_errors((model, &self.version), span).await?;
         let counts = counts(&errors, &named(&errors, round.config.segments.values_max), span.end_ms);
-        round.reader.insert_references(model, fingerprint, &counts).await?;
-        self.take(counts, fingerprint);
+        self.say_if_it_errs_otherwise(round, &errors, span.end_ms).await?;
+        round.reader.insert_references(model, &self.fingerprint, &counts).await?;
+        self.take(counts, &round.settings().policy);
         Ok(())
     }
 
-    fn take(&mut self, counts: Vec<SegmentCount>, fingerprint: &str) {
-        (self.tested, self.pairs, self.until_ms) = Default::default();
-        fingerprint.clone_into(&mut self.fingerprint);
+    async fn load(&mut self, round: &Round<'_>, baseline: &str, fingerprint: String) -> Result<(), store::Error> {
+        let model = round.model();
+        let counts = round.reader.segment_references(model, &fingerprint).await?;
+        let starts = format!("{baseline}{OF_VERSION}");
+        let whole = (segment::TRUTH, segment::ALL);
+        let known = round.reader.references_of(model, &starts, whole).await?;
+        let end_ms = self.counted_ms.unwrap_or(0);
+        let span = Window { start_ms: (end_ms - LABELS_BACK_MS).max(0), end_ms };
+        let recent = round.reader.counts_of_segment(model, &fingerprint, segment::TRUTH, span).await?;
+        self.earlier = known.into_iter().find(|one| one.fingerprint != fingerprint).map(|one| {
+            let errors = Errors { n: one.first + one.second, wrong: one.second };
+            (one.fingerprint[starts.len()..].to_owned(), errors)
+        });
+        self.recent = Recent::default();
+        self.recent.put(bins(recent));
+        self.asked_ms = None;
+        self.fingerprint = fingerprint;
+        self.take(counts, &round.settings().policy);
+        Ok(())
+    }
+
+    /// Before the reference is there: so that it is said again, as the same event, where the writing fails in between.
+    async fn say_if_it_errs_otherwise(
+        &self,
+        round: &Round<'_>,
+        errors: &[LabelErrors],
+        at_ms: i64,
+    ) -> Result<(), store::Error> {
+        let Some((earlier, before)) = &self.earlier else { return Ok(()) };
+        let add =
+            |sum: Errors, one: &LabelErrors| Errors { n: sum.n + one.right + one.wrong, wrong: sum.wrong + one.wrong };
+        let now = errors.iter().fold(Errors::default(), add);
+        let policy = &round.settings().policy;
+        let (before, now) = ((earlier.as_str(), *before), (self.version.as_str(), now));
+        let Some(text) = concept::versions(before, now, policy.delta, policy.delta_ignore) else { return Ok(()) };
+        let event = changes::event(at_ms, "deployment", round.model(), &self.version, text);
+        round.reader.insert_events(&[event]).await
+    }
+
+    fn take(&mut self, counts: Vec<SegmentCount>, policy: &Policy) {
+        (self.tested, self.until_ms) = Default::default();
         let mut by_value: BTreeMap<String, [u64; 2]> = BTreeMap::new();
         for count in counts.into_iter().filter(|count| count.segment == segment::TRUTH) {
             self.until_ms = self.until_ms.max(Some(count.at_ms));
             by_value.entry(count.value).or_default()[usize::from(count.bin == BIN_WRONG)] += count.n;
         }
-        for (value, [right, wrong]) in by_value.into_iter().filter(|(_, n)| n[0] + n[1] > 0) {
-            self.tested.push(frozen(&value, right, wrong));
-            self.pairs.push(Pair { feature: OUTPUT_ERROR.into(), segment: segment::TRUTH.into(), value });
+        by_value.retain(|_, [right, wrong]| *right + *wrong > 0);
+        let delta = policy.delta / by_value.len().max(1) as f64;
+        for (value, [right, wrong]) in by_value {
+            let reference = Errors { n: right + wrong, wrong };
+            let key = key(OUTPUT_ERROR, segment::TRUTH, &value);
+            let pair = Pair { feature: OUTPUT_ERROR.into(), segment: segment::TRUTH.into(), value };
+            let enough = errors::enough(reference, delta, policy);
+            self.tested.push(Tested { pair, key, reference, enough });
         }
     }
 
@@ -106,11 +179,11 @@ impl Watch {
             return Ok(());
         }
         let arrived = Window { start_ms, end_ms: window.end_ms };
-        let errors = round.reader.label_errors(round.model(), arrived).await?;
+        let errors = round.reader.label_errors((round.model(), &self.version), arrived).await?;
         if errors.is_empty() {
             return Ok(());
         }
-        let named: Vec<String> = self.pairs.iter().map(|pair| pair.value.clone()).collect();
+        let named: Vec<String> = self.tested.iter().map(|one| one.pair.value.clone()).collect();
         let counts = counts(&errors, &named, window.start_ms);
         round.reader.insert_counts(round.model(), &self.fingerprint, window, &counts).await?;
         self.recent.put(bins(counts));
@@ -120,44 +193,128 @@ impl Watch {
 
     /// Judges the errors; `bench` is that of the features, whose detectors and states hold these too.
     pub fn judge(&self, bench: &Bench<'_>) -> Vec<Judged> {
-        let bench = Bench { recent: &self.recent, from_ms: bench.window.end_ms - LABELS_BACK_MS, ..*bench };
-        let judged = self.pairs.iter().zip(&self.tested).zip(bench.look(&self.tested));
-        judged.map(|((pair, frozen), looked)| pair.judged(&bench, &self.fingerprint, frozen, looked)).collect()
+        let bench = Bench { from_ms: bench.window.end_ms - LABELS_BACK_MS, ..*bench };
+        let (window, policy) = (bench.window, bench.policy);
+        // Evidence against another reference is none against this one.
+        let goes_on = self.judged == self.fingerprint;
+        let detectors =
+            self.tested.iter().map(|one| if goes_on { bench.detectors.of(&one.key) } else { Default::default() });
+        let spans: Vec<(i64, Case)> = self.tested.iter().map(|one| self.case(one, &bench)).collect();
+        let cases: Vec<Case> = spans.iter().map(|(_, case)| *case).collect();
+        let found = errors::judge(&cases, detectors.collect(), policy);
+        let judged = self.tested.iter().zip(spans).zip(found).map(|((one, (start_ms, case)), mut found)| {
+            let before = bench.tracks.get(&one.key).copied().filter(|_| goes_on).unwrap_or_default();
+            let called = errors::call(&found, before.state, policy);
+            // Labels judged before are not evidence once more that a drift is over.
+            let stale = case.window.n == 0 && before.state == DriftState::Drifted;
+            let track = if stale { before } else { before.next(called, policy.resolve_windows) };
+            let said = (found.needed, errors::sentence(&case, &found, called, track, policy));
+            found.finding.call = called;
+            let looked = Looked {
+                finding: found.finding,
+                watched: found.watched,
+                before,
+                track,
+                cells: Vec::new(),
+                start_ms: start_ms.min(window.start_ms),
+            };
+            one.pair.said(&bench, &self.fingerprint, &one.key, looked, said)
+        });
+        judged.collect()
+    }
+
+    fn case(&self, one: &Tested, bench: &Bench<'_>) -> (i64, Case) {
+        let (window, needed) = (bench.window, one.enough.min(bench.policy.n_min));
+        let taken = self.recent.take(&one.key, bench.from_ms, window.end_ms, needed);
+        let own = self.recent.take(&one.key, window.start_ms, window.end_ms, u64::MAX);
+        let (window, recent) = (sum(&own.bins), sum(&taken.bins));
+        (taken.start_ms, Case { reference: one.reference, window, recent, enough: one.enough })
     }
 
     /// Keeps what a judged window left.
     pub fn remember(&mut self, judged: Vec<Judged>, window: Window) {
-        self.verdicts = judged.into_iter().filter(is_kept).map(|one| one.verdict).collect();
-        sort(&mut self.verdicts);
+        if !self.tested.is_empty() {
+            self.judged.clone_from(&self.fingerprint);
+        }
+        self.verdicts = shown(&judged);
         self.counted_ms = Some(window.end_ms);
     }
 
-    /// The verdict beside those on features; `None` before the first labels became a reference.
-    pub fn verdict(&self, features: &[FeatureVerdict], judged_ms: i64) -> Option<Concept> {
-        let whole = self.tested.iter().zip(&self.pairs).find(|(_, pair)| pair.value == segment::ALL)?.0;
-        let now = self.recent.take(&whole.name, judged_ms - LABELS_BACK_MS, judged_ms, u64::MAX).bins;
-        let is_input = |name: &str| name.starts_with(INPUT_PREFIX) || name.starts_with(TEXT_PREFIX);
-        let moved = features.iter().filter(|one| one.state == DriftState::Drifted && is_input(&one.feature));
-        let moved: Vec<&str> = moved.map(|one| one.feature.as_str()).collect();
-        let before = errors(whole.reference.counts());
-        Some(concept::verdict(&moved, self.verdicts.clone(), before, errors(&whole.reference.cells(now))))
+    /// The verdict beside those on features, after the last window remembered; `None` before the first label.
+    pub fn last(&self, features: &[FeatureVerdict], judged_ms: i64, policy: &Policy) -> Option<Concept> {
+        self.verdict(features.iter(), self.verdicts.clone(), judged_ms, policy)
+    }
+
+    /// The verdict beside those on features of a window that is not remembered yet.
+    pub fn next<'a>(
+        &self,
+        features: impl Iterator<Item = &'a FeatureVerdict>,
+        judged: &[Judged],
+        judged_ms: i64,
+        policy: &Policy,
+    ) -> Option<Concept> {
+        self.verdict(features, shown(judged), judged_ms, policy)
+    }
+
+    fn verdict<'a>(
+        &self,
+        features: impl Iterator<Item = &'a FeatureVerdict>,
+        parts: Vec<SegmentVerdict>,
+        judged_ms: i64,
+        policy: &Policy,
+    ) -> Option<Concept> {
+        let Some(whole) = self.tested.iter().find(|one| one.pair.value == segment::ALL) else {
+            let earlier = self.earlier.as_ref().map(|(version, errors)| (version.as_str(), *errors));
+            let none = self.waiting.0 == 0 && earlier.is_none();
+            return (!none).then(|| concept::waiting(&self.version, self.waiting, earlier));
+        };
+        let of = |part: &&SegmentVerdict| part.value == segment::ALL;
+        let start_ms = parts.iter().find(of).map_or(judged_ms - LABELS_BACK_MS, |part| part.window_start_ms);
+        let class = |one: &Tested| {
+            let now = sum(&self.recent.take(&one.key, start_ms, judged_ms, u64::MAX).bins);
+            Class { before: one.reference, now }
+        };
+        let classes = self.tested.iter().filter(|one| one.pair.value != segment::ALL).map(class);
+        let (whole, mut classes) = (class(whole), classes.collect::<Vec<_>>());
+        let told = classes.iter().fold((0, 0), |sum, one| (sum.0 + one.now.n, sum.1 + one.now.wrong));
+        // those that the reference had none of
+        let now =
+            Errors { n: whole.now.n - told.0.min(whole.now.n), wrong: whole.now.wrong - told.1.min(whole.now.wrong) };
+        classes.push(Class { before: Errors::default(), now });
+        let answers = Answers { whole, classes, delta_ignore: policy.delta_ignore };
+        let found = concept::verdict(&inputs(features), parts, &answers);
+        Some(Concept { version: self.version.clone(), ..found })
     }
 }
 
-fn errors(cells: &[u64]) -> Errors {
-    Errors { n: cells.iter().sum(), wrong: cells.get(BIN_WRONG as usize).copied().unwrap_or(0) }
+fn inputs<'a>(features: impl Iterator<Item = &'a FeatureVerdict>) -> Inputs<'a> {
+    let mut inputs = Inputs::default();
+    for one in features.filter(|one| one.feature.starts_with(INPUT_PREFIX) || one.feature.starts_with(TEXT_PREFIX)) {
+        inputs.judged += 1;
+        match one.state {
+            DriftState::Drifted => inputs.moved.push(&one.feature),
+            DriftState::Insufficient => inputs.unknown += 1,
+            _ => {}
+        }
+    }
+    inputs
+}
+
+fn shown(judged: &[Judged]) -> Vec<SegmentVerdict> {
+    let mut verdicts: Vec<SegmentVerdict> =
+        judged.iter().filter(|one| is_kept(one)).map(|one| one.verdict.clone()).collect();
+    sort(&mut verdicts);
+    verdicts
+}
+
+fn sum(bins: &[(i32, u64)]) -> Errors {
+    let of = |wanted: i32| bins.iter().filter(|(bin, _)| *bin == wanted).map(|(_, n)| n).sum::<u64>();
+    Errors { n: of(BIN_RIGHT) + of(BIN_WRONG), wrong: of(BIN_WRONG) }
 }
 
 /// Classes told apart: those with most labels, which come first.
 fn named(errors: &[LabelErrors], values_max: u64) -> Vec<String> {
     errors.iter().take(values_max as usize).map(|one| one.truth.clone()).collect()
-}
-
-fn frozen(value: &str, right: u64, wrong: u64) -> Frozen {
-    let name = key(OUTPUT_ERROR, segment::TRUTH, value);
-    // In the order of the bins, whichever came oftener.
-    let names = Reference::categories(vec![(RIGHT.to_owned(), 2), (WRONG.to_owned(), 1)], 0, 2);
-    Frozen { name, reference: names.counted(vec![right, wrong, 0, 0, 0]), provisional: true }
 }
 
 /// Errors as counts of a segment: the classes that are told apart, the others, and all.

@@ -41,6 +41,12 @@ impl Detectors {
         self.after_ms
     }
 
+    /// The detector of one feature.
+    #[must_use]
+    pub fn of(&self, name: &str) -> Detector {
+        self.known.get(name).cloned().unwrap_or_default()
+    }
+
     /// Every feature, in the order given, one window further. The detectors themselves stay: a window that cannot be written
     /// down is judged again.
     #[must_use]
@@ -52,7 +58,7 @@ impl Detectors {
             .zip(&cells)
             .map(|(frozen, current)| Input { reference: &frozen.reference, current })
             .collect();
-        let before = features.iter().map(|frozen| self.known.get(&frozen.name).cloned().unwrap_or_default()).collect();
+        let before = features.iter().map(|frozen| self.of(&frozen.name)).collect();
         watch::watch(&inputs, before, policy)
     }
 

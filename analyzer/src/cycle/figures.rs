@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use contract::{
     api::{
-        ClassShare, Distribution, DriftState, Flip, ModelOverview, Segments, ShadowStatus, SloStatus, Source, Traffic,
-        TrafficPoint,
+        ClassShare, Distribution, DriftState, Flip, ModelOverview, Segments, ShadowStatus, ShadowVerdict, SloStatus,
+        Source, Traffic, TrafficPoint,
     },
     feature,
     slo::{Counter, SloFile},
@@ -108,7 +108,7 @@ impl Figures<'_> {
             confidence: confidence.and_then(|figures| figures.distribution.clone()),
             confidence_mean: confidence.and_then(|figures| figures.mean),
             classes: confidence.map(|figures| figures.classes.clone()).unwrap_or_default(),
-            concept: state.concept(),
+            concept: state.concept(&settings.policy),
             embeddings: state.embeddings().to_vec(),
             shadows,
             baseline: state.baseline().map(|baseline| baseline.info.clone()),
@@ -196,20 +196,35 @@ impl Figures<'_> {
         let (began, mut shadows) = (Instant::now(), Vec::new());
         let counted = self.reader.shadows(&seen.model, SHADOWS_MAX).await?;
         for counts in counted.into_iter().filter(|counts| !is_promoted(seen, counts)) {
-            let status = self.shadow(&counts).await?;
             let key = format!("{}/{}", counts.version, counts.shadow);
-            let before = state.shadows.insert(key, status.verdict);
-            if before.is_some_and(|before| before != status.verdict) {
-                let text = format!("{}: {}", status.verdict.as_str(), status.sentence);
+            let before = match state.shadows.get(&key) {
+                Some(before) => *before,
+                None => self.last_verdict(&counts).await?,
+            };
+            let status = self.shadow(&counts, before).await?;
+            if before != status.verdict {
+                let text = format!("{}{} {}", word(status.verdict), against(&counts.version), status.sentence);
                 let row = event(self.now_ms, "shadow", &seen.model, &counts.shadow, text);
                 self.reader.insert_events(&[row]).await?;
             }
+            // after the event: one that could not be written is written by the next cycle
+            state.shadows.insert(key, status.verdict);
             shadows.push(status);
         }
         Ok(state.shadows_shown.put(shadows, self.now_ms, 0, began.elapsed()).clone())
     }
 
-    async fn shadow(&self, counts: &ShadowCounts) -> Result<ShadowStatus, store::Error> {
+    /// What was said last of a shadow against the same version, before this process; before anything was, it is on hold.
+    async fn last_verdict(&self, counts: &ShadowCounts) -> Result<ShadowVerdict, store::Error> {
+        let text = self.reader.last_event(&counts.model, &counts.shadow, "shadow").await?.unwrap_or_default();
+        let said = |verdict: &ShadowVerdict| {
+            let rest = text.strip_prefix(&word(*verdict));
+            rest.is_some_and(|rest| rest.starts_with(&against(&counts.version)))
+        };
+        Ok(ShadowVerdict::ALL.into_iter().find(said).unwrap_or(ShadowVerdict::Hold))
+    }
+
+    async fn shadow(&self, counts: &ShadowCounts, before: ShadowVerdict) -> Result<ShadowStatus, store::Error> {
         let pairs = Pairs {
             pairs: counts.pairs,
             agreed: counts.agreed,
@@ -219,7 +234,7 @@ impl Figures<'_> {
             seconds: ((counts.last_ms - counts.first_ms).max(0) / 1_000) as u64,
         };
         let policy = &self.config.of(&counts.model).shadow;
-        let decision = agreement::decide(&pairs, policy);
+        let decision = agreement::decide_after(before, &pairs, policy);
         let flips = self.reader.flips(&counts.model, &counts.version, &counts.shadow, FLIPS_MAX).await?;
         Ok(ShadowStatus {
             model: counts.model.clone(),
@@ -273,6 +288,15 @@ impl Figures<'_> {
         }
         Ok(statuses)
     }
+}
+
+/// How the event of a verdict begins, so that it can be read back.
+fn word(verdict: ShadowVerdict) -> String {
+    format!("{}: ", verdict.as_str())
+}
+
+fn against(primary: &str) -> String {
+    format!("against {primary}.")
 }
 
 /// Whether a shadow has taken the place of the version it was compared with. A canary of more than half, which leaves that

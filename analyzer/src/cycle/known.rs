@@ -4,6 +4,8 @@
 //! came before the watermark is in the tables, and what comes later than that is late for windows too. A span is
 //! counted as a whole or, when the database fails in it, again as a whole.
 
+use std::{collections::BTreeMap, time::Instant};
+
 use contract::{
     api::quality::Quality,
     metrics::analyzer::QUALITY_WINDOWS,
@@ -11,7 +13,7 @@ use contract::{
 };
 use store::read::{EventCounts, LabelledCounts, Reader, Window};
 
-use super::quality;
+use super::{paced::Paced, quality};
 use crate::publish::Metrics;
 
 /// Up to where events are counted.
@@ -65,21 +67,59 @@ pub struct Labelled {
     pub given: Quality,
 }
 
-/// Labelled answers of each model and window.
+/// Labelled answers of a model by window.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn quality(reader: &Reader, models: &[String], now_ms: i64) -> Result<Vec<Labelled>, store::Error> {
-    let mut known = Vec::new();
-    for model in models {
-        for (window, seconds) in QUALITY_WINDOWS {
-            let span = Window { start_ms: now_ms - seconds * 1_000, end_ms: now_ms };
-            let arrived = reader.labelled(model, span.start_ms).await?;
-            // What was never labelled has no figures to be drawn, and a model without labels costs one question.
-            let labelled = arrived.labelled > 0 || reader.number_answered(model, span).await?.is_some();
-            let given = if labelled { quality::of(reader, model, span).await? } else { Quality::default() };
-            known.push(Labelled { model: model.clone(), window, arrived, given });
-        }
+async fn quality_of(reader: &Reader, model: &str, now_ms: i64) -> Result<Vec<Labelled>, store::Error> {
+    let mut known = Vec::with_capacity(QUALITY_WINDOWS.len());
+    for (window, seconds) in QUALITY_WINDOWS {
+        let span = Window { start_ms: now_ms - seconds * 1_000, end_ms: now_ms };
+        let arrived = reader.labelled(model, span.start_ms).await?;
+        // What was never labelled has no figures to be drawn, and a model without labels costs one question.
+        let labelled = arrived.labelled > 0 || reader.number_answered(model, span).await?.is_some();
+        let given = if labelled { quality::of(reader, model, span).await? } else { Quality::default() };
+        known.push(Labelled { model: model.to_owned(), window, arrived, given });
     }
     Ok(known)
+}
+
+/// What labels say of every model, each counted when it is due: one whose question is slow or fails keeps what it had, rests in
+/// proportion, and holds up no other.
+#[derive(Debug, Default)]
+pub struct Qualities(BTreeMap<String, Paced<Vec<Labelled>>>);
+
+impl Qualities {
+    /// Counts the models that are due, none more often than `rest_ms`; returns what failed, by model.
+    pub async fn count(
+        &mut self,
+        reader: &Reader,
+        models: &[String],
+        now_ms: i64,
+        rest_ms: i64,
+    ) -> Vec<(String, store::Error)> {
+        self.0.retain(|model, _| models.contains(model));
+        let mut failed = Vec::new();
+        for model in models {
+            let known = self.0.entry(model.clone()).or_default();
+            if known.fresh(now_ms).is_some() {
+                continue;
+            }
+            let began = Instant::now();
+            let counted = match quality_of(reader, model, now_ms).await {
+                Ok(counted) => counted,
+                Err(error) => {
+                    failed.push((model.clone(), error));
+                    known.last().cloned().unwrap_or_default()
+                }
+            };
+            known.put(counted, now_ms, rest_ms, began.elapsed());
+        }
+        failed
+    }
+
+    /// As last counted.
+    pub fn all(&self) -> impl Iterator<Item = &Labelled> {
+        self.0.values().filter_map(Paced::last).flatten()
+    }
 }

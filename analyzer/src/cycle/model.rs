@@ -1,14 +1,16 @@
 //! One model: its reference, its windows, its verdicts.
 
+mod references;
+
 use std::collections::HashMap;
 
 use contract::api::{
     Concept, Distribution, DriftState, EmbeddingShift, FeatureVerdict, ShadowStatus, ShadowVerdict, TrafficPoint,
 };
-use store::read::{Act, BaselineSummary, DetectorState, DetectorsAt, VerdictRow, Window, WindowSeen};
+use store::read::{BaselineSummary, DetectorState, DetectorsAt, VerdictRow, Window, WindowSeen};
 
 use super::{
-    changes::{self, Versions, event},
+    changes::{self, Versions},
     concept,
     detect::{self, Detectors},
     embeddings::Embeddings,
@@ -16,14 +18,20 @@ use super::{
     judging::Bench,
     paced::Paced,
     parts,
-    round::{LOOK_BACK_MS, Round, ceiling, first_span, floor, of_first_traffic, span_ms},
+    round::{Round, ceiling, floor, span_ms},
     segments::Segments,
     span::Recent,
     verdicts::{Basis, Evidence, Judged, plain, row, sort},
 };
 use crate::{
-    baseline::{self, Baseline, BaselineError},
-    judge::{display, gate::Track, sentence, sequential::Detector, watch},
+    baseline::{Baseline, BaselineError},
+    judge::{
+        display,
+        gate::{Policy, Track},
+        sentence,
+        sequential::Detector,
+        watch,
+    },
 };
 
 /// Windows of one model judged in one cycle, so that catching up does not starve the others.
@@ -36,8 +44,10 @@ const SKIPPED_COUNTED: u64 = 1_000_000;
 pub struct ModelState {
     restored: bool,
     baseline: Option<Baseline>,
-    /// Fingerprint of the baseline whose absent features were already looked for.
-    completed: String,
+    /// Whether the baseline's absent features were looked for already.
+    completed: bool,
+    /// Whether the event of its promotion is known to be there.
+    said: bool,
     judged_until_ms: Option<i64>,
     last_window: Option<Window>,
     version: String,
@@ -80,6 +90,7 @@ impl ModelState {
         match summary {
             Some(summary) => {
                 self.adopt(round, summary).await?;
+                self.mend(round, summary).await?;
                 self.complete(round).await?;
             }
             None => self.provisional(round).await?,
@@ -121,8 +132,8 @@ impl ModelState {
 
     /// What the last window says of errors and inputs; `None` before there were enough labels.
     #[must_use]
-    pub fn concept(&self) -> Option<Concept> {
-        self.errors.verdict(&self.verdicts, self.last_window?.end_ms)
+    pub fn concept(&self, policy: &Policy) -> Option<Concept> {
+        self.errors.last(&self.verdicts, self.last_window?.end_ms, policy)
     }
 
     /// The reference in force.
@@ -172,99 +183,6 @@ impl ModelState {
         Ok(())
     }
 
-    /// Takes the baseline in force, if it is another than before, and the counts made over it.
-    async fn adopt(&mut self, round: &Round<'_>, summary: &BaselineSummary) -> Result<(), BaselineError> {
-        if self.baseline.as_ref().is_some_and(|known| known.info.fingerprint == summary.fingerprint) {
-            return Ok(());
-        }
-        let baseline = Baseline::load(round.reader, summary).await?;
-        let restarted = self.baseline.is_none();
-        self.recent = Recent::default();
-        self.cells.clear();
-        // What was found against another reference says nothing about this one: detectors and states start anew.
-        self.detectors = Detectors::default();
-        if !(restarted && self.verdicts.iter().any(|known| known.baseline == summary.fingerprint)) {
-            self.tracks.clear();
-        }
-        if let Some(end_ms) = self.judged_until_ms {
-            let at = DetectorsAt { model: round.model(), fingerprint: &summary.fingerprint, window_end_ms: end_ms };
-            if restarted {
-                self.detectors = Detectors::after(round.reader, at).await?;
-            }
-            let span = Window { start_ms: end_ms - span_ms(round), end_ms };
-            self.recent.put(round.reader.bin_counts(round.model(), &summary.fingerprint, span).await?);
-            for verdict in self.verdicts.iter().filter(|verdict| verdict.baseline == summary.fingerprint) {
-                let Some(reference) = baseline.reference(&verdict.feature) else { continue };
-                let taken =
-                    self.recent.take(&verdict.feature, verdict.window_start_ms, verdict.window_end_ms, u64::MAX);
-                self.cells.insert(verdict.feature.clone(), reference.cells(taken.bins));
-            }
-        }
-        self.baseline = Some(baseline);
-        Ok(())
-    }
-
-    /// With no baseline at all, the first good observations make one.
-    async fn provisional(&mut self, round: &Round<'_>) -> Result<(), BaselineError> {
-        let (since_ms, wanted) = (round.now_ms - LOOK_BACK_MS, round.settings().provisional_after);
-        let Some(span) = first_span(round, since_ms, wanted).await? else { return Ok(()) };
-        let limits = &round.config.freezing;
-        let frozen = baseline::from_rows(round.reader, round.model(), span, true, vec![], limits, round.now_ms).await;
-        let frozen = match frozen {
-            Err(BaselineError::Empty { .. }) => return Ok(()),
-            frozen => frozen?,
-        };
-        let text = format!(
-            "Provisional reference from the first {} observations: {} features.",
-            round.settings().provisional_after,
-            frozen.info.features
-        );
-        self.put_in_force(round, frozen, text).await
-    }
-
-    /// A provisional reference is not judged against its own values. They are found again rather than remembered, so that a
-    /// restart before the first verdict starts at the same window.
-    async fn skip_own_values(&mut self, round: &Round<'_>) -> Result<(), BaselineError> {
-        if self.judged_until_ms.is_none() && self.baseline.as_ref().is_some_and(of_first_traffic) {
-            let (since_ms, wanted) = (round.now_ms - LOOK_BACK_MS, round.settings().provisional_after);
-            let span = first_span(round, since_ms, wanted).await?;
-            self.judged_until_ms = span.map(|span| ceiling(span.end_ms, round.config.windows.length_ms));
-        }
-        Ok(())
-    }
-
-    /// A baseline of a file or a chosen range may lack features that traffic has, outputs above all. The first good
-    /// observations after it was frozen add a provisional reference for each; what was frozen stays as it is.
-    async fn complete(&mut self, round: &Round<'_>) -> Result<(), BaselineError> {
-        let Some(baseline) = &self.baseline else { return Ok(()) };
-        let chosen = baseline.features.iter().any(|frozen| !frozen.provisional);
-        if !chosen || self.completed == baseline.info.fingerprint {
-            return Ok(());
-        }
-        let wanted = round.settings().provisional_after;
-        let Some(span) = first_span(round, baseline.info.frozen_at_ms, wanted).await? else { return Ok(()) };
-        let (before, keep) = (baseline.features.len(), baseline.features.clone());
-        let limits = &round.config.freezing;
-        let whole = baseline::from_rows(round.reader, round.model(), span, true, keep, limits, round.now_ms).await?;
-        let added = whole.features.len() - before;
-        self.completed.clone_from(&whole.info.fingerprint);
-        if added == 0 {
-            return Ok(());
-        }
-        let text = format!("Provisional reference for {added} features that the chosen one lacks.");
-        self.put_in_force(round, whole, text).await
-    }
-
-    async fn put_in_force(&mut self, round: &Round<'_>, frozen: Baseline, text: String) -> Result<(), BaselineError> {
-        let event = event(round.now_ms, "baseline", round.model(), &frozen.info.version, text);
-        frozen.save(round.reader, Act::Promoted, "analyzer").await?;
-        round.reader.insert_events(&[event]).await?;
-        self.baseline = Some(frozen);
-        self.recent = Recent::default();
-        self.detectors = Detectors::default();
-        Ok(())
-    }
-
     /// The span whose counts may still be judged with the next window.
     fn counted(&self, round: &Round<'_>) -> Window {
         let end_ms = self.judged_until_ms.unwrap_or(0);
@@ -310,10 +228,14 @@ impl ModelState {
         self.embeddings.look(round, window, seen).await?;
         let All { features: judged, segments, errors } = self.judge_all(round, baseline, window, seen);
         let versions = Versions { before: &self.version, now: &seen.version };
-        let changes = changes::of(window.end_ms, model, versions, &judged, &segments);
-        if !changes.is_empty() {
-            round.reader.insert_events(&changes).await?;
-        }
+        let mut changes = changes::of(window.end_ms, model, versions, &judged, &segments);
+        let (policy, features) = (&round.settings().policy, judged.iter().map(|one| &one.verdict));
+        let now = self.errors.next(features, &errors, window.end_ms, policy);
+        let concept = changes::of_concept(window.end_ms, model, &seen.version, self.concept(policy), now);
+        changes.extend(concept);
+        // Before the rows that say that the window is judged: a window judged again writes the same events, which the table
+        // takes once.
+        round.reader.insert_events(&changes).await?;
         let states = judged.iter().map(|one| detect::state(&one.verdict.feature, &one.detector));
         let parts = || segments.iter().chain(&errors);
         let of_parts = parts().map(|one| detect::state(&one.key, &one.looked.watched.detector));
@@ -327,13 +249,7 @@ impl ModelState {
         let unjudged = round.reader.features_seen(model, window).await?;
         let unjudged = unjudged.iter().filter(|feature| baseline.reference(&feature.feature).is_none()).count();
         round.metrics.judged(model, &seen.version, unjudged);
-        let before = self.concept();
         self.remember(All { features: judged, segments, errors }, window, seen);
-        let now = self.concept();
-        let event = now.and_then(|now| changes::of_concept(window.end_ms, model, &seen.version, before.as_ref(), &now));
-        if let Some(event) = event {
-            round.reader.insert_events(&[event]).await?;
-        }
         Ok(())
     }
 

@@ -25,6 +25,20 @@ impl Pair {
     /// The verdict on a pair, from what a window showed of it.
     pub fn judged(&self, bench: &Bench<'_>, fingerprint: &str, frozen: &Frozen, looked: Looked) -> Judged {
         let (found, watched) = (&looked.finding, &looked.watched);
+        let sentence = sentence::of_feature(&frozen.reference, found, watched, looked.track, bench.policy);
+        self.said(bench, fingerprint, &frozen.name, looked, (bench.policy.n_min, sentence))
+    }
+
+    /// The same where the values needed and the sentence are others than a feature's.
+    pub fn said(
+        &self,
+        bench: &Bench<'_>,
+        fingerprint: &str,
+        key: &str,
+        looked: Looked,
+        (needed, sentence): (u64, String),
+    ) -> Judged {
+        let (found, watched) = (&looked.finding, &looked.watched);
         let Self { feature, segment, value } = self.clone();
         let verdict = SegmentVerdict {
             feature,
@@ -34,7 +48,7 @@ impl Pair {
             window_start_ms: looked.start_ms,
             window_end_ms: bench.window.end_ms,
             n: found.n,
-            needed: bench.policy.n_min,
+            needed,
             m: found.m,
             ks_lower: found.lower,
             ks_upper: found.upper,
@@ -44,9 +58,9 @@ impl Pair {
             discovery: watched.listed,
             visible: found.visible,
             baseline: fingerprint.to_owned(),
-            sentence: sentence::of_feature(&frozen.reference, found, watched, looked.track, bench.policy),
+            sentence,
         };
-        Judged { key: frozen.name.clone(), verdict, looked }
+        Judged { key: key.to_owned(), verdict, looked }
     }
 }
 

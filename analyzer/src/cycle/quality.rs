@@ -1,14 +1,14 @@
 //! Quality of a model in a range: questions asked, figures made. One place for the page's ranges and the metrics' windows.
 
 use contract::{
-    api::quality::{BackTest, Estimate, Quality},
+    api::quality::{BackTest, Estimate, Figure, Quality},
     feature,
 };
-use store::read::{Reader, Window};
+use store::read::{ClassCount, Reader, ScoreCount, ScoresAsked, Window};
 
 use crate::judge::{
-    estimate::Calibration,
-    quality::{self, share},
+    estimate::{self, Calibration},
+    quality,
 };
 
 /// Bins in which scores are ordered.
@@ -17,6 +17,10 @@ const SCORE_BINS: u32 = 1_000;
 const CALIBRATION_BINS: u32 = 20;
 /// How far back before a range labels calibrate.
 const CALIBRATED_BY_MS: i64 = 30 * 86_400_000;
+/// Earlier labels without which those of the range itself calibrate.
+const EARLIER_MIN: u64 = 100;
+/// Answers from which F1 and AUROC are estimated, about: more are sampled by request.
+const ANSWERED_MAX: u64 = 200_000;
 
 /// Figures of the answers given in a span, by the labels that are known now.
 ///
@@ -27,17 +31,18 @@ pub async fn of(reader: &Reader, model: &str, span: Window) -> Result<Quality, s
     if answers == 0 {
         return of_numbers(reader, model, span).await;
     }
-    let pairs = reader.confusion(model, span).await?;
-    let by_answer = quality::two_classes(&pairs).is_some();
-    let scores = if pairs.is_empty() { Vec::new() } else { reader.scores(model, span, SCORE_BINS, by_answer).await? };
-    let labelled = pairs.iter().map(|pair| pair.n).sum();
+    let classes = reader.classes(model, span).await?;
+    let by_answer = quality::two_classes(&classes).is_some();
+    let asked = ScoresAsked { bins: SCORE_BINS, by_answer, half: None };
+    let scores = if classes.is_empty() { Vec::new() } else { reader.scores(model, span, asked).await? };
+    let labelled = classes.first().map_or(0, |one| one.labelled);
     Ok(Quality {
         answers,
         labelled,
         coverage: Some(labelled as f64 / answers as f64),
-        classes: quality::classification(&pairs, &scores, SCORE_BINS),
+        classes: quality::classification(&classes, &scores, SCORE_BINS),
         numbers: None,
-        estimate: estimate(reader, model, span, &scores).await?,
+        estimate: Asked { reader, model, span }.estimate(answers, &classes, &scores).await?,
     })
 }
 
@@ -55,33 +60,84 @@ async fn of_numbers(reader: &Reader, model: &str, span: Window) -> Result<Qualit
     })
 }
 
-/// Expected accuracy of all answers, and of the labelled ones beside what they turned out to be. Calibrated by answers before
-/// the span alone: what is estimated must not be known.
-async fn estimate(
-    reader: &Reader,
-    model: &str,
+/// Whose estimate, and of when.
+struct Asked<'a> {
+    reader: &'a Reader,
+    model: &'a str,
     span: Window,
-    scores: &[store::read::ScoreCount],
-) -> Result<Option<Estimate>, store::Error> {
-    let counted = reader.confidence(model, feature::OUTPUT_CONFIDENCE, span, 0.0, CALIBRATION_BINS).await?;
-    if counted.answers == 0 {
-        return Ok(None);
+}
+
+impl Asked<'_> {
+    /// Expected accuracy of all answers, and of the labelled ones beside what they turned out to be. Calibrated by answers before
+    /// the span: what is estimated must not be known. Where the span reaches back as far as answers are kept, there are no
+    /// such answers; then its own labels calibrate, and those of one half of the requests are never held against themselves.
+    async fn estimate(
+        &self,
+        answers: u64,
+        classes: &[ClassCount],
+        scores: &[ScoreCount],
+    ) -> Result<Option<Estimate>, store::Error> {
+        let Self { reader, model, span } = *self;
+        let counted = reader.confidence(model, feature::OUTPUT_CONFIDENCE, span, 0.0, CALIBRATION_BINS).await?;
+        if counted.answers == 0 {
+            return Ok(None);
+        }
+        let before = Window { start_ms: (span.start_ms - CALIBRATED_BY_MS).max(0), end_ms: span.start_ms };
+        let mut known = self.scores(before, None).await?;
+        let within = total(&known) < EARLIER_MIN && total(scores) > total(&known);
+        let back_test = if within { self.halves().await? } else { back_test(&known, scores) };
+        if within {
+            known.extend_from_slice(scores);
+        }
+        let calibration = Calibration::of(&known, SCORE_BINS, CALIBRATION_BINS);
+        let mean = counted.sum / counted.answers as f64;
+        let Some(mut estimate) = calibration.estimate(&counted.histogram, mean) else { return Ok(None) };
+        let answered = reader.answered(model, span, CALIBRATION_BINS, answers.div_ceil(ANSWERED_MAX)).await?;
+        let mut names: Vec<&str> = classes.iter().map(|one| one.label.as_str()).collect();
+        names.extend(answered.iter().map(|one| one.said.as_str()));
+        names.sort_unstable();
+        names.dedup();
+        let two: Option<[&str; 2]> = names.try_into().ok();
+        estimate.macro_f1 = two.and_then(|two| calibration.macro_f1(&answered, two));
+        estimate.auroc = calibration.auroc(&answered, two);
+        (estimate.within, estimate.back_test) = (within, back_test);
+        Ok(Some(estimate))
     }
-    let before = Window { start_ms: (span.start_ms - CALIBRATED_BY_MS).max(0), end_ms: span.start_ms };
-    let earlier = reader.scores(model, before, SCORE_BINS, false).await?;
-    let calibration = Calibration::of(&earlier, SCORE_BINS, CALIBRATION_BINS);
-    let Some(mut estimate) = calibration.estimate(&counted.histogram, counted.sum / counted.answers as f64) else {
-        return Ok(None);
-    };
-    let mut labelled = vec![0; CALIBRATION_BINS as usize];
-    let (mut n, mut right, mut sum) = (0, 0, 0.0);
-    for score in scores {
-        labelled[(score.bin * CALIBRATION_BINS / SCORE_BINS) as usize] += score.n;
-        (n, right, sum) = (n + score.n, right + score.correct, sum + score.confidence);
+
+    async fn scores(&self, span: Window, half: Option<u8>) -> Result<Vec<ScoreCount>, store::Error> {
+        let asked = ScoresAsked { bins: SCORE_BINS, by_answer: false, half };
+        self.reader.scores(self.model, span, asked).await
     }
-    if let (Some(expected), Some(found)) = (calibration.expected(&labelled, sum / n as f64), share(right, n)) {
-        let holds = (found.lower..=found.upper).contains(&expected.value);
-        estimate.back_test = Some(BackTest { expected: expected.value, found, holds });
+
+    /// Each half of the labelled requests as the other half's labels expect it, both together.
+    async fn halves(&self) -> Result<Option<BackTest>, store::Error> {
+        let (first, second) = (self.scores(self.span, Some(0)).await?, self.scores(self.span, Some(1)).await?);
+        let (n, m) = (total(&first), total(&second));
+        let (Some(a), Some(b)) = (expected(&second, &first), expected(&first, &second)) else { return Ok(None) };
+        let both = estimate::together([(a, n), (b, m)]);
+        Ok(estimate::back_test(both, true, right(&first) + right(&second), n + m))
     }
-    Ok(Some(estimate))
+}
+
+/// Accuracy that labels expect of other labelled answers.
+fn expected(known: &[ScoreCount], of: &[ScoreCount]) -> Option<Figure> {
+    let mut counts = vec![0; CALIBRATION_BINS as usize];
+    let mut sum = 0.0;
+    for score in of {
+        counts[(score.bin * CALIBRATION_BINS / SCORE_BINS) as usize] += score.n;
+        sum += score.confidence;
+    }
+    Calibration::of(known, SCORE_BINS, CALIBRATION_BINS).expected(&counts, sum / total(of).max(1) as f64)
+}
+
+fn back_test(known: &[ScoreCount], of: &[ScoreCount]) -> Option<BackTest> {
+    estimate::back_test(expected(known, of)?, total(known) > 0, right(of), total(of))
+}
+
+fn total(scores: &[ScoreCount]) -> u64 {
+    scores.iter().map(|score| score.n).sum()
+}
+
+fn right(scores: &[ScoreCount]) -> u64 {
+    scores.iter().map(|score| score.correct).sum()
 }

@@ -8,8 +8,10 @@ use crate::{
     publish::Metrics,
 };
 
-/// How far back the first observations of a model are looked for: as long as features are kept.
-pub(super) const LOOK_BACK_MS: i64 = 30 * 86_400_000;
+/// How long features are kept where the store does not say.
+const KEPT_MS: i64 = 30 * 86_400_000;
+/// Part of that time at whose end rows may be leaving already.
+const LEAVING: i64 = 50;
 
 /// What one round works with.
 pub struct Round<'a> {
@@ -32,6 +34,14 @@ impl Round<'_> {
         &self.seen.model
     }
 
+    /// Since when the features of observations are there. Observations themselves are kept longer: the first of them may be
+    /// without a feature by now, and would never make a reference of any.
+    pub(super) fn kept_since(&self) -> i64 {
+        let kept = |table| self.reader.kept_ms(table).unwrap_or(KEPT_MS);
+        let kept_ms = kept("features").min(kept("categories")).min(kept("observations"));
+        self.now_ms - (kept_ms - kept_ms / LEAVING)
+    }
+
     pub(super) fn settings(&self) -> &ModelConfig {
         self.config.of(self.model())
     }
@@ -43,9 +53,10 @@ pub(super) fn of_first_traffic(baseline: &Baseline) -> bool {
 }
 
 /// Since when the first observations are taken that stand beside a baseline: with it where the first traffic made it, and
-/// after somebody chose it.
+/// after somebody chose it; of those whose features are still there.
 pub(super) fn reference_since(round: &Round<'_>, baseline: &Baseline) -> i64 {
-    if of_first_traffic(baseline) { round.now_ms - LOOK_BACK_MS } else { baseline.info.frozen_at_ms }
+    let since_ms = round.kept_since();
+    if of_first_traffic(baseline) { since_ms } else { baseline.info.frozen_at_ms.max(since_ms) }
 }
 
 /// The span of a model's first good observations since a time, as many as wanted, once all of them are closed by the watermark.

@@ -127,6 +127,27 @@ pub fn decide(pairs: &Pairs, policy: &ShadowPolicy) -> Decision {
     Decision { verdict, sequence: agreement, sentence }
 }
 
+/// How many times the chance of a wrong verdict has to be allowed before a proof counts as gone.
+const GONE: f64 = 4.0;
+
+/// Decides on a shadow that had a verdict before. A confidence sequence holds at all looks at once, so what was proved at one look
+/// stays proved while the shadow is what it was; a share that wanders about its bound turns no verdict to and fro. What was proved
+/// is taken back when it cannot be proved any more though a wrong verdict be four times as likely: then the shadow, or
+/// what it is asked, is not what it was.
+#[must_use]
+pub fn decide_after(before: ShadowVerdict, pairs: &Pairs, policy: &ShadowPolicy) -> Decision {
+    let now = decide(pairs, policy);
+    if now.verdict == before || before == ShadowVerdict::Hold || now.verdict != ShadowVerdict::Hold {
+        return now;
+    }
+    let looser = decide(pairs, &ShadowPolicy { alpha: (policy.alpha * GONE).min(0.5), ..*policy });
+    if looser.verdict != before {
+        return now;
+    }
+    let sentence = format!("It was proved before and is not refuted since, at the bound now: {}", now.sentence);
+    Decision { verdict: before, sequence: now.sequence, sentence }
+}
+
 /// Why the shadow is proved to break a guardrail. Shed requests are the host's doing, not the shadow's.
 fn broken(pairs: &Pairs, policy: &ShadowPolicy) -> Option<String> {
     disagreeing(pairs, policy).or_else(|| failing(pairs, policy))
@@ -331,6 +352,31 @@ mod tests {
         check(counts(1_000, 945, 0, 0), ShadowVerdict::Hold, "will not prove it");
         let early = Pairs { seconds: 5, ..counts(10_000, 9_950, 0, 0) };
         check(early, ShadowVerdict::Hold, "Watched for 5 s");
+    }
+
+    /// Around its bound the verdict turned with every few pairs, and each turn was an event.
+    #[test]
+    fn a_share_that_wanders_about_its_bound_turns_no_verdict_to_and_fro() {
+        let turns = |decide: &dyn Fn(ShadowVerdict, &Pairs) -> ShadowVerdict| {
+            let (mut verdict, mut turns, mut agreed) = (ShadowVerdict::Hold, 0, 2_000);
+            for n in 2_000..12_000u64 {
+                // as many disagreements as keep the lower bound at what is asked, in clumps of three
+                let lower = sequence(agreed, n, POLICY.alpha).map_or(1.0, |interval| interval.lower);
+                agreed += u64::from(lower < POLICY.agreement_min || n % 40 > 2);
+                let next = decide(verdict, &counts(n + 1, agreed, 0, 0));
+                turns += u32::from(next != verdict);
+                verdict = next;
+            }
+            turns
+        };
+        let plain = turns(&|_, pairs| decide(pairs, &POLICY).verdict);
+        let steady = turns(&|before, pairs| decide_after(before, pairs, &POLICY).verdict);
+        assert!(plain > 2 && steady == 1, "{plain} {steady}");
+        // A shadow that comes to disagree loses what it had, and one that is proved wrong is rejected at once.
+        let lost = decide_after(ShadowVerdict::Promote, &counts(1_000, 950, 0, 0), &POLICY);
+        assert_eq!(lost.verdict, ShadowVerdict::Hold, "{lost:?}");
+        let wrong = decide_after(ShadowVerdict::Promote, &counts(1_000, 700, 0, 0), &POLICY);
+        assert_eq!(wrong.verdict, ShadowVerdict::Reject);
     }
 
     #[test]

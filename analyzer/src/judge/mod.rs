@@ -19,6 +19,7 @@
 //! | [`quality`] | accuracy, precision, recall, calibration, AUROC and errors of numbers by labels |
 //! | [`estimate`] | accuracy expected without labels, from calibrated confidence |
 //! | [`concept`] | whether inputs moved, what they mean, or both |
+//! | [`errors`] | whether answers err as often as they did |
 //! | [`frechet`] | how far an embedding's projections moved, as a description |
 //! | [`gate`] | the verdict of one window, and how states follow each other |
 //! | [`sequential`] | the detector over windows: evidence with a bound on false alarms at every look |
@@ -37,6 +38,7 @@ pub mod causes;
 pub mod concept;
 pub mod display;
 pub mod distances;
+pub mod errors;
 pub mod estimate;
 pub mod frechet;
 pub mod gate;

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use contract::api::quality::{ClassQuality, Classification, Figure, Regression, Reliability};
-use store::read::{AnswerCount, ErrorCounts, ScoreCount};
+use store::read::{ClassCount, ErrorCounts, ScoreCount};
 
 use super::agreement::wilson;
 
@@ -43,18 +43,16 @@ fn around(value: f64, error: f64) -> Figure {
 /// Figures of a classification. `scores` come in `bins` equal bins, by answer where there are two classes; none where the model
 /// gives no confidence. `None` without labelled answers.
 #[must_use]
-pub fn classification(pairs: &[AnswerCount], scores: &[ScoreCount], bins: u32) -> Option<Classification> {
-    let labelled: u64 = pairs.iter().map(|pair| pair.n).sum();
-    let right: u64 = pairs.iter().filter(|pair| pair.said == pair.truth).map(|pair| pair.n).sum();
-    let accuracy = share(right, labelled)?;
-    let classes = classes(pairs);
+pub fn classification(counted: &[ClassCount], scores: &[ScoreCount], bins: u32) -> Option<Classification> {
+    let accuracy = counted.first().and_then(|one| share(one.right, one.labelled))?;
+    let classes: Vec<ClassQuality> = counted.iter().map(class).collect();
     let with_labels = || classes.iter().filter(|class| class.support > 0);
     let f1: f64 = with_labels().filter_map(|class| class.f1).map(|figure| figure.value).sum();
     let count = with_labels().count();
     let total = |of: fn(&ScoreCount) -> f64| scores.iter().map(of).sum::<f64>();
     let scored: u64 = scores.iter().map(|score| score.n).sum();
     let reliability = reliability(scores, bins);
-    let (auroc_of, ranked) = ranked(pairs, scores);
+    let (auroc_of, ranked) = ranked(counted, scores);
     Some(Classification {
         accuracy,
         macro_f1: (count > 0).then(|| f1 / count as f64),
@@ -70,37 +68,25 @@ pub fn classification(pairs: &[AnswerCount], scores: &[ScoreCount], bins: u32) -
 
 /// The names that answers and labels hold, if they are two; the second by name counts as positive.
 #[must_use]
-pub fn two_classes(pairs: &[AnswerCount]) -> Option<[&str; 2]> {
-    let mut names: Vec<&str> = pairs.iter().flat_map(|pair| [pair.said.as_str(), pair.truth.as_str()]).collect();
+pub fn two_classes(counted: &[ClassCount]) -> Option<[&str; 2]> {
+    let mut names: Vec<&str> = counted.iter().map(|one| one.label.as_str()).collect();
     names.sort_unstable();
-    names.dedup();
     names.try_into().ok()
 }
 
-fn classes(pairs: &[AnswerCount]) -> Vec<ClassQuality> {
-    // Labels that name a class, answers that do, and both at once.
-    let mut counts: BTreeMap<&str, (u64, u64, u64)> = BTreeMap::new();
-    for pair in pairs {
-        counts.entry(&pair.truth).or_default().0 += pair.n;
-        counts.entry(&pair.said).or_default().1 += pair.n;
-        if pair.said == pair.truth {
-            counts.entry(&pair.said).or_default().2 += pair.n;
-        }
-    }
-    let class = |(label, (support, answers, both)): (&str, (u64, u64, u64))| ClassQuality {
-        label: label.to_owned(),
-        support,
-        answers,
-        precision: share(both, answers),
-        recall: share(both, support),
-        f1: share(both, support + answers - both).map(|jaccard| {
+fn class(counted: &ClassCount) -> ClassQuality {
+    let ClassCount { label, support, answers, hits, .. } = counted;
+    ClassQuality {
+        label: label.clone(),
+        support: *support,
+        answers: *answers,
+        precision: share(*hits, *answers),
+        recall: share(*hits, *support),
+        f1: share(*hits, support + answers - hits).map(|jaccard| {
             let f1 = |j: f64| 2.0 * j / (1.0 + j);
             Figure { value: f1(jaccard.value), lower: f1(jaccard.lower), upper: f1(jaccard.upper) }
         }),
-    };
-    let mut classes: Vec<ClassQuality> = counts.into_iter().map(class).collect();
-    classes.sort_by(|a, b| b.support.cmp(&a.support).then_with(|| a.label.cmp(&b.label)));
-    classes
+    }
 }
 
 fn reliability(scores: &[ScoreCount], bins: u32) -> Vec<Reliability> {
@@ -123,8 +109,8 @@ fn calibration_error(bins: &[Reliability]) -> Option<f64> {
 }
 
 /// Positives and negatives by score, and what is positive.
-fn ranked(pairs: &[AnswerCount], scores: &[ScoreCount]) -> (String, Vec<(f64, u64, u64)>) {
-    let Some([_, positive]) = two_classes(pairs) else {
+fn ranked(counted: &[ClassCount], scores: &[ScoreCount]) -> (String, Vec<(f64, u64, u64)>) {
+    let Some([_, positive]) = two_classes(counted) else {
         let by_confidence = scores.iter().map(|s| (s.confidence / s.n.max(1) as f64, s.correct, s.n - s.correct));
         return ("right answers".to_owned(), by_confidence.collect());
     };

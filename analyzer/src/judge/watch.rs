@@ -39,6 +39,12 @@ pub fn watch(inputs: &[Input<'_>], before: Vec<Detector>, policy: &Policy) -> Ve
     let delta = policy.delta / inputs.len().max(1) as f64;
     let mut watched: Vec<Watched> =
         inputs.iter().zip(before).map(|(input, detector)| look(input, detector, delta, policy)).collect();
+    together(&mut watched, policy);
+    watched
+}
+
+/// Raises the alarm of a family, and lists its discoveries.
+pub(super) fn together(watched: &mut [Watched], policy: &Policy) {
     let pages: Vec<f64> = watched.iter().map(|one| one.evidence).collect();
     for named in sequential::alarm(&pages, policy.false_alarm_windows.ln()).named {
         watched[named].named = true;
@@ -48,7 +54,22 @@ pub fn watch(inputs: &[Input<'_>], before: Vec<Detector>, policy: &Policy) -> Ve
     for listed in sequential::discoveries(&lives, policy.alpha) {
         watched[listed].listed = true;
     }
-    watched
+}
+
+impl Watched {
+    /// What a detector says after a window, before the others of its family are known; `pace` is what it would gain in another
+    /// such window.
+    pub(super) fn of(detector: Detector, pace: f64, policy: &Policy) -> Self {
+        Self {
+            evidence: detector.page(),
+            life: detector.life(),
+            named: false,
+            listed: false,
+            ongoing: pace * SOON_WINDOWS > policy.false_alarm_windows.ln(),
+            dependence: detector.dependence(),
+            detector,
+        }
+    }
 }
 
 /// Lists discoveries over a larger family than was watched together, such as features with their segments (e-BH). What was
@@ -67,15 +88,7 @@ fn look(input: &Input<'_>, mut detector: Detector, delta: f64, policy: &Policy) 
     let allowance = gate::margin(input.reference, input.reference.total(), delta) + policy.delta_ignore;
     detector.look(&points, allowance, Look { cells: input.current, log_p: log_p_beyond(input, allowance) });
     let pace = detector.pace(&points, allowance, input.current.iter().sum());
-    Watched {
-        evidence: detector.page(),
-        life: detector.life(),
-        named: false,
-        listed: false,
-        ongoing: pace * SOON_WINDOWS > policy.false_alarm_windows.ln(),
-        dependence: detector.dependence(),
-        detector,
-    }
+    Watched::of(detector, pace, policy)
 }
 
 /// Logarithm of a p-value for "moved by at most the allowance", from one window: for numbers the law of the one-sample

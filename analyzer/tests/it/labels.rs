@@ -17,34 +17,40 @@ fn id(index: i64) -> String {
     format!("toUUID(concat('00000000-0000-4000-9000-', leftPad(toString({index} * {ROWS} + number), 12, '0')))")
 }
 
-/// A window of answers `a` and `b`, one in five with the confidence .95, and labels that arrive in it for all of them: of those
-/// that are `a`, `wrong` in 100 are labelled `b`.
+/// A window of version 1's answers, labelled at once.
 async fn window(house: &House, index: i64, shift: f64, wrong: i64) {
+    window_of(house, (index, "1"), shift, wrong, 100).await;
+}
+
+/// A window of answers `a` and `b`, one in five with the confidence .95, and labels that arrive in it for all of them, or for as
+/// many in 100 as are `labelled`: of those that are `a`, `wrong` in 100 are labelled `b`.
+async fn window_of(house: &House, (index, version): (i64, &str), shift: f64, wrong: i64, labelled: i64) {
     let (start, id) = (T0 + index * WINDOW_MS, id(index));
     let at = format!("fromUnixTimestamp64Milli({start} + number * 25, 'UTC')");
     let said = "if(number % 4 = 0, 'b', 'a')";
     for sql in [
         format!(
             "INSERT INTO observations (id, segment, received_at, at, source, model, version, outcome, code, items) \
-             SELECT {id}, generateUUIDv4(), {at}, {at}, 's', 'm', '1', 'ok', 200, 1 FROM numbers({ROWS})"
+             SELECT {id}, generateUUIDv4(), {at}, {at}, 's', 'm', '{version}', 'ok', 200, 1 FROM numbers({ROWS})"
         ),
         format!(
             "INSERT INTO features (id, item, segment, received_at, at, model, version, feature, value, missing) \
-             SELECT {id}, 0, generateUUIDv4(), {at}, {at}, 'm', '1', 'input.x', ((number * 7) % {ROWS} + 0.5) / {ROWS} + {shift}, false \
+             SELECT {id}, 0, generateUUIDv4(), {at}, {at}, 'm', '{version}', 'input.x', ((number * 7) % {ROWS} + 0.5) / {ROWS} + {shift}, false \
              FROM numbers({ROWS})"
         ),
         format!(
             "INSERT INTO features (id, item, segment, received_at, at, model, version, feature, value, missing) \
-             SELECT {id}, 0, generateUUIDv4(), {at}, {at}, 'm', '1', 'output.confidence', if(number % 5 = 0, 0.95, 0.75), false \
+             SELECT {id}, 0, generateUUIDv4(), {at}, {at}, 'm', '{version}', 'output.confidence', if(number % 5 = 0, 0.95, 0.75), false \
              FROM numbers({ROWS})"
         ),
         format!(
             "INSERT INTO categories (id, item, segment, received_at, at, model, version, feature, value) \
-             SELECT {id}, 0, generateUUIDv4(), {at}, {at}, 'm', '1', 'output.label', {said} FROM numbers({ROWS})"
+             SELECT {id}, 0, generateUUIDv4(), {at}, {at}, 'm', '{version}', 'output.label', {said} FROM numbers({ROWS})"
         ),
         format!(
             "INSERT INTO labels SELECT {id}, 0, generateUUIDv4(), {at}, {at}, \
-               if(number % 4 != 0 AND intDiv(number, 4) % 100 < {wrong}, 'b', {said}) FROM numbers({ROWS})"
+               if(number % 4 != 0 AND intDiv(number, 4) % 100 < {wrong}, 'b', {said}) \
+             FROM numbers({ROWS}) WHERE number % 100 < {labelled}"
         ),
     ] {
         house.ask(&sql).await;
@@ -54,8 +60,6 @@ async fn window(house: &House, index: i64, shift: f64, wrong: i64) {
 
 fn config() -> RawConfig {
     let mut config = raw();
-    config.min_window_n = 50;
-    config.min_detectable = 0.9;
     // The first three windows are the reference of features, and their labels that of errors.
     config.provisional_after = 3 * ROWS as u64;
     config.label_reference = 3 * ROWS as u64;
@@ -116,6 +120,80 @@ async fn both_are_said_to_be_both() {
     assert_eq!(found[3], ConceptKind::Both, "{found:?}");
 }
 
+/// A third of the labels that people have: the class `b` has about 100 of them in the reference.
+#[tokio::test]
+async fn a_class_of_a_hundred_labels_is_judged_with_the_settings_as_they_come() {
+    let mut config = config();
+    config.label_reference = 400;
+    let mut bench = Bench::build(config).await;
+    let mut found = Vec::new();
+    for (index, wrong) in [4, 4, 4, 4, 4, 60, 60, 60].into_iter().enumerate() {
+        window_of(&bench.house, (index as i64, "1"), 0.0, wrong, 33).await;
+        let snapshot = bench.after(index as i64).await;
+        found.extend(snapshot.overview.models[0].concept.clone());
+    }
+    let kinds: Vec<ConceptKind> = found.iter().map(|one| one.kind).collect();
+    assert!(!kinds[..kinds.len() - 3].contains(&ConceptKind::Concept), "{kinds:?}");
+    assert_eq!(kinds.last(), Some(&ConceptKind::Concept), "{found:?}");
+    assert!(found.last().unwrap().reference <= 400);
+}
+
+/// Before, another version that errs otherwise was concept drift.
+#[tokio::test]
+async fn another_version_has_a_reference_of_its_own() {
+    let (mut bench, _) = kinds(&[]).await;
+    let mut step = async |index: i64| {
+        window_of(&bench.house, (index, "2"), 0.0, 60, 100).await;
+        bench.after(index).await
+    };
+    // Far enough on that version 1 answers no more.
+    let first = step(45).await;
+    let found = concept(&first);
+    assert_eq!((found.kind, found.error_before), (ConceptKind::Insufficient, None), "{}", found.sentence);
+    assert!(found.sentence.contains("Version 2 has 400 of the 1200 labels"), "{}", found.sentence);
+    assert!(found.sentence.contains("Version 1 before it erred in 3.0 % of 1200"), "{}", found.sentence);
+    let mut last = first;
+    for index in 46..50 {
+        last = step(index).await;
+        assert!(!concept(&last).kind.is_of_errors(), "{}", concept(&last).sentence);
+    }
+    assert_eq!((concept(&last).kind, concept(&last).version.as_str()), (ConceptKind::Stable, "2"));
+    let said: Vec<&str> = last.overview.events.iter().map(|event| event.text.as_str()).collect();
+    assert!(said.iter().any(|text| text.starts_with("Version 2 errs more often than 1 did: 45.0 %")), "{said:?}");
+    assert!(!said.iter().any(|text| text.starts_with("Concept drift")), "{said:?}");
+}
+
+/// A hundred labels in two weeks never were the thousand that a reference takes.
+#[tokio::test]
+async fn labels_that_come_slowly_make_a_reference_all_the_same() {
+    let mut config = config();
+    config.label_reference_time = std::time::Duration::from_secs(25);
+    let mut bench = Bench::build(config).await;
+    let mut kinds = Vec::new();
+    for index in 0..6 {
+        window_of(&bench.house, (index, "1"), 0.0, 4, 10).await;
+        let snapshot = bench.after(index).await;
+        kinds.extend(snapshot.overview.models[0].concept.as_ref().map(|one| (one.kind, one.reference)));
+    }
+    let reference = kinds.last().unwrap().1;
+    assert!((100..=240).contains(&reference), "{kinds:?}");
+}
+
+/// A column that is not there any more is not a column that stayed as it was.
+#[tokio::test]
+async fn an_input_without_values_is_not_one_that_stayed() {
+    let (mut bench, _) = kinds(&[]).await;
+    let mut last = None;
+    for index in 5..10 {
+        window(&bench.house, index, 0.0, 60).await;
+        bench.house.ask("ALTER TABLE features DELETE WHERE feature = 'input.x' SETTINGS mutations_sync = 1").await;
+        last = bench.after(index).await.overview.models[0].concept.clone();
+    }
+    let found = last.unwrap();
+    assert_eq!(found.kind, ConceptKind::Errors, "{}", found.sentence);
+    assert!(found.sentence.contains("1 of 1 inputs have too little data"), "{}", found.sentence);
+}
+
 #[tokio::test]
 async fn figures_of_a_range_are_those_of_its_labels() {
     let mut config = config();
@@ -142,10 +220,17 @@ async fn figures_of_a_range_are_those_of_its_labels() {
     );
     assert_eq!(classes.auroc_of, "b");
     assert!(classes.brier.unwrap().value > 0.0 && classes.auroc.unwrap().value > 0.5);
+    // No labels are kept from before: those of the range calibrate, each half of it the other.
+    let own = quality.estimate.unwrap();
+    assert!(own.within && own.calibrated_by == 400 && (own.accuracy.value - 0.85).abs() < 0.01, "{own:?}");
+    let test = own.back_test.unwrap();
+    assert!(test.holds && (test.expected - 0.85).abs() < 0.03 && (test.found.value - 0.85).abs() < 1e-12, "{test:?}");
+    let (f1, auroc) = (own.macro_f1.unwrap(), own.auroc.unwrap());
+    assert!((0.6..0.95).contains(&f1.value) && (0.5..1.0).contains(&auroc.value), "{own:?}");
     // The estimate of the second window is calibrated by the labels of the first.
     let next: Quality = running.read(&format!("/api/v1/models/m/quality?{}", range(7, 8))).await;
     let estimate = next.estimate.unwrap();
-    assert_eq!(estimate.calibrated_by, 400);
+    assert!(estimate.calibrated_by == 400 && !estimate.within);
     let test = estimate.back_test.unwrap();
     assert!(test.holds && (test.expected - 0.85).abs() < 0.02, "{test:?}");
     // Nothing is labelled in the range before.

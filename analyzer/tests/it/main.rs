@@ -8,6 +8,7 @@ mod house;
 mod ks_oracle;
 mod labels;
 mod page;
+mod references;
 mod rollouts;
 mod segments;
 mod simulation;

@@ -248,12 +248,44 @@ async fn the_later_truth_holds_whenever_it_came() {
     }
     let reader = house.store.read();
     let slo = Slo::new("s", "m", 99.0, Sli::LabelAccuracy);
-    for (since_ms, events) in [(T0, (1, 0)), (T0 + 10_000, (1, 0)), (T0 + 30_000, (0, 0))] {
+    for (since_ms, events) in [(T0, (1, 0)), (T0 + 10_000, (0, 0)), (T0 + 30_000, (0, 0))] {
         let counts = reader.slo_events(&slo, &[since_ms]).await.unwrap()[0];
         assert_eq!((counts.total, counts.bad), events, "{since_ms}");
         let known = reader.labelled("m", since_ms).await.unwrap();
         assert_eq!((known.labelled, known.labelled - known.correct), events, "{since_ms}");
     }
+}
+
+/// A label that a client sends twice counted twice: once in each span in which it came.
+#[tokio::test]
+async fn a_label_sent_twice_counts_once_and_a_correction_when_it_came() {
+    let house = House::build().await;
+    let (id, segment) = ("toUUID('01890000-0000-7000-8000-000000000001')", "generateUUIDv4()");
+    let at = |ms: i64| format!("fromUnixTimestamp64Milli({}, 'UTC')", T0 + ms);
+    house
+        .ask(&format!(
+            "INSERT INTO categories SELECT {id}, 0, {segment}, {0}, {0}, 'm', '1', 'output.label', 'a'",
+            at(0)
+        ))
+        .await;
+    let reader = house.store.read();
+    let counted = async |from: i64, to: i64| {
+        let (slo, span) = (Slo::new("s", "m", 99.0, Sli::LabelAccuracy), (T0 + from, T0 + to));
+        let counts = reader.slo_events_in(&slo, Window { start_ms: span.0, end_ms: span.1 }).await.unwrap();
+        let errors = reader.label_errors(("m", "1"), Window { start_ms: span.0, end_ms: span.1 }).await.unwrap();
+        assert_eq!(errors.iter().map(|one| one.right + one.wrong).sum::<u64>(), counts.total, "{from}");
+        (counts.total, counts.bad)
+    };
+    for (received, label) in [(1_000, "a"), (20_000, "a")] {
+        let received = at(received);
+        house.ask(&format!("INSERT INTO labels SELECT {id}, 0, {segment}, {received}, {received}, '{label}'")).await;
+    }
+    assert_eq!((counted(0, 10_000).await, counted(10_000, 30_000).await), ((1, 0), (0, 0)));
+    let received = at(40_000);
+    house.ask(&format!("INSERT INTO labels SELECT {id}, 0, {segment}, {received}, {received}, 'b'")).await;
+    assert_eq!((counted(10_000, 30_000).await, counted(30_000, 50_000).await), ((0, 0), (1, 1)), "it was corrected");
+    let other = reader.label_errors(("m", "2"), Window { start_ms: T0, end_ms: T0 + 50_000 }).await.unwrap();
+    assert!(other.is_empty(), "another version's answers are not its own");
 }
 
 /// Without `count_refusals` a 429 is no event, as in the proxy.

@@ -44,12 +44,8 @@ pub const OUTPUT_ENTITIES: &str = "output.entities";
 /// The label of an entity (a category); one feature an entity.
 pub const OUTPUT_ENTITY: &str = "output.entity";
 
-/// Whether an answer was what its label says (a category, [`RIGHT`] or [`WRONG`]); known only once a label came.
+/// Whether an answer was what its label says; known only once a label came.
 pub const OUTPUT_ERROR: &str = "output.error";
-/// An answer that was what its label says.
-pub const RIGHT: &str = "right";
-/// An answer that was not.
-pub const WRONG: &str = "wrong";
 
 /// Number of columns of an item that break the model's input schema.
 pub const QUALITY_VIOLATIONS: &str = "quality.violations";

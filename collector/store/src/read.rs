@@ -27,9 +27,9 @@ pub use confidence::ConfidenceCounts;
 pub use contents::{ContentAsked, ContentRow};
 pub use detectors::{DetectorState, DetectorsAt};
 pub use embeddings::{EmbeddingReference, Moments};
-pub use errors::LabelErrors;
+pub use errors::{LabelErrors, TwoBins};
 pub use overview::RowCounts;
-pub use quality::{AnswerCount, ErrorCounts, ScoreCount};
+pub use quality::{AnsweredCount, ClassCount, ErrorCounts, ScoreCount, ScoresAsked};
 pub use segments::{SegmentCount, SegmentSpan, SegmentVerdictRow};
 pub use shadows::{FlipCount, LabelPairs, ShadowCounts};
 pub use slo::{EventCounts, LabelledCounts};
@@ -67,6 +67,15 @@ impl Store {
     #[must_use]
     pub fn read(&self) -> Reader {
         Reader { store: self.clone() }
+    }
+}
+
+impl Reader {
+    /// How long a table's rows are kept, in milliseconds, as the configuration says; `None` of a table that rows do not leave
+    /// by age.
+    #[must_use]
+    pub fn kept_ms(&self, table: &str) -> Option<i64> {
+        self.store.retention().kept(table).map(|kept| i64::try_from(kept.as_millis()).unwrap_or(i64::MAX))
     }
 }
 

@@ -45,7 +45,7 @@ const MOST: Duration = Duration::from_secs(20 * 366 * DAY_SECONDS);
 
 /// Checked: what every table's time to live is to be.
 #[derive(Clone, Debug)]
-pub(crate) struct Retention(Vec<(&'static str, String)>);
+pub(crate) struct Retention(Vec<(&'static str, u64)>);
 
 impl Retention {
     /// Checks; faults are pushed.
@@ -60,11 +60,20 @@ impl Retention {
             let sentence = "is over 20 years; a time past 2106 cannot be kept in the table, and would lie in the past";
             faults.check(age.0 <= MOST, format!("store.retention.{table}"), sentence);
         }
-        let of = |&(table, column, days): &(&'static str, &str, u64)| {
-            let seconds = raw.get(table).map_or(days * DAY_SECONDS, |age| age.0.as_secs());
-            (table, expression(column, seconds))
+        let of = |&(table, _, days): &(&'static str, &str, u64)| {
+            (table, raw.get(table).map_or(days * DAY_SECONDS, |age| age.0.as_secs()))
         };
         Self(KEPT.iter().map(of).collect())
+    }
+
+    /// How long a table's rows are kept; `None` of a table that rows do not leave by age.
+    pub fn kept(&self, table: &str) -> Option<Duration> {
+        self.0.iter().find(|(name, _)| *name == table).map(|(_, seconds)| Duration::from_secs(*seconds))
+    }
+
+    /// The time to live of every table, as ClickHouse writes it.
+    fn expressions(&self) -> impl Iterator<Item = (&'static str, String)> {
+        self.0.iter().zip(KEPT).map(|((table, seconds), (_, column, _))| (*table, expression(column, *seconds)))
     }
 }
 
@@ -111,15 +120,15 @@ impl Store {
         let made: BTreeMap<String, String> =
             self.bounded("the tables' definitions", query.fetch_all::<(String, String)>()).await?.into_iter().collect();
         let mut changed = Vec::new();
-        for (table, expression) in &self.retention().0 {
+        for (table, expression) in self.retention().expressions() {
             let local = self.layout().local(table);
-            if made.get(&local).is_none_or(|engine| has(engine, expression)) {
+            if made.get(&local).is_none_or(|engine| has(engine, &expression)) {
                 continue;
             }
             let sql = format!("ALTER TABLE {local}{} MODIFY TTL {expression}", self.layout().on());
             self.execute("changing how long rows are kept", &sql).await?;
             tracing::info!(table, expression, "rows are kept for another time from now on");
-            changed.push(*table);
+            changed.push(table);
         }
         Ok(changed)
     }

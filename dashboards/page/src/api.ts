@@ -27,7 +27,7 @@ export interface FeatureVerdict {
   discovery: boolean; autocorrelation: N; worth: N; delta: number; threshold: N; visible: number; baseline: string; unusual: { what: string; before: number; now: number }[]; causes: Cause[]; sentence: string;
 }
 export interface Cause { segment: string; value: string; within: number; mix: number; share_before: number; share_now: number; before: N; now: N }
-export interface Concept { kind: "insufficient" | "stable" | "input" | "concept" | "both"; reference: number; error_before: N; labelled: number; error_now: N; parts: SegmentVerdict[]; sentence: string }
+export interface Concept { kind: "insufficient" | "stable" | "input" | "mix" | "concept" | "both" | "errors"; version: string; reference: number; error_before: N; labelled: number; error_now: N; parts: SegmentVerdict[]; sentence: string }
 export interface SegmentVerdict {
   feature: string; segment: string; value: string; state: DriftState; window_start_ms: number; window_end_ms: number; n: number; needed: number; m: number;
   ks_lower: N; ks_upper: N; p_value: N; q_value: N; evidence: N; discovery: boolean; visible: number; baseline: string; sentence: string;
@@ -58,7 +58,7 @@ export interface Classification {
   auroc: Figure | null; auroc_of: string; reliability: { n: number; confidence: number; accuracy: Figure }[];
 }
 export interface Regression { feature: string; bias: Figure; mae: Figure; rmse: Figure; quantiles: number[]; sizes: number[] }
-export interface Estimate { accuracy: Figure; calibrated_by: number; back_test: { expected: number; found: Figure; holds: boolean } | null }
+export interface Estimate { accuracy: Figure; calibrated_by: number; within: boolean; macro_f1: Figure | null; auroc: Figure | null; back_test: { expected: number; found: Figure; holds: boolean } | null }
 export interface Quality { answers: number; labelled: number; coverage: N; classes: Classification | null; numbers: Regression | null; estimate: Estimate | null }
 export interface SloPage { status: SloStatus; period_ms: number; points: { at_ms: number; remaining: number }[]; exhausted_ms: N; projected_from: string | null }
 export interface AgreementPoint { at_ms: number; pairs: number; agreement: number; lower: number; upper: number }

@@ -56,7 +56,7 @@ fn concept() -> Panel {
     let expr: Vec<String> = kinds.map(|(code, kind)| format!("({} == 1) * 0 + {code}", holds(kind))).collect();
     Panel::states(
         "Concept drift",
-        "Whether inputs moved, what they mean (answers err otherwise than they did), or both.",
+        "Whether inputs moved, what they mean (answers err otherwise than they did), both, or only the mix of classes.",
     )
     .series(expr.join(" or "), "{{model}}")
     .named(&[
@@ -65,6 +65,8 @@ fn concept() -> Panel {
         ("2", "inputs alone", "orange"),
         ("3", "concept drift", "red"),
         ("4", "both", "red"),
+        ("5", "mix of classes", "orange"),
+        ("6", "errors, inputs unknown", "red"),
     ])
     .sized(24, 6)
 }

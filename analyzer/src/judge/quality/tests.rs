@@ -41,11 +41,13 @@ const THREE: [(&str, &str, f64); 10] = [
 ];
 
 /// Counts as the store gives them.
-fn counted(rows: &[(&str, &str, f64)], by_answer: bool) -> (Vec<AnswerCount>, Vec<ScoreCount>) {
-    let mut pairs: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+fn counted(rows: &[(&str, &str, f64)], by_answer: bool) -> (Vec<ClassCount>, Vec<ScoreCount>) {
+    let mut classes: BTreeMap<&str, (u64, u64, u64)> = BTreeMap::new();
     let mut scores: BTreeMap<(String, u32), ScoreCount> = BTreeMap::new();
     for (said, truth, c) in rows {
-        *pairs.entry((said, truth)).or_default() += 1;
+        classes.entry(truth).or_default().0 += 1;
+        classes.entry(said).or_default().1 += 1;
+        classes.entry(said).or_default().2 += u64::from(said == truth);
         let (right, word) = (said == truth, if by_answer { (*said).to_owned() } else { String::new() });
         let bin = ((c * f64::from(BINS)) as u32).min(BINS - 1);
         let score = scores.entry((word.clone(), bin)).or_default();
@@ -59,11 +61,18 @@ fn counted(rows: &[(&str, &str, f64)], by_answer: bool) -> (Vec<AnswerCount>, Ve
         score.logs += loss;
         score.logs2 += loss * loss;
     }
-    let pairs = pairs.into_iter();
-    (
-        pairs.map(|((said, truth), n)| AnswerCount { said: said.into(), truth: truth.into(), n }).collect(),
-        scores.into_values().collect(),
-    )
+    let (labelled, right) = (rows.len() as u64, classes.values().map(|one| one.2).sum());
+    let class = |(label, (support, answers, hits)): (&str, (u64, u64, u64))| ClassCount {
+        label: label.into(),
+        support,
+        answers,
+        hits,
+        labelled,
+        right,
+    };
+    let mut classes: Vec<ClassCount> = classes.into_iter().map(class).collect();
+    classes.sort_by(|a, b| b.support.cmp(&a.support).then_with(|| a.label.cmp(&b.label)));
+    (classes, scores.into_values().collect())
 }
 
 fn near(found: f64, expected: f64) {
@@ -72,8 +81,8 @@ fn near(found: f64, expected: f64) {
 
 #[test]
 fn two_classes_agree_with_scikit_learn() {
-    let (pairs, scores) = counted(&TWO, true);
-    let found = classification(&pairs, &scores, BINS).unwrap();
+    let (classes, scores) = counted(&TWO, true);
+    let found = classification(&classes, &scores, BINS).unwrap();
     near(found.accuracy.value, 0.666_666_666_666_666_6);
     near(found.brier.unwrap().value, 0.196_45);
     near(found.log_loss.unwrap().value, 0.591_891_076_178_414_6);
@@ -93,8 +102,8 @@ fn two_classes_agree_with_scikit_learn() {
 
 #[test]
 fn three_classes_agree_with_scikit_learn() {
-    let (pairs, scores) = counted(&THREE, false);
-    let found = classification(&pairs, &scores, BINS).unwrap();
+    let (classes, scores) = counted(&THREE, false);
+    let found = classification(&classes, &scores, BINS).unwrap();
     near(found.macro_f1.unwrap(), 0.573_809_523_809_523_9);
     near(found.auroc.unwrap().value, 0.645_833_333_333_333_4);
     assert_eq!(found.auroc_of, "right answers");
@@ -145,10 +154,18 @@ fn nothing_labelled_is_no_figure() {
     assert_eq!(auroc(vec![(0.5, 10, 0)]), None);
 }
 
+/// Beyond ten thousand pairs of an answer and a truth, accuracy was that of the most frequent ones.
+#[test]
+fn accuracy_is_of_all_labelled_answers_though_not_all_classes_are_told_apart() {
+    let (mut classes, _) = counted(&[("a", "a", 0.9), ("b", "b", 0.6)], false);
+    classes.iter_mut().for_each(|class| (class.labelled, class.right) = (10, 2));
+    assert_eq!(classification(&classes, &[], BINS).unwrap().accuracy.value, 0.2);
+}
+
 #[test]
 fn a_class_that_was_never_said_has_no_precision_and_still_a_recall() {
-    let (pairs, scores) = counted(&[("a", "a", 0.9), ("a", "b", 0.6)], true);
-    let found = classification(&pairs, &scores, BINS).unwrap();
+    let (classes, scores) = counted(&[("a", "a", 0.9), ("a", "b", 0.6)], true);
+    let found = classification(&classes, &scores, BINS).unwrap();
     let never = found.classes.iter().find(|class| class.label == "b").unwrap();
     assert_eq!((never.precision, never.recall.map(|figure| figure.value)), (None, Some(0.0)));
     assert_eq!(never.f1.unwrap().value, 0.0);
@@ -156,8 +173,8 @@ fn a_class_that_was_never_said_has_no_precision_and_still_a_recall() {
 
 #[test]
 fn a_model_without_a_confidence_has_counts_and_no_scores() {
-    let (pairs, _) = counted(&THREE, false);
-    let found = classification(&pairs, &[], BINS).unwrap();
+    let (classes, _) = counted(&THREE, false);
+    let found = classification(&classes, &[], BINS).unwrap();
     assert!((found.accuracy.value - 0.6).abs() < 1e-12);
     assert_eq!((found.brier, found.auroc, found.calibration_error), (None, None, None));
 }

@@ -24,6 +24,12 @@ pub struct Point {
 }
 
 impl Point {
+    /// An event whose share of the truth lies between two, as a reference's own interval says.
+    #[must_use]
+    pub const fn new(cells: Range<usize>, least: f64, most: f64) -> Self {
+        Self { cells, least, most }
+    }
+
     /// How many of a window's values are in it.
     #[must_use]
     pub fn count(&self, cells: &[u64]) -> u64 {

@@ -4,25 +4,30 @@ use serde::{Deserialize, Serialize};
 
 use super::SegmentVerdict;
 
-/// What changed: the inputs, what they mean, both, or neither.
+/// What changed: the inputs, what they mean, the mix of classes, several of these, or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ConceptKind {
     /// Too few labels to say.
     Insufficient,
-    /// Neither inputs nor errors moved.
+    /// No input is seen to move, and answers err as they did.
     Stable,
     /// Inputs moved, and answers err as they did.
     Input,
+    /// Classes came to be more or less frequent, which moves the error of the whole; each errs as it did.
+    Mix,
     /// Answers err otherwise though inputs did not move: what an input means has changed.
     Concept,
     /// Inputs moved and answers err otherwise: the one may follow from the other.
     Both,
+    /// Answers err otherwise, and whether inputs moved is not known: too little data of them, or none are judged.
+    Errors,
 }
 
 impl ConceptKind {
-    /// All kinds.
-    pub const ALL: [Self; 5] = [Self::Insufficient, Self::Stable, Self::Input, Self::Concept, Self::Both];
+    /// All kinds; boards number them in this order.
+    pub const ALL: [Self; 7] =
+        [Self::Insufficient, Self::Stable, Self::Input, Self::Concept, Self::Both, Self::Mix, Self::Errors];
 
     /// The word in labels.
     #[must_use]
@@ -31,15 +36,17 @@ impl ConceptKind {
             Self::Insufficient => "insufficient",
             Self::Stable => "stable",
             Self::Input => "input",
+            Self::Mix => "mix",
             Self::Concept => "concept",
             Self::Both => "both",
+            Self::Errors => "errors",
         }
     }
 
     /// Whether answers err otherwise than they did.
     #[must_use]
     pub const fn is_of_errors(self) -> bool {
-        matches!(self, Self::Concept | Self::Both)
+        matches!(self, Self::Concept | Self::Both | Self::Errors)
     }
 }
 
@@ -48,6 +55,9 @@ impl ConceptKind {
 pub struct Concept {
     /// What changed.
     pub kind: ConceptKind,
+    /// The version whose answers are judged; another version is held against labels of its own.
+    #[serde(default)]
+    pub version: String,
     /// Labelled answers that are the reference.
     pub reference: u64,
     /// Share of them that was wrong.

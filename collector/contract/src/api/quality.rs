@@ -104,13 +104,23 @@ pub struct Regression {
     pub sizes: [f64; 2],
 }
 
-/// Accuracy that is expected without labels: the mean of confidence, calibrated where earlier labels allow.
+/// Figures that are expected without labels, from confidence, calibrated where labels allow.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
     /// Expected accuracy of all answers of the range; the interval speaks of what earlier labels leave open.
     pub accuracy: Figure,
-    /// Earlier labelled answers by which confidence was calibrated; 0 where it is taken as it is.
+    /// Labelled answers by which confidence was calibrated; 0 where it is taken as it is.
     pub calibrated_by: u64,
+    /// Whether these are of the range itself, because too few earlier ones are kept: each half of the requests is then held
+    /// against what the other half's labels expect of it.
+    #[serde(default)]
+    pub within: bool,
+    /// Mean F1 expected of two classes; `None` of more.
+    #[serde(default)]
+    pub macro_f1: Option<Figure>,
+    /// AUROC expected, of what [`Classification::auroc_of`] names.
+    #[serde(default)]
+    pub auroc: Option<Figure>,
     /// The same estimate of the labelled answers of the range beside their accuracy; `None` without labelled ones.
     pub back_test: Option<BackTest>,
 }
@@ -122,6 +132,6 @@ pub struct BackTest {
     pub expected: f64,
     /// Their accuracy.
     pub found: Figure,
-    /// Whether what was expected lies within the interval of what was found.
+    /// Whether the two differ by no more than calibration leaves open and chance explains.
     pub holds: bool,
 }

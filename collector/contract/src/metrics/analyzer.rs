@@ -197,7 +197,7 @@ pub const QUALITY_RMSE: Metric = Metric::gauge(
 /// What changed of errors and inputs.
 pub const CONCEPT_STATE: Metric = Metric::gauge(
     "driftline_concept_state",
-    "1 for what changed (insufficient, stable, input, concept, both), by labels that arrived and inputs that moved, 0 for the others.",
+    "1 for what changed (insufficient, stable, input, mix, concept, both, errors), by labels that arrived and inputs that moved, 0 for the others.",
     &["model", "state"],
 );
 /// Windows of the quality metrics: name and length in seconds. The long one is what the short one is held against.

@@ -15,6 +15,8 @@ pub enum Act {
     Promoted,
     /// Put away.
     Retired,
+    /// Looked through for features that traffic has beside it, once and for all. It says nothing of where the baseline stands.
+    Completed,
 }
 
 impl Act {
@@ -25,6 +27,7 @@ impl Act {
             Self::Frozen => "frozen",
             Self::Promoted => "promoted",
             Self::Retired => "retired",
+            Self::Completed => "completed",
         }
     }
 }

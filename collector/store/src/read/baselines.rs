@@ -60,6 +60,8 @@ pub struct BaselineSummary {
     pub act: String,
     /// When that was.
     pub since_ms: i64,
+    /// Whether it was looked through for features that traffic has beside it.
+    pub completed: bool,
 }
 
 /// A feature in stored rows.
@@ -118,7 +120,8 @@ impl Reader {
         let sql = format!(
             "SELECT b.model AS model, b.version AS version, b.fingerprint AS fingerprint, b.frozen_at_ms AS frozen_at_ms, \
                b.features AS features, b.observations AS observations, b.provisional AS provisional, \
-               if(a.last_act = '', 'promoted', a.last_act) AS act, if(a.last_act = '', b.frozen_at_ms, a.acted_at_ms) AS since_ms \
+               if(a.last_act = '', 'promoted', a.last_act) AS act, if(a.last_act = '', b.frozen_at_ms, a.acted_at_ms) AS since_ms, \
+               toBool(a.looks > 0) AS completed \
              FROM ( \
                SELECT toString(model) AS model, toString(any(version)) AS version, toString(fingerprint) AS fingerprint, \
                  toUnixTimestamp64Milli(max(frozen_at)) AS frozen_at_ms, uniqExact(feature) AS features, \
@@ -126,7 +129,8 @@ impl Reader {
                FROM baselines GROUP BY model, fingerprint) AS b \
              LEFT JOIN ( \
                SELECT toString(model) AS model, toString(fingerprint) AS fingerprint, \
-                 toString(argMax(act, (at, act))) AS last_act, toUnixTimestamp64Milli(max(at)) AS acted_at_ms \
+                 toString(argMaxIf(act, (at, act), act != 'completed')) AS last_act, \
+                 toUnixTimestamp64Milli(maxIf(at, act != 'completed')) AS acted_at_ms, countIf(act = 'completed') AS looks \
                FROM baseline_acts GROUP BY model, fingerprint) AS a \
              ON a.model = b.model AND a.fingerprint = b.fingerprint \
              {} ORDER BY since_ms DESC, provisional, model, fingerprint {}",

@@ -21,6 +21,17 @@ pub struct LabelErrors {
     pub wrong: u64,
 }
 
+/// A reference of a feature with two bins.
+#[derive(Clone, Debug, PartialEq, Eq, Row, Serialize, Deserialize)]
+pub struct TwoBins {
+    /// Its fingerprint.
+    pub fingerprint: String,
+    /// Values in bin 0.
+    pub first: u64,
+    /// Values in bin 1.
+    pub second: u64,
+}
+
 #[derive(Row, Serialize)]
 struct StoredReference<'a> {
     model: &'a str,
@@ -47,40 +58,58 @@ struct StoredCount<'a> {
 }
 
 impl Reader {
-    /// When the first labels of a model's answers arrived since a time, oldest first, at most `n`.
+    /// When the first labels of a version's answers arrived since a time, oldest first, at most `n`.
     ///
     /// # Errors
     /// [`Error`].
-    pub async fn label_times(&self, model: &str, since_ms: i64, n: u64) -> Result<Vec<i64>, Error> {
+    pub async fn label_times(&self, of: (&str, &str), since_ms: i64, n: u64) -> Result<Vec<i64>, Error> {
         if self.labels_in(Window { start_ms: since_ms, end_ms: i64::from(u32::MAX) * 1_000 }).await? == 0 {
             return Ok(Vec::new());
         }
         let sql = format!(
-            "SELECT toUnixTimestamp64Milli(known_at) AS at_ms FROM ({}) ORDER BY at_ms LIMIT ?",
-            labelled("known_at")
+            "SELECT toUnixTimestamp64Milli(known_at) AS at_ms FROM ({}) WHERE answered_by = ? ORDER BY at_ms LIMIT ?",
+            labelled("known_at, answered_by")
         );
-        let query = self.store.client().query(&sql).bind(model);
+        let query = self.store.client().query(&sql).bind(of.0);
         let query = (0..LABELLED_TIMES).fold(query, |query, _| query.bind(since_ms));
-        self.store.bounded("when labels arrived", query.bind(n).fetch_all()).await
+        self.store.bounded("when labels arrived", query.bind(of.1).bind(n).fetch_all()).await
     }
 
-    /// Right and wrong answers of a model by class, of labels that arrived in a span; the class with most labels first.
+    /// Right and wrong answers of a model's version by class, of labels that arrived in a span; the class with most labels
+    /// first.
     ///
     /// # Errors
     /// [`Error`].
-    pub async fn label_errors(&self, model: &str, span: Window) -> Result<Vec<LabelErrors>, Error> {
+    pub async fn label_errors(&self, of: (&str, &str), span: Window) -> Result<Vec<LabelErrors>, Error> {
         // Most windows bring none, and then the answers are not looked at.
         if self.labels_in(span).await? == 0 {
             return Ok(Vec::new());
         }
         let sql = format!(
             "SELECT toString(truth) AS truth, countIf(is_right) AS right, countIf(NOT is_right) AS wrong FROM ({}) \
-             WHERE known_at < {MS} GROUP BY truth ORDER BY count() DESC, truth LIMIT {CLASSES_MAX}",
-            labelled("known_at, truth, said = truth AS is_right")
+             WHERE known_at < {MS} AND answered_by = ? GROUP BY truth ORDER BY count() DESC, truth LIMIT {CLASSES_MAX}",
+            labelled("known_at, answered_by, truth, said = truth AS is_right")
         );
-        let query = self.store.client().query(&sql).bind(model);
+        let query = self.store.client().query(&sql).bind(of.0);
         let query = (0..LABELLED_TIMES).fold(query, |query, _| query.bind(span.start_ms));
-        self.store.bounded("labelled answers by class", query.bind(span.end_ms).fetch_all()).await
+        self.store.bounded("labelled answers by class", query.bind(span.end_ms).bind(of.1).fetch_all()).await
+    }
+
+    /// References of one value of a segment whose fingerprint starts with a text, in two bins each, the one that ended last first.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn references_of(
+        &self,
+        model: &str,
+        starts: &str,
+        (segment, value): (&str, &str),
+    ) -> Result<Vec<TwoBins>, Error> {
+        let sql = "SELECT toString(fingerprint) AS fingerprint, sumIf(n, bin = 0) AS first, sumIf(n, bin = 1) AS second \
+             FROM segment_references FINAL WHERE model = ? AND startsWith(fingerprint, ?) AND segment = ? AND value = ? \
+             GROUP BY fingerprint ORDER BY max(until) DESC, fingerprint";
+        let query = self.store.client().query(sql).bind(model).bind(starts).bind(segment).bind(value);
+        self.store.bounded("references of a segment", query.fetch_all()).await
     }
 
     async fn labels_in(&self, span: Window) -> Result<u64, Error> {

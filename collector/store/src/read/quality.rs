@@ -10,18 +10,50 @@ use serde::{Deserialize, Serialize};
 use super::{MS, Reader, Window};
 use crate::Error;
 
-/// Pairs of an answer and a truth that are told apart.
-const PAIRS_MAX: u64 = 10_000;
+/// Classes that are told apart.
+const CLASSES_MAX: u64 = 10_000;
+/// Kinds of answers by confidence that are told apart.
+const KINDS_MAX: u64 = 100_000;
 
-/// Answers of one kind with labels of one kind.
-#[derive(Clone, Debug, PartialEq, Eq, Row, Serialize, Deserialize)]
-pub struct AnswerCount {
+/// Labelled answers that have to do with one class, and how many there are of all.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Row, Serialize, Deserialize)]
+pub struct ClassCount {
+    /// The class.
+    pub label: String,
+    /// Labels that name it.
+    pub support: u64,
+    /// Labelled answers that name it.
+    pub answers: u64,
+    /// Both at once.
+    pub hits: u64,
+    /// Labelled answers of all classes, of those not told apart too.
+    pub labelled: u64,
+    /// Those that were right.
+    pub right: u64,
+}
+
+/// Answers of one kind and about the same confidence, labelled or not.
+#[derive(Clone, Debug, Default, PartialEq, Row, Serialize, Deserialize)]
+pub struct AnsweredCount {
     /// What the model said.
     pub said: String,
-    /// What the label says.
-    pub truth: String,
+    /// Number of the bin of confidence, from 0.
+    pub bin: u32,
     /// Answers.
     pub n: u64,
+    /// Sum of their confidence.
+    pub confidence: f64,
+}
+
+/// Which labelled answers are asked for, and how finely.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScoresAsked {
+    /// Equal bins of confidence from 0 to 1.
+    pub bins: u32,
+    /// Whether by what was said too.
+    pub by_answer: bool,
+    /// 0 or 1 for one half of the requests, by a hash of the id; `None` for all.
+    pub half: Option<u8>,
 }
 
 /// Labelled answers of about the same confidence; `c` is the confidence and `y` 1 where the answer was right, else 0.
@@ -66,11 +98,11 @@ pub struct ErrorCounts {
     pub sizes: Vec<f64>,
 }
 
-/// Answers of a span and the newest label of each: model, start and end are bound.
-fn answers_and_truths() -> String {
+/// Answers of a span and the newest label of each, with a further condition: model, start and end are bound.
+fn answers_and_truths(further: &str) -> String {
     format!(
         "answers AS (SELECT id, item, toString(value) AS said FROM categories \
-           WHERE model = ? AND feature = '{OUTPUT_LABEL}' AND at >= {MS} AND at < {MS} AND id IN (SELECT id FROM labels)), \
+           WHERE model = ? AND feature = '{OUTPUT_LABEL}' AND at >= {MS} AND at < {MS} AND id IN (SELECT id FROM labels){further}), \
          truths AS (SELECT id, item, argMax(toString(label), (at, received_at)) AS truth FROM labels \
            WHERE id IN (SELECT id FROM answers) GROUP BY id, item)"
     )
@@ -99,32 +131,59 @@ impl Reader {
         self.store.bounded("answers", query.fetch_one()).await
     }
 
-    /// Labelled answers of a span by what was said and what was true, most frequent first.
+    /// Labelled answers of a span by class, the one with most labels first.
     ///
     /// # Errors
     /// [`Error`].
-    pub async fn confusion(&self, model: &str, span: Window) -> Result<Vec<AnswerCount>, Error> {
+    pub async fn classes(&self, model: &str, span: Window) -> Result<Vec<ClassCount>, Error> {
+        // Each pair counts for the class that is true and for the one that was said, which may be one; totals are taken before the limit.
         let sql = format!(
-            "WITH {} SELECT a.said AS said, t.truth AS truth, count() AS n FROM answers AS a \
-             INNER JOIN truths AS t ON a.id = t.id AND a.item = t.item \
-             GROUP BY said, truth ORDER BY n DESC, said, truth LIMIT {PAIRS_MAX}",
-            answers_and_truths()
+            "WITH {} SELECT label, support, answers, hits, sum(support) OVER () AS labelled, sum(hits) OVER () AS right FROM ( \
+               SELECT one.1 AS label, sum(one.2) AS support, sum(one.3) AS answers, sum(one.4) AS hits FROM ( \
+                 SELECT arrayJoin([(t.truth, toUInt64(1), toUInt64(0), toUInt64(a.said = t.truth)), \
+                   (a.said, toUInt64(0), toUInt64(1), toUInt64(0))]) AS one \
+                 FROM answers AS a INNER JOIN truths AS t ON a.id = t.id AND a.item = t.item) \
+               GROUP BY label) \
+             ORDER BY support DESC, label LIMIT {CLASSES_MAX}",
+            answers_and_truths("")
         );
         let query = self.store.client().query(&sql).bind(model).bind(span.start_ms).bind(span.end_ms);
         self.store.bounded("answers beside labels", query.fetch_all()).await
     }
 
-    /// Labelled answers of a span by confidence in equal bins from 0 to 1, and with `by_answer` by what was said too.
+    /// Answers of a span, labelled or not, by what was said and by confidence: of one in `one_in` requests, by a hash of the id.
     ///
     /// # Errors
     /// [`Error`].
-    pub async fn scores(
+    pub async fn answered(
         &self,
         model: &str,
         span: Window,
         bins: u32,
-        by_answer: bool,
-    ) -> Result<Vec<ScoreCount>, Error> {
+        one_in: u64,
+    ) -> Result<Vec<AnsweredCount>, Error> {
+        let rows = format!("at >= {MS} AND at < {MS} AND cityHash64(id) % {} = 0", one_in.max(1));
+        let sql = format!(
+            "SELECT a.said AS said, toUInt32(least(greatest(floor(f.value * {bins}), 0), {bins} - 1)) AS bin, \
+               count() AS n, sum(f.value) AS confidence \
+             FROM (SELECT id, item, toString(value) AS said FROM categories \
+               WHERE model = ? AND feature = '{OUTPUT_LABEL}' AND {rows}) AS a \
+             INNER JOIN (SELECT id, item, value FROM features WHERE model = ? AND feature = '{OUTPUT_CONFIDENCE}' \
+               AND {rows} AND NOT missing AND isFinite(value)) AS f ON a.id = f.id AND a.item = f.item \
+             GROUP BY said, bin ORDER BY said, bin LIMIT {KINDS_MAX}"
+        );
+        let query = self.store.client().query(&sql).bind(model).bind(span.start_ms).bind(span.end_ms);
+        let query = query.bind(model).bind(span.start_ms).bind(span.end_ms);
+        self.store.bounded("answers by confidence", query.fetch_all()).await
+    }
+
+    /// Labelled answers of a span by confidence.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn scores(&self, model: &str, span: Window, asked: ScoresAsked) -> Result<Vec<ScoreCount>, Error> {
+        let ScoresAsked { bins, by_answer, half } = asked;
+        let half = half.map_or_else(String::new, |half| format!(" AND cityHash64(id) % 2 = {half}"));
         let said = if by_answer { "a.said" } else { "''" };
         let sql = format!(
             "WITH {} SELECT word AS said, \
@@ -139,7 +198,7 @@ impl Reader {
                  AND at >= {MS} AND at < {MS} AND NOT missing AND isFinite(value) AND id IN (SELECT id FROM answers)) AS f \
                ON a.id = f.id AND a.item = f.item) \
              GROUP BY said, bin ORDER BY said, bin",
-            answers_and_truths()
+            answers_and_truths(&half)
         );
         let query = self.store.client().query(&sql).bind(model).bind(span.start_ms).bind(span.end_ms);
         let query = query.bind(model).bind(span.start_ms).bind(span.end_ms);

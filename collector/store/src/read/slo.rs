@@ -37,17 +37,19 @@ pub struct LabelledCounts {
     pub confidence: f64,
 }
 
-/// The label that holds of each item that was labelled since a time, beside what the model had said. A label may come again,
-/// corrected: the later truth holds, whichever came before the time or after it. The time is bound [`LABELLED_TIMES`] times.
+/// The label that holds of each item that was labelled since a time, beside what the model had said and its version. A label may
+/// come again, corrected: the later truth holds, whichever came before the time or after it, and it is known since it was first
+/// said; the same label once more is no event. The time is bound [`LABELLED_TIMES`] times.
 pub(super) fn labelled(columns: &str) -> String {
     format!(
         "SELECT {columns} FROM ( \
-           SELECT id, item, any(value) AS said FROM categories \
+           SELECT id, item, any(value) AS said, any(version) AS answered_by FROM categories \
            WHERE model = ? AND feature = '{OUTPUT_LABEL}' AND id IN (SELECT id FROM labels WHERE received_at >= {MS}) \
            GROUP BY id, item) AS answers \
          INNER JOIN ( \
-           SELECT id, item, max(received_at) AS known_at, argMax(label, (labels.at, received_at)) AS truth FROM labels \
-           WHERE id IN (SELECT id FROM labels WHERE received_at >= {MS}) \
+           SELECT id, item, argMax(label, (labels.at, received_at)) AS truth, \
+             arrayMin(arrayMap(one -> one.2, arrayFilter(one -> one.1 = truth, groupArray((label, received_at))))) AS known_at \
+           FROM labels WHERE id IN (SELECT id FROM labels WHERE received_at >= {MS}) \
            GROUP BY id, item HAVING known_at >= {MS}) AS truths \
          ON answers.id = truths.id AND answers.item = truths.item"
     )

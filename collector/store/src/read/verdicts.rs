@@ -2,6 +2,7 @@
 
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use super::{MS, Reader};
 use crate::Error;
@@ -141,19 +142,44 @@ impl Reader {
         self.store.bounded("verdicts", query.fetch_all()).await
     }
 
-    /// Writes events.
+    /// Writes events. The same ones again, as after a failure in between, are taken once.
     ///
     /// # Errors
     /// [`Error`].
     pub async fn insert_events(&self, rows: &[EventRow]) -> Result<(), Error> {
+        if rows.is_empty() {
+            return Ok(());
+        }
         let insert = async {
-            let mut insert = self.store.client().insert::<EventRow>("events").await?;
+            let insert = self.store.client().insert::<EventRow>("events").await?;
+            let mut insert = insert.with_setting("insert_deduplication_token", token(rows));
             for row in rows {
                 insert.write(row).await?;
             }
             insert.end().await
         };
         self.store.bounded("writing events", insert).await
+    }
+
+    /// Whether an event of a kind and a moment is written down.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn has_event(&self, model: &str, kind: &str, at_ms: i64) -> Result<bool, Error> {
+        let sql = format!("SELECT count() FROM events WHERE at = {MS} AND kind = ? AND model = ?");
+        let query = self.store.client().query(&sql).bind(at_ms).bind(kind).bind(model);
+        let found: u64 = self.store.bounded("an event", query.fetch_one()).await?;
+        Ok(found > 0)
+    }
+
+    /// The newest event of a kind on a model's version.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn last_event(&self, model: &str, version: &str, kind: &str) -> Result<Option<String>, Error> {
+        let sql = "SELECT text FROM events WHERE kind = ? AND model = ? AND version = ? ORDER BY at DESC LIMIT 1";
+        let query = self.store.client().query(sql).bind(kind).bind(model).bind(version);
+        self.store.bounded("the last event", query.fetch_optional()).await
     }
 
     /// The newest events.
@@ -165,6 +191,18 @@ impl Reader {
                    toString(e.version) AS version, e.text AS text FROM events AS e ORDER BY e.at DESC, e.text LIMIT ?";
         self.store.bounded("events", self.store.client().query(sql).bind(limit).fetch_all()).await
     }
+}
+
+/// What the rows say, in 64 digits.
+fn token(rows: &[EventRow]) -> String {
+    let mut hash = Sha256::new();
+    for EventRow { at, kind, model, version, text } in rows {
+        for field in [&at.to_string(), kind, model, version, text] {
+            hash.update(field.len().to_le_bytes());
+            hash.update(field);
+        }
+    }
+    hex::encode(hash.finalize())
 }
 
 fn stored(row: &VerdictRow) -> StoredVerdict<'_> {

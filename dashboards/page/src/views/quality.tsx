@@ -29,7 +29,7 @@ export function QualityOf({ quality }: { quality: Quality }) {
   );
 }
 
-const STATE: Record<Concept["kind"], Word> = { insufficient: "insufficient", stable: "stable", input: "watch", concept: "drifted", both: "drifted" };
+const STATE: Record<Concept["kind"], Word> = { insufficient: "insufficient", stable: "stable", input: "watch", mix: "watch", concept: "drifted", both: "drifted", errors: "drifted" };
 
 /** What changed: the inputs, what they mean, both, or neither. */
 export function ConceptOf({ concept: c }: { concept: Concept }) {
@@ -46,7 +46,9 @@ function Expected({ estimate }: { estimate: Estimate }) {
   const test = estimate.back_test;
   return (
     <>
-      <Stat name="Expected accuracy" value={percent(estimate.accuracy.value)} note={estimate.calibrated_by ? `calibrated by ${plural(estimate.calibrated_by, "label")}` : "confidence as it is: no earlier labels"} />
+      <Stat name="Expected accuracy" value={percent(estimate.accuracy.value)} note={estimate.calibrated_by ? `calibrated by ${plural(estimate.calibrated_by, "label")}${estimate.within ? " of the range" : ""}` : "confidence as it is: no earlier labels"} />
+      {estimate.macro_f1 && <Measured name="Expected F1" figure={estimate.macro_f1} read={(v) => v.toFixed(3)} />}
+      {estimate.auroc && <Measured name="Expected AUROC" figure={estimate.auroc} read={(v) => v.toFixed(3)} />}
       {test && <Stat name="Expected of the labelled" value={percent(test.expected)} note={test.holds ? "holds" : `found ${percent(test.found.value)}`} state={test.holds ? undefined : "watch"} />}
     </>
   );

@@ -1,0 +1,152 @@
+//! References over time against the real engine: what somebody chose stays, and what happened is told, whatever failed or aged.
+
+use std::io::Write as _;
+
+use analyzer::{
+    baseline::desk::Desk,
+    config::{Config, RawBaseline, RawConfig},
+};
+use store::read::EventRow;
+
+use crate::cycle::{Bench, T0, WINDOW_MS, heartbeat, raw, window};
+
+/// Traffic of `m` that lacks no feature but those of the file, which is of `input.x` alone.
+fn with_a_file() -> (RawConfig, tempfile::NamedTempFile) {
+    let mut file = tempfile::Builder::new().suffix(".csv").tempfile().unwrap();
+    writeln!(file, "input.x").unwrap();
+    (0..2_000).for_each(|i| writeln!(file, "{}", (f64::from(i) + 0.5) / 2_000.0).unwrap());
+    let mut config = raw();
+    config.baselines.insert("m".into(), RawBaseline { file: file.path().to_owned(), categories: vec![] });
+    (config, file)
+}
+
+async fn step(bench: &mut Bench, index: i64) -> (String, usize) {
+    window(&bench.house, index, 0.0).await;
+    let snapshot = bench.after(index).await;
+    let baseline = snapshot.overview.models[0].baseline.clone().unwrap();
+    (baseline.fingerprint, baseline.features as usize)
+}
+
+/// The analyzer had completed it with what traffic has beside it; after a restart it did so again, over somebody's head.
+#[tokio::test]
+async fn whoever_goes_back_to_what_was_chosen_keeps_it() {
+    let (config, _file) = with_a_file();
+    let mut bench = Bench::build(config.clone()).await;
+    bench.after(-1).await;
+    let (chosen, of_file) = step(&mut bench, 0).await;
+    assert_eq!(of_file, 1);
+    step(&mut bench, 1).await;
+    step(&mut bench, 2).await;
+    let (_, completed) = step(&mut bench, 3).await;
+    assert_eq!(completed, 4);
+    let (reader, checked) = (bench.house.store.read(), Config::try_from(config).unwrap());
+    let desk = Desk { reader: &reader, config: &checked, who: "test", now_ms: T0 + 4 * WINDOW_MS + 3_000 };
+    desk.promote("m", &chosen).await.unwrap();
+    for index in 4..9 {
+        assert_eq!(step(&mut bench, index).await, (chosen.clone(), 1), "window {index}");
+        if index == 5 {
+            bench.restart();
+        }
+    }
+}
+
+/// The act is one row and its event another: where the second was not written, nobody was told what is judged against.
+#[tokio::test]
+async fn a_promotion_whose_event_was_lost_is_told_all_the_same() {
+    let mut bench = Bench::build(raw()).await;
+    for index in 0..4 {
+        step(&mut bench, index).await;
+    }
+    let delete = "ALTER TABLE events DELETE WHERE kind = 'baseline' SETTINGS mutations_sync = 2";
+    bench.house.ask(delete).await;
+    bench.restart();
+    step(&mut bench, 20).await;
+    let told = "SELECT text FROM events WHERE kind = 'baseline'";
+    let text = bench.house.ask(told).await;
+    assert!(text.starts_with("Reference ") && text.ends_with("is judged against from now on."), "{text}");
+    bench.restart();
+    step(&mut bench, 21).await;
+    assert_eq!(bench.house.ask(told).await, text, "once");
+}
+
+/// A window that is judged again after a failure in between writes its events again.
+#[tokio::test]
+async fn the_same_events_again_are_taken_once() {
+    let bench = Bench::build(raw()).await;
+    let reader = bench.house.store.read();
+    let event = |text: &str| EventRow {
+        at: T0,
+        kind: "drift".into(),
+        model: "m".into(),
+        version: "1".into(),
+        text: text.into(),
+    };
+    for _ in 0..3 {
+        reader.insert_events(&[event("Drifted: a."), event("Drifted: b.")]).await.unwrap();
+    }
+    reader.insert_events(&[event("Drifted: c.")]).await.unwrap();
+    assert_eq!(
+        bench.house.ask("SELECT arraySort(groupArray(text)) FROM events").await,
+        "['Drifted: a.','Drifted: b.','Drifted: c.']"
+    );
+}
+
+/// Observations are kept for ninety days and features for thirty: of a reference chosen forty days ago the first observations are
+/// there, their features are not, and no reference of what is missing was ever made.
+#[tokio::test]
+async fn a_reference_older_than_the_features_is_completed_and_has_its_segments() {
+    let (mut config, _file) = with_a_file();
+    config.segments.reference = 1_200;
+    config.models.entry("m".into()).or_default().segments = vec!["output.label".to_owned()];
+    let mut bench = Bench::build(config).await;
+    let long_ago = -40 * 86_400_000 / WINDOW_MS;
+    bench.after(long_ago - 1).await;
+    let at = format!("fromUnixTimestamp64Milli({} + number, 'UTC')", T0 + long_ago * WINDOW_MS);
+    let without = format!(
+        "INSERT INTO observations (id, segment, received_at, at, source, model, version, outcome, code, items) \
+         SELECT generateUUIDv4(), generateUUIDv4(), {at}, {at}, 's', 'm', '1', 'ok', 200, 1 FROM numbers(2000)"
+    );
+    bench.house.ask(&without).await;
+    for index in 0..5 {
+        step(&mut bench, index).await;
+    }
+    heartbeat(&bench.house, T0 + 6 * WINDOW_MS).await;
+    let snapshot = bench.after(5).await;
+    assert_eq!(snapshot.overview.models[0].baseline.as_ref().unwrap().features, 4);
+    let segments = &snapshot.segments["m"];
+    assert!(segments.waiting.is_empty() && segments.tested > 0, "{segments:?}");
+}
+
+/// One model's question that fails, or takes for ever, left all models without figures.
+#[tokio::test]
+async fn one_models_labels_that_cannot_be_counted_are_missing_alone() {
+    let mut bench = Bench::build(raw()).await;
+    step(&mut bench, 0).await;
+    let at = format!("fromUnixTimestamp64Milli({T0} + number, 'UTC')");
+    for (model, byte) in [("m", "a"), ("broken", "b")] {
+        let id = format!("toUUID(concat('00000000-0000-4000-{byte}000-', leftPad(toString(number), 12, '0')))");
+        for sql in [
+            format!(
+                "INSERT INTO observations (id, segment, received_at, at, source, model, version, outcome, code, items) \
+                 SELECT {id}, generateUUIDv4(), {at}, {at}, 's', '{model}', '1', 'ok', 200, 1 FROM numbers(900)"
+            ),
+            format!(
+                "INSERT INTO categories (id, item, segment, received_at, at, model, version, feature, value) \
+                 SELECT {id}, 0, generateUUIDv4(), {at}, {at}, '{model}', '1', 'output.label', 'a' FROM numbers(900)"
+            ),
+            format!("INSERT INTO labels SELECT {id}, 0, generateUUIDv4(), {at}, {at}, 'a' FROM numbers(900)"),
+        ] {
+            bench.house.ask(&sql).await;
+        }
+    }
+    bench.house.ask("RENAME TABLE categories TO all_of_them").await;
+    let view = "CREATE VIEW categories AS SELECT * FROM all_of_them WHERE model != 'broken' UNION ALL \
+                SELECT * FROM all_of_them WHERE model = 'broken' AND throwIf(length(toString(id)) > 0, 'broken') = 0";
+    bench.house.ask(view).await;
+    heartbeat(&bench.house, T0 + 2 * WINDOW_MS).await;
+    bench.after(1).await;
+    let text = bench.registry.render();
+    let labelled = |model: &str| format!("driftline_quality_labelled_answers{{model=\"{model}\",window=\"1d\"}}");
+    assert!(text.contains(&format!("{} 900", labelled("m"))), "{text}");
+    assert!(!text.contains(&labelled("broken")), "{text}");
+}
