@@ -47,10 +47,10 @@ pub(super) fn labelled(columns: &str) -> String {
            WHERE model = ? AND feature = '{OUTPUT_LABEL}' AND id IN (SELECT id FROM labels WHERE received_at >= {MS}) \
            GROUP BY id, item) AS answers \
          INNER JOIN ( \
-           SELECT id, item, argMax(label, (labels.at, received_at)) AS truth, \
-             arrayMin(arrayMap(one -> one.2, arrayFilter(one -> one.1 = truth, groupArray((label, received_at))))) AS known_at \
-           FROM labels WHERE id IN (SELECT id FROM labels WHERE received_at >= {MS}) \
-           GROUP BY id, item HAVING known_at >= {MS}) AS truths \
+           SELECT id, item, truth, arrayMin(arrayMap(one -> one.2, arrayFilter(one -> one.1 = truth, given))) AS known_at FROM ( \
+             SELECT id, item, argMax(label, (labels.at, received_at)) AS truth, groupArray((label, received_at)) AS given \
+             FROM labels WHERE id IN (SELECT id FROM labels WHERE received_at >= {MS}) GROUP BY id, item) \
+           WHERE known_at >= {MS}) AS truths \
          ON answers.id = truths.id AND answers.item = truths.item"
     )
 }
