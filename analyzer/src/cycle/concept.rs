@@ -232,11 +232,11 @@ impl Watch {
     }
 
     /// Keeps what a judged window left.
-    pub fn remember(&mut self, judged: Vec<Judged>, window: Window) {
+    pub fn remember(&mut self, judged: &[Judged], window: Window) {
         if !self.tested.is_empty() {
             self.judged.clone_from(&self.fingerprint);
         }
-        self.verdicts = shown(&judged);
+        self.verdicts = shown(judged);
         self.counted_ms = Some(window.end_ms);
     }
 

@@ -303,7 +303,7 @@ impl ModelState {
         }
         sort(&mut self.verdicts);
         self.segments.remember(segments);
-        self.errors.remember(errors, window);
+        self.errors.remember(&errors, window);
         self.detectors.keep(window.end_ms, detectors);
         self.version.clone_from(&seen.version);
         self.last_window = Some(window);
