@@ -126,16 +126,23 @@ pub struct StatusArgs {
 }
 
 #[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
 pub struct SubjectArgs {
+    #[command(flatten)]
+    pub whom: WhomArgs,
+    #[command(flatten)]
+    pub config: ConfigArgs,
+}
+
+/// A group of its own: clap leaves a group without members where anything is flattened into it.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct WhomArgs {
     /// A client: the pseudonym in the column `client`, or the name as its source sent it
     #[arg(long)]
     pub client: Option<String>,
     /// One request, by its id
     #[arg(long)]
     pub id: Option<uuid::Uuid>,
-    #[command(flatten)]
-    pub config: ConfigArgs,
 }
 
 #[derive(Debug, Args)]
@@ -183,6 +190,9 @@ pub struct PinArgs {
     /// A private key's file to sign the manifest with
     #[arg(long)]
     pub key: Option<PathBuf>,
+    /// Give up an older manifest's golden samples and signature; without it the samples are kept and have to hold
+    #[arg(long)]
+    pub anew: bool,
     /// ONNX Runtime's library; by default the configuration's
     #[arg(long)]
     pub onnxruntime: Option<PathBuf>,
@@ -299,7 +309,7 @@ pub struct MaskArgs {
     #[arg(long, short)]
     pub config: Option<PathBuf>,
     /// Override one key, as in `--set masking.operator=mask`; may be given several times
-    #[arg(long = "set", value_name = "KEY=VALUE", requires = "config")]
+    #[arg(long = "set", value_name = "KEY=VALUE")]
     pub overrides: Vec<String>,
     /// Print one object a line: what it became, and what stood where, in characters of the input
     #[arg(long)]

@@ -55,8 +55,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 }
 
 fn up(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
-    let loaded = Loaded::read(args)?;
-    check::all(&loaded)?;
+    let mut loaded = Loaded::read(args)?;
+    check::on_one_machine(&mut loaded)?;
     start_log(&loaded)?;
     runtime()?.block_on(async {
         let shutdown = host::signals::shutdown()?;
@@ -71,8 +71,8 @@ where
     F: FnOnce(Loaded, CancellationToken) -> R,
     R: Future<Output = anyhow::Result<()>>,
 {
-    let loaded = Loaded::read(&args.config)?;
-    check::all(&loaded)?;
+    let mut loaded = Loaded::read(&args.config)?;
+    check::all(&mut loaded)?;
     start_log(&loaded)?;
     runtime_on(threads(&loaded))?.block_on(async {
         let shutdown = host::signals::shutdown()?;
@@ -88,6 +88,19 @@ fn start_log(loaded: &Loaded) -> anyhow::Result<()> {
     let log = &loaded.raw.log;
     host::logs::init(log.format, &log.filter, log.audit_file.as_deref())
         .map_err(|error| exit::Usage(format!("log: {error}")).into())
+}
+
+/// The log of a command that leaves an audit line. Where that goes to a file, it is not shown as well.
+fn start_audit(loaded: &Loaded) -> anyhow::Result<()> {
+    let log = &loaded.raw.log;
+    let filter = if log.audit_file.is_some() { format!("{},audit=off", log.filter) } else { log.filter.clone() };
+    host::logs::init(log.format, &filter, log.audit_file.as_deref())
+        .map_err(|error| exit::Usage(format!("log: {error}")).into())
+}
+
+/// Why something failed, for its audit line: nothing where that line and what the command says go to one stream.
+fn audited(loaded: &Loaded, error: &anyhow::Error) -> String {
+    if loaded.raw.log.audit_file.is_some() { exit::told(error) } else { String::new() }
 }
 
 fn runtime() -> anyhow::Result<Runtime> {

@@ -3,11 +3,12 @@
 //! Sections belong to the crates that read them. This file adds what is between them: the SLO file, the data folder,
 //! the log, and that relative paths are relative to the configuration's folder, wherever the program was started.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use contract::slo::SloFile;
-use host::config::Faults;
+use host::config::{Faults, LoadError};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use store::Store;
@@ -65,8 +66,10 @@ impl RawConfig {
 /// `[edge]` holds for every role; what a role's own `edge` says goes before it, key by key.
 fn share_edge(table: &mut toml::Table, faults: &mut Faults) {
     let Some(shared) = table.remove("edge") else { return };
-    if let Err(error) = shared.clone().try_into::<host::gate::RawEdge>() {
-        return faults.push("edge", error.to_string().trim_end().replace('\n', " "));
+    if section::<host::gate::RawEdge>(&mut toml::Table::from_iter([("edge".into(), shared.clone())]), "edge", faults)
+        .is_none()
+    {
+        return;
     }
     for role in ["proxy", "collector", "analyzer"] {
         let Some(section) = table.entry(role).or_insert_with(|| toml::Table::new().into()).as_table_mut() else {
@@ -95,10 +98,19 @@ fn merged(under: toml::Value, over: toml::Value) -> toml::Value {
 
 fn section<T: DeserializeOwned>(table: &mut toml::Table, key: &str, faults: &mut Faults) -> Option<T> {
     let value = table.remove(key)?;
-    value
-        .try_into()
-        .map_err(|error: toml::de::Error| faults.push(key, error.to_string().trim_end().replace('\n', " ")))
-        .ok()
+    let read: Result<T, serde_path_to_error::Error<toml::de::Error>> = serde_path_to_error::deserialize(value);
+    let noted = read.map_err(|error| {
+        let path = error.path().to_string();
+        let path = path.trim_end_matches(['.', '?']);
+        let key = if path.is_empty() { key.to_owned() } else { format!("{key}.{path}") };
+        faults.push(key, error.inner().message().trim_end().replace('\n', ", "));
+    });
+    noted.ok()
+}
+
+/// The section that a key stands in.
+fn section_of(key: &str) -> &str {
+    key.split(['.', ':']).next().unwrap_or(key)
 }
 
 /// Logs.
@@ -128,6 +140,8 @@ pub struct Loaded {
     pub slo: Option<SloFile>,
     /// What could not be read; [`crate::commands`] adds what the sections' own checks find.
     pub faults: Faults,
+    /// Sections of which something could not be read: what stands for them are defaults, which nobody typed.
+    unread: BTreeSet<String>,
 }
 
 impl Loaded {
@@ -136,16 +150,38 @@ impl Loaded {
     /// # Errors
     /// [`Usage`] with what is wrong and where.
     pub fn read(args: &ConfigArgs) -> anyhow::Result<Self> {
-        let mut table: toml::Table = host::config::load(&args.config).map_err(|e| Usage(e.to_string()))?;
-        for set in &args.overrides {
+        let table: toml::Table = host::config::load(&args.config).map_err(|error| match error {
+            LoadError::Absent { path } => Usage(format!("there is no configuration {path}; give --config FILE")),
+            other => Usage(other.to_string()),
+        })?;
+        Self::of_table(table, &args.overrides, &args.config)
+    }
+
+    /// Reads what stands in a configuration, as if it were this file.
+    ///
+    /// # Errors
+    /// As [`Loaded::read`].
+    pub fn of_table(mut table: toml::Table, overrides: &[String], file: &Path) -> anyhow::Result<Self> {
+        for set in overrides {
             override_key(&mut table, set)?;
         }
         let mut faults = Faults::default();
         let mut raw = RawConfig::from_table(table, &mut faults);
-        let config = std::path::absolute(&args.config)?;
+        let unread = faults.iter().map(|fault| section_of(&fault.key).to_owned()).collect();
+        let config = std::path::absolute(file)?;
         paths::resolve(&mut raw, config.parent().unwrap_or(Path::new("/")));
         let slo = raw.slo_file.as_deref().and_then(|path| read_slo_file(path, &mut faults));
-        Ok(Self { raw, slo, faults })
+        Ok(Self { raw, slo, faults, unread })
+    }
+
+    /// Notes what a check found, but for what it found in defaults that stand for a section that could not be read.
+    pub fn note(&mut self, found: &Faults) {
+        for fault in found.iter() {
+            let shared = self.unread.contains("edge") && fault.key.split('.').nth(1) == Some("edge");
+            if !shared && !self.unread.contains(section_of(&fault.key)) {
+                self.faults.push(&fault.key, &fault.sentence);
+            }
+        }
     }
 
     /// The engine that `up` starts.
@@ -258,7 +294,24 @@ mod tests {
         assert_eq!((raw.proxy.edge.max_connections, raw.proxy.edge.max_headers), (8, 9));
         assert_eq!((raw.collector.edge.max_connections, raw.analyzer.edge.max_headers), (7, 9));
         RawConfig::from_table("[edge]\nnonsense = 1\n".parse().expect("is TOML"), &mut faults);
-        assert!(faults.to_string().contains("edge: unknown field `nonsense`"), "{faults}");
+        assert!(faults.to_string().contains("unknown field `nonsense`"), "{faults}");
+        assert!(faults.to_string().starts_with("edge"), "{faults}");
+    }
+
+    #[test]
+    fn what_stands_for_an_unread_section_has_no_faults() {
+        let table = "[proxy]\nlisten = \"here\"\n[collector.limits]\nmax_items = \"many\"\n";
+        let mut loaded =
+            Loaded::of_table(table.parse().expect("is TOML"), &[], Path::new("/x.toml")).expect("can be read");
+        let keys: Vec<&str> = loaded.faults.iter().map(|fault| fault.key.as_str()).collect();
+        assert_eq!(keys, ["proxy.listen", "collector.limits.max_items"]);
+        let mut found = Faults::default();
+        found.push("proxy.models.models_dir", "does not exist");
+        found.push("store.url", "has no host");
+        loaded.note(&found);
+        let text = loaded.faults.to_string();
+        assert!(text.contains("store.url") && !text.contains("models_dir"), "{text}");
+        assert!(text.contains("'here' is no address to listen on; write it as in 127.0.0.1:8080"), "{text}");
     }
 
     #[test]

@@ -33,18 +33,18 @@ pub fn resolve(raw: &mut RawConfig, folder: &Path) {
 /// Notes what is to be read and is not there.
 pub fn missing(raw: &RawConfig, faults: &mut Faults) {
     let models = &raw.proxy.models;
+    let models_dir = "make it, and put each model into it as <name>/<version>/model.onnx";
+    let onnxruntime = "give the path of libonnxruntime.so (`make deps` fetches it to .deps/onnxruntime)";
+    let engine = "give the path of libchdb.so (`make deps` fetches it to .deps/chdb)";
     let given = [
-        ("proxy.models.models_dir", Some(&models.models_dir)),
-        ("proxy.models.onnxruntime", Some(&models.onnxruntime)),
+        ("proxy.models.models_dir", Some(&models.models_dir), models_dir),
+        ("proxy.models.onnxruntime", Some(&models.onnxruntime), onnxruntime),
+        ("store.engine", raw.store.engine.as_ref(), engine),
+        ("store.password_file", raw.store.password_file.as_ref(), "write the password into it"),
     ];
-    let optional =
-        [("store.engine", raw.store.engine.as_ref()), ("store.password_file", raw.store.password_file.as_ref())];
-    for (key, path) in given.into_iter().chain(optional) {
-        let there = path.is_none_or(|path| path.exists());
-        faults.check(
-            there,
-            key,
-            format!("{} does not exist", path.map_or_else(String::new, |p| p.display().to_string())),
-        );
+    for (key, path, remedy) in given {
+        if let Some(path) = path.filter(|path| !path.exists()) {
+            faults.push(key, format!("{} does not exist; {remedy}", path.display()));
+        }
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod desk;
 mod files;
+mod names;
 mod table;
 
 use contract::{api::BaselineInfo, feature};

@@ -20,6 +20,7 @@ pub use segments::{RawSegments, SegmentsConfig};
 #[serde(deny_unknown_fields, default)]
 pub struct RawConfig {
     /// Address of the API, the page and `/metrics`.
+    #[serde(deserialize_with = "host::config::listen")]
     pub listen: SocketAddr,
     /// Connections, keys, TLS, rates.
     pub edge: RawEdge,
@@ -145,7 +146,7 @@ pub struct RawOverrides {
 impl Default for RawConfig {
     fn default() -> Self {
         Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 8090)),
+            listen: SocketAddr::from(([127, 0, 0, 1], 8070)),
             edge: RawEdge::default(),
             page: RawPage::default(),
             refresh: Duration::from_secs(2),

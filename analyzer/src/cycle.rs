@@ -173,6 +173,13 @@ impl Cycle {
         if known.iter().any(|old| old.model == model && old.fingerprint == *fingerprint) {
             return Ok(());
         }
+        let desk = baseline::desk::Desk { reader: &self.reader, config: &self.config, who: "configuration", now_ms };
+        // a model may be asked more tomorrow than it was today: the file was chosen, and is taken
+        match desk.strangers(&frozen).await {
+            Ok(None) => {}
+            Ok(Some(said)) | Err(BaselineError::Asked(said)) => tracing::warn!(file = %file.file.display(), "{said}"),
+            Err(other) => return Err(other),
+        }
         let text = format!("Reference frozen from {}: {} features.", file.file.display(), frozen.info.features);
         frozen.save(&self.reader, Act::Promoted, "configuration").await?;
         self.reader.insert_events(&[changes::event(now_ms, "baseline", model, "", text)]).await?;

@@ -123,6 +123,9 @@ impl Report {
         let found = if self.drifted { "Drift found" } else { "No drift found" };
         match self.insufficient {
             0 => found.to_owned(),
+            all if !self.drifted && all == self.columns.len() as u64 => {
+                format!("Nothing could be judged: all {all} columns have too few values to tell")
+            }
             some => format!("{found}, and {some} of {} columns have too few values to tell", self.columns.len()),
         }
     }

@@ -4,7 +4,7 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use contract::wire::{Batch, Event, Feedback, Label, Observation, Payload, SINGLE_SOURCE, WIRE_VERSION};
+use contract::wire::{Batch, Event, FeatureValue, Feedback, Label, Observation, Payload, SINGLE_SOURCE, WIRE_VERSION};
 
 use crate::config::Limits;
 use crate::pipeline::Refusal;
@@ -15,6 +15,16 @@ const NAME_BYTES_MAX: usize = 256;
 const TEXT_BYTES_MAX: usize = 4096;
 const FEATURES_MAX: usize = 65_536;
 const SHADOWS_MAX: usize = 64;
+/// Texts that programs write for numbers that JSON has none for, and how these are written here.
+const NO_NUMBERS: [(&str, &str); 7] = [
+    ("nan", "NaN"),
+    ("inf", "Infinity"),
+    ("+inf", "Infinity"),
+    ("infinity", "Infinity"),
+    ("+infinity", "Infinity"),
+    ("-inf", "-Infinity"),
+    ("-infinity", "-Infinity"),
+];
 /// Labels, feedback and events are kept for a year.
 const LABEL_AGE_MAX: Duration = Duration::from_secs(360 * 86_400);
 /// 2000-01-01: an earlier time is in seconds.
@@ -80,7 +90,7 @@ pub(crate) fn observation(
     }
     for (i, feature) in observation.features.iter().enumerate() {
         name(&feature.name, at, format_args!("features[{i}].name"))?;
-        if let contract::wire::FeatureValue::Category(value) = &feature.value {
+        if let FeatureValue::Category(value) = &feature.value {
             text(value, at, format_args!("features[{i}].value"))?;
         }
     }
@@ -93,6 +103,29 @@ pub(crate) fn observation(
         Payload::Withheld(reason) => text(reason, at, "payload.withheld"),
         _ => Ok(()),
     }
+}
+
+/// Checks what a person may mistake and a numbered batch of a program does not wait for: a refusal would cost the batch.
+pub(crate) fn single(observation: &Observation, at: impl Display + Copy) -> Result<(), Refusal> {
+    for (i, prediction) in observation.predictions.iter().enumerate() {
+        for (value, field) in [(prediction.confidence, "confidence"), (prediction.margin, "margin")] {
+            // a sum of 32-bit floats may be a little over
+            if !(-1e-6..=1.0 + 1e-6).contains(&value) {
+                return invalid(format!("{at}predictions[{i}].{field} is {value}; it is a probability, 0 to 1"));
+            }
+        }
+    }
+    for (i, feature) in observation.features.iter().enumerate() {
+        if let FeatureValue::Category(text) = &feature.value
+            && let Some((_, meant)) = NO_NUMBERS.iter().find(|(word, _)| text.eq_ignore_ascii_case(word))
+        {
+            return invalid(format!(
+                "{at}features[{i}].value is the text \"{text}\", which would be a category; write {{\"number\": \"{meant}\"}} for the \
+                 number, or null for a value that is missing"
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn predictions(observation: &Observation, at: impl Display + Copy) -> Result<(), Refusal> {
@@ -205,6 +238,25 @@ mod tests {
         observation(&plain, "", NOW, &limits).unwrap();
         change(&mut plain);
         observation(&plain, "observations[3].", NOW, &limits).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_a_person_mistakes_is_told() {
+        let said = |more: &str| {
+            let line = format!(
+                r#"{{"id":"01890000-0000-7000-8000-000000000001","at_ms":{NOW},"model":"m","version":"1","outcome":"ok",{more}}}"#
+            );
+            single(&serde_json::from_str(&line).unwrap(), "").map_err(|refusal| refusal.to_string())
+        };
+        assert_eq!(said(r#""predictions":[{"label":"a","confidence":1.0000001}]"#), Ok(()));
+        let error = said(r#""predictions":[{"label":"a","confidence":7}]"#).unwrap_err();
+        assert_eq!(error, "predictions[0].confidence is 7; it is a probability, 0 to 1");
+        assert_eq!(said(r#""features":[{"name":"x","value":"nancy"},{"name":"y","value":{"number":"NaN"}}]"#), Ok(()));
+        let error = said(r#""features":[{"name":"x","value":1},{"name":"y","value":"-inf"}]"#).unwrap_err();
+        assert!(
+            error.starts_with("features[1].value is the text \"-inf\"") && error.contains(r#"{"number": "-Infinity"}"#),
+            "{error}"
+        );
     }
 
     #[test]

@@ -215,8 +215,7 @@ impl TryFrom<RawConfig> for Config {
 
     fn try_from(raw: RawConfig) -> Result<Self, Faults> {
         let mut faults = Faults::default();
-        let listen = raw.listen.parse().unwrap_or_else(|_| {
-            let sentence = format!("'{}' is no address; write 127.0.0.1:8090", raw.listen);
+        let listen = host::config::address(&raw.listen).unwrap_or_else(|sentence| {
             faults.push("collector.listen", sentence);
             SocketAddr::from(([127, 0, 0, 1], 0))
         });

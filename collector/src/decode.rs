@@ -5,6 +5,7 @@
 //! feedback also as CSV.
 
 mod lines;
+mod words;
 
 use std::io::Read as _;
 
@@ -204,6 +205,7 @@ pub(crate) fn observations(body: &[u8], form: Form, now_ms: i64) -> Result<Poste
         }
         Form::Json | Form::Msgpack => {}
     }
+    no_list(body, form, "send its observations one a line, with content-type application/x-ndjson")?;
     // what most posts are; a body that is not gets its sentence below, from a reader that knows where it is
     if let Some(batch) = quickly(body, form) {
         return Ok(Posted::Batch(batch));
@@ -261,6 +263,11 @@ fn flat<T: DeserializeOwned, L: DeserializeOwned>(
         Form::Csv => return lines::csv(body),
         Form::Json | Form::Msgpack => {}
     }
+    no_list(
+        body,
+        form,
+        "send {\"labels\": [...]} (or outcomes), or one object a line with content-type application/x-ndjson",
+    )?;
     if is_list(&read(body, form)?) {
         return read(body, form).map(items);
     }
@@ -276,15 +283,20 @@ fn quickly<T: DeserializeOwned>(body: &[u8], form: Form) -> Option<T> {
     }
 }
 
+/// A list would be read as the fields of an object in their order.
+fn no_list(body: &[u8], form: Form, remedy: &str) -> Result<(), Refusal> {
+    let is_list = form == Form::Json && body.trim_ascii_start().first() == Some(&b'[');
+    if is_list { Err(Refusal::Malformed(format!("the body is a list; {remedy}"))) } else { Ok(()) }
+}
+
 fn read<T: DeserializeOwned>(body: &[u8], form: Form) -> Result<T, Refusal> {
     match form {
         // these are read line by line, above
         Form::Json | Form::Lines | Form::Csv => {
             let mut reader = serde_json::Deserializer::from_slice(body);
             let value = serde_path_to_error::deserialize(&mut reader).map_err(sentence)?;
-            reader
-                .end()
-                .map_err(|error| Refusal::Malformed(format!("the body goes on after its JSON value: {error}")))?;
+            let more = "the body goes on after its JSON value; if it is one object a line, send content-type application/x-ndjson";
+            reader.end().map_err(|error| Refusal::Malformed(format!("{more} ({error})")))?;
             Ok(value)
         }
         Form::Msgpack => {
@@ -303,8 +315,8 @@ fn sentence<E: std::fmt::Display>(error: serde_path_to_error::Error<E>) -> Refus
 
 fn says<E: std::fmt::Display>(error: serde_path_to_error::Error<E>) -> String {
     let place = place(&error);
-    let inner = error.into_inner();
-    if place.is_empty() { inner.to_string() } else { format!("{place}: {inner}") }
+    let inner = words::plain(&error.into_inner().to_string());
+    if place.is_empty() { inner } else { format!("{place}: {inner}") }
 }
 
 /// Where an error is; a place inside a value that broke off has no name.
@@ -327,12 +339,23 @@ mod tests {
     fn a_sentence_says_which_field_and_which_index() {
         for (json, expected) in [
             ("{", "the body cannot be read: EOF"),
-            ("[]", "the body cannot be read: "),
-            ("{} {}", "goes on after"),
+            ("[]", "the body is a list; send its observations one a line"),
+            (
+                "{} {}",
+                "goes on after its JSON value; if it is one object a line, send content-type application/x-ndjson",
+            ),
             (r#"{"wire":1}"#, "missing field `source`"),
             (r#"{"model":"m"}"#, "missing field `version`"),
             (r#"{"id":"x","model":"m","version":"1","outcome":"ok"}"#, "id: UUID parsing failed"),
-            (r#"{"model":"m","version":"1","outcome":"fine"}"#, "outcome: unknown variant `fine`"),
+            (r#"{"model":"m","version":"1","outcome":"fine"}"#, "outcome: `fine` is none of ok, invalid"),
+            (
+                r#"{"model":"m","version":"1","outcome":"ok","code":-1}"#,
+                "code: is -1, and a whole number from 0 to 65535 belongs",
+            ),
+            (
+                r#"{"model":"m","version":"1","outcome":"ok","features":[{"name":"x","value":[1]}]}"#,
+                "features[0].value: is none of a number, a text, null and",
+            ),
             (&format!(r#"{BATCH}{{"id":1}}]}}"#), "observations[0].id: "),
         ] {
             let sentence = refused(json);
@@ -340,7 +363,7 @@ mod tests {
         }
         let line = r#"{"id":"01890000-0000-7000-8000-000000000001","at_ms":1,"model":"m","version":"1","outcome":"ok""#;
         let sentence = refused(&format!(r#"{BATCH}{line}}},{line},"timings":{{"total_us":"slow"}}}}]}}"#));
-        assert!(sentence.starts_with("observations[1].timings.total_us: invalid type"), "{sentence}");
+        assert!(sentence.starts_with("observations[1].timings.total_us: is the text \"slow\""), "{sentence}");
     }
 
     #[test]

@@ -273,6 +273,9 @@ impl Shared {
                 (Some(_), _) => Place::Line(i + 1),
             };
             check::observation(observation, at, now_ms, &self.limits)?;
+            if batch.single.is_some() {
+                check::single(observation, at)?;
+            }
         }
         let names = self.names(source, &plain.iter().collect::<Vec<_>>());
         let masked =

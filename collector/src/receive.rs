@@ -29,7 +29,33 @@ pub(crate) fn routes(pipeline: Pipeline) -> Router {
         .route(OUTCOMES_PATH, post(outcomes))
         .route(EVENTS_PATH, post(events))
         .route(CLOUD_EVENTS_PATH, post(cloud_event))
+        .method_not_allowed_fallback(async || {
+            error(StatusCode::METHOD_NOT_ALLOWED, "what is here is written to; send POST")
+        })
+        .fallback(async || error(StatusCode::NOT_FOUND, &nothing_here()))
         .with_state(pipeline)
+}
+
+fn nothing_here() -> String {
+    let paths = [OBSERVATIONS_PATH, LABELS_PATH, OUTCOMES_PATH, EVENTS_PATH, CLOUD_EVENTS_PATH];
+    format!("there is nothing at this path; posts go to {}", paths.join(", "))
+}
+
+/// A body that is over the limit, whether its head said so or it turned out.
+const TOO_LONG: &str = "the body is over collector.limits.max_body_bytes; send it in parts";
+
+/// What the limits around the routes answer, as a sentence.
+pub(crate) async fn in_words(response: Response) -> Response {
+    let is_ours = response.headers().get(CONTENT_TYPE).is_some_and(|given| given == "application/json");
+    match response.status() {
+        _ if is_ours => response,
+        StatusCode::PAYLOAD_TOO_LARGE => error(StatusCode::PAYLOAD_TOO_LARGE, TOO_LONG),
+        StatusCode::REQUEST_TIMEOUT => {
+            let sentence = "the request took longer than collector.limits.request_timeout; send less at once";
+            error(StatusCode::REQUEST_TIMEOUT, sentence)
+        }
+        _ => response,
+    }
 }
 
 /// What a request needs: posts of what was observed, ingest; the rest is read with GET and changed by administrators.
@@ -157,8 +183,7 @@ async fn bytes(mut body: Body, held: &mut Held) -> Result<Bytes, Refusal> {
             // trailers
             Ok(Err(_)) => {}
             Err(failure) if is_too_long(&failure) => {
-                let sentence = "the body is over collector.limits.max_body_bytes; send it in parts";
-                return Err(Refusal::TooLarge(sentence.to_owned()));
+                return Err(Refusal::TooLarge(TOO_LONG.to_owned()));
             }
             // whoever was sending is gone
             Err(failure) => return Err(Refusal::Malformed(format!("the body ended early: {failure}"))),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use axum::middleware::map_response;
 use host::edge::{self, Readiness};
 use host::gate::Gate;
 use host::metrics::Registry;
@@ -108,7 +109,8 @@ pub async fn build(config: Config, deps: Deps) -> Result<Service, StartError> {
         request_timeout: pipeline.limits().request_timeout,
     };
     let readiness = Readiness::default();
-    let router = edge::limit(receive::routes(pipeline), edge_limits).merge(edge::operations(&registry, &readiness));
+    let routes = edge::limit(receive::routes(pipeline), edge_limits).layer(map_response(receive::in_words));
+    let router = routes.merge(edge::operations(&registry, &readiness));
     let gate = Gate::new(edge, &registry);
     let router = gate.guard(router, receive::need);
     Ok(Service { listener, address, router, readiness, gate, log, thread, inserter, sealed, halves, give_up, drain })

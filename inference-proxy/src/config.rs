@@ -28,8 +28,10 @@ use source::{SOURCE_RULE, host_name, is_source};
 #[serde(deny_unknown_fields, default)]
 pub struct RawConfig {
     /// Address to listen on; port 0 takes a free one.
+    #[serde(deserialize_with = "host::config::listen")]
     pub listen: SocketAddr,
     /// Address to speak gRPC on, behind the same `edge`; without it gRPC is off.
+    #[serde(deserialize_with = "host::config::listen_maybe")]
     pub grpc: Option<SocketAddr>,
     /// A request that has no answer by then gets 504.
     #[serde(with = "humantime_serde")]

@@ -73,7 +73,7 @@ pub struct FreezeArgs {
     #[arg(long, requires = "from")]
     pub to: Option<String>,
     /// So many of the newest good observations
-    #[arg(long, value_name = "N", conflicts_with = "file", required_unless_present_any = ["from", "file"])]
+    #[arg(long, value_name = "N", conflicts_with = "file")]
     pub newest: Option<u64>,
     /// A file whose columns are named like features: .csv, .tsv, .parquet or .jsonl, compressed or not
     #[arg(long)]

@@ -47,9 +47,7 @@ impl Opened {
 
     /// For what changes something.
     fn start_log(&self) -> anyhow::Result<()> {
-        let log = &self.loaded.raw.log;
-        host::logs::init(log.format, &log.filter, log.audit_file.as_deref())
-            .map_err(|error| Usage(format!("log: {error}")).into())
+        super::start_audit(&self.loaded)
     }
 }
 
@@ -98,10 +96,14 @@ async fn freeze(args: &FreezeArgs) -> anyhow::Result<ExitCode> {
         None => freeze_stored(args, &opened).await,
     };
     let what = if args.promote { "freeze and promote" } else { "freeze" };
-    acted(&args.shared, what, &args.model, done)
+    acted(&opened, &args.shared, what, &args.model, done)
 }
 
 async fn freeze_stored(args: &FreezeArgs, opened: &Opened) -> anyhow::Result<BaselineRecord> {
+    if args.from.is_none() && args.newest.is_none() {
+        let sentence = "say what is frozen: --newest N observations, --from and --to of a range, or --file";
+        return Err(Usage(sentence.to_owned()).into());
+    }
     let now_ms = host::clock::now_ms();
     let time = |flag, text: &Option<String>| text.as_deref().map(|text| times::parse(flag, text, now_ms)).transpose();
     let (from_ms, to_ms) = (time("--from", &args.from)?, time("--to", &args.to)?);
@@ -120,8 +122,12 @@ async fn freeze_file(args: &FreezeArgs, opened: &Opened) -> anyhow::Result<Basel
     let frozen = baseline::from_table(&files, &args.model, &source, &args.categories, limits, now_ms).await;
     files.stop().await?;
     drop(folder);
+    let frozen = frozen.map_err(|error| unread(&source.shown, error))?;
+    if let Some(note) = opened.desk().strangers(&frozen).await.map_err(told)? {
+        writeln!(std::io::stderr(), "driftline: note: {note}")?;
+    }
     let of = file.file_name().map_or_else(|| source.shown.clone(), |name| name.to_string_lossy().into_owned());
-    opened.desk().keep(frozen.map_err(told)?, &format!("the file {of}"), args.promote).await.map_err(told)
+    opened.desk().keep(frozen, &format!("the file {of}"), args.promote).await.map_err(told)
 }
 
 async fn promote(args: &PromoteArgs) -> anyhow::Result<ExitCode> {
@@ -135,18 +141,19 @@ async fn promote(args: &PromoteArgs) -> anyhow::Result<ExitCode> {
             ("promote from current", opened.desk().freeze(&args.model, &asked).await)
         }
     };
-    acted(&args.shared, what, &args.model, done.map_err(told))
+    acted(&opened, &args.shared, what, &args.model, done.map_err(told))
 }
 
 async fn retire(args: &OneArgs) -> anyhow::Result<ExitCode> {
     let opened = Opened::new(&args.shared)?;
     opened.start_log()?;
     let done = opened.desk().retire(&args.model, &args.fingerprint).await.map_err(told);
-    acted(&args.shared, "retire", &args.model, done)
+    acted(&opened, &args.shared, "retire", &args.model, done)
 }
 
 /// Leaves the audit line, and says what became of it.
 fn acted(
+    opened: &Opened,
     shared: &SharedArgs,
     what: &str,
     model: &str,
@@ -156,7 +163,7 @@ fn acted(
         Ok(record) => (format!("{model}/{}", record.info.fingerprint), audit::Outcome::Done, String::new()),
         Err(error) => {
             let outcome = if error.is::<Usage>() { audit::Outcome::Refused } else { audit::Outcome::Failed };
-            (model.to_owned(), outcome, format!("{error:#}"))
+            (model.to_owned(), outcome, super::audited(&opened.loaded, error))
         }
     };
     audit::record(audit::Action { who: WHO, what, target: &target, outcome, detail: &detail });
@@ -183,6 +190,14 @@ fn told(error: BaselineError) -> anyhow::Error {
             Usage(error.to_string()).into()
         }
         error => error.into(),
+    }
+}
+
+/// What a file could not be read for, as `driftline drift` says it.
+fn unread(file: &str, error: BaselineError) -> anyhow::Error {
+    match error {
+        BaselineError::Store(error) => drift::unread(file, error),
+        other => told(other),
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! The embedded engine reads the files in a folder of its own that is gone afterwards; no configuration is needed.
 
+mod refusal;
+
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -21,6 +23,11 @@ const ENGINES: [&str; 2] = [".deps/chdb/libchdb.so", "/usr/lib/libchdb.so"];
 const ENGINE_BYTES: u64 = 700 << 20;
 /// Columns of the table on the terminal.
 const ROWS_SHOWN: usize = 40;
+
+/// Ends of names that say how a file is written.
+const ENDINGS: [&str; 11] = ["csv", "tsv", "tab", "parquet", "pq", "jsonl", "ndjson", "json", "arrow", "orc", "avro"];
+/// Ends of names that say how it is compressed, before which the other stands.
+const PACKED: [&str; 6] = ["gz", "zst", "xz", "bz2", "lz4", "br"];
 
 /// Compares and reports; exit code 0 without drift, 1 with, 3 where none was found and some columns have too few values to tell.
 ///
@@ -58,11 +65,20 @@ pub fn run(args: &DriftArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// What the user can mend is the user's.
+/// What is typed is the user's; what is in a file is not.
 fn told(error: OfflineError) -> anyhow::Error {
     match error {
-        OfflineError::File { .. } => error.into(),
+        OfflineError::File { file, source } => unread(&file, source),
+        OfflineError::Empty(file) => anyhow::anyhow!(refusal::sentence(&file, "Cannot read rows from the data")),
         mine => Usage(mine.to_string()).into(),
+    }
+}
+
+/// What the engine says of a file, in a sentence for whoever has the file.
+pub fn unread(file: &str, error: store::Error) -> anyhow::Error {
+    match error {
+        store::Error::Refused { message, .. } => anyhow::anyhow!(refusal::sentence(file, &message)),
+        other => anyhow::Error::new(other).context(format!("{file} cannot be read")),
     }
 }
 
@@ -78,8 +94,27 @@ pub fn source(path: &Path) -> anyhow::Result<Source> {
             Usage(format!("{shown} is no file; give a CSV, Parquet or JSON-lines file, or a pattern of them")).into()
         );
     }
+    if !is_readable(&shown) {
+        let sentence = "its name ends in none of .csv, .tsv, .parquet and .jsonl, compressed or not; rename it";
+        anyhow::bail!("{shown} cannot be read: {sentence}");
+    }
     let path = std::path::absolute(path)?.display().to_string();
     Ok(Source { shown, path })
+}
+
+/// Whether the end of a name says how the file is written; what is guessed from contents is guessed wrong at times.
+fn is_readable(name: &str) -> bool {
+    let name = name.to_lowercase();
+    let ends = |ends: &[&str]| {
+        let (rest, end) = name.rsplit_once('.')?;
+        // as in `*.{csv,tsv}`
+        let one = end.trim_end_matches('}').rsplit(',').next().unwrap_or(end);
+        ends.contains(&one).then(|| rest.to_owned())
+    };
+    match ends(&PACKED) {
+        Some(rest) => rest.rsplit('.').next().is_some_and(|end| ENDINGS.contains(&end)),
+        None => ends(&ENDINGS).is_some(),
+    }
 }
 
 fn options(args: &DriftArgs) -> anyhow::Result<Options> {
@@ -140,6 +175,8 @@ pub fn engine_in_a_folder(
 /// Where it is nowhere.
 pub fn engine(given: Option<&PathBuf>) -> anyhow::Result<PathBuf> {
     if let Some(given) = given {
+        let sentence = "is no file; give libchdb.so (`make deps` fetches it) or a `clickhouse` binary";
+        anyhow::ensure!(given.is_file(), Usage(format!("--engine {} {sentence}", given.display())));
         return Ok(given.clone());
     }
     let beside = std::env::current_exe().ok().and_then(|program| Some(program.parent()?.join("libchdb.so")));
@@ -235,4 +272,19 @@ fn row(one: &ColumnReport, wide: usize) -> String {
 /// A name within its place in the table; `--json` has it whole.
 fn shortened(name: &str, wide: usize) -> String {
     if name.chars().count() <= wide { name.to_owned() } else { name.chars().take(wide - 3).collect::<String>() + "..." }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_name_says_how_a_file_is_written() {
+        for name in ["a.csv", "A.CSV.gz", "days/*.parquet", "x.{csv,tsv}", "b.tar.jsonl.zst"] {
+            assert!(is_readable(name), "{name}");
+        }
+        for name in ["a", "a.txt", "csv", "a.gz", "days/*", "a.xlsx.gz"] {
+            assert!(!is_readable(name), "{name}");
+        }
+    }
 }

@@ -5,6 +5,7 @@
 //! before the next is read, so that it works in the middle of a pipe.
 
 use std::io::{self, BufRead, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use masking::{Masker, Span};
@@ -38,19 +39,17 @@ pub fn run(args: &MaskArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn masker(args: &MaskArgs) -> anyhow::Result<Masker> {
-    let raw = match &args.config {
-        Some(config) => {
-            let loaded = Loaded::read(&ConfigArgs { config: config.clone(), overrides: args.overrides.clone() })?;
-            // what is wrong elsewhere in the file is no matter here
-            let ours = loaded.faults.iter().find(|fault| fault.key.starts_with("masking"));
-            if let Some(fault) = ours {
-                return Err(Usage(format!("{}: {}", fault.key, fault.sentence)).into());
-            }
-            loaded.raw.masking
-        }
-        None => masking::RawConfig::default(),
+    let overrides = args.overrides.clone();
+    let loaded = match &args.config {
+        Some(config) => Loaded::read(&ConfigArgs { config: config.clone(), overrides })?,
+        None => Loaded::of_table(toml::Table::new(), &overrides, Path::new("driftline.toml"))?,
     };
-    Masker::new(&raw).map_err(|faults| Usage(faults.to_string()).into())
+    // what is wrong elsewhere in the file is no matter here
+    let ours = loaded.faults.iter().find(|fault| fault.key.starts_with("masking"));
+    if let Some(fault) = ours {
+        return Err(Usage(fault.to_string()).into());
+    }
+    Masker::new(&loaded.raw.masking).map_err(|faults| Usage(faults.to_string()).into())
 }
 
 /// What is masked at once: its text, and how it ended.

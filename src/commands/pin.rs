@@ -24,11 +24,12 @@ pub fn run(args: &PinArgs) -> anyhow::Result<ExitCode> {
     let samples = args.samples.as_ref().map(read).transpose()?.unwrap_or_default();
     let samples: Vec<String> = samples.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect();
     let key = args.key.as_ref().map(read).transpose()?;
-    let how = Pin { samples, tolerance: args.tolerance, key };
+    let how = Pin { samples, tolerance: args.tolerance, key, anew: args.anew };
     let library = library(args.onnxruntime.as_ref(), &args.config)?;
-    let Pinned { files, golden, signed } = inference_proxy::model::pin(&args.folder, &library, &how)?;
+    let Pinned { files, golden, kept, signed } = inference_proxy::model::pin(&args.folder, &library, &how)?;
     let signed = if signed { "signed" } else { "not signed" };
-    writeln!(std::io::stdout(), "pinned {files} files and {golden} golden samples, {signed}")?;
+    let kept = if kept { " (those of the manifest before, which hold)" } else { "" };
+    writeln!(std::io::stdout(), "pinned {files} files and {golden} golden samples{kept}, {signed}")?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -14,8 +14,8 @@ use crate::exit::Usage;
 /// # Errors
 /// Where the configuration has no SLO file, or the folder cannot be written.
 pub fn run(args: &RenderArgs) -> anyhow::Result<ExitCode> {
-    let loaded = Loaded::read(&args.config)?;
-    super::check::all(&loaded)?;
+    let mut loaded = Loaded::read(&args.config)?;
+    super::check::all(&mut loaded)?;
     let slo = loaded.slo.as_ref().ok_or_else(|| {
         Usage(
             "slo_file: is not given, and rules are rendered from it; deploy/slo/starter.yaml is one to start from"

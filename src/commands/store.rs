@@ -55,12 +55,14 @@ pub async fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
         if let Some(cluster) = &status.cluster {
             cluster_lines(cluster, &mut out)?;
         }
+        let wide = wide(status.migrations.iter().map(|migration| migration.name.as_str()));
         for migration in &status.migrations {
-            writeln!(out, "migration {:>3} {:<20} {}", migration.number, migration.name, migration.state)?;
+            writeln!(out, "migration {:>3} {:<wide$} {}", migration.number, migration.name, migration.state)?;
         }
+        let wide = self::wide(status.tables.iter().map(|table| table.table.as_str()));
         for table in &status.tables {
-            let kept = if table.kept.is_empty() { "kept for ever" } else { &table.kept };
-            writeln!(out, "{:<16} {:>12} rows {:>14} bytes  {kept}", table.table, table.rows, table.bytes)?;
+            let kept = if table.kept.is_empty() { "for ever" } else { &table.kept };
+            writeln!(out, "{:<wide$} {:>12} rows {:>14} bytes  kept {kept}", table.table, table.rows, table.bytes)?;
         }
         if let Some(unknown) = status.unknown_labels {
             writeln!(out, "{unknown} labelled items have no observation")?;
@@ -68,6 +70,11 @@ pub async fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     }
     let good = status.migrations.iter().all(|migration| migration.state == "applied");
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(exit::FOUND) })
+}
+
+/// Columns that the longest of some names takes.
+fn wide<'a>(names: impl Iterator<Item = &'a str>) -> usize {
+    names.map(|name| name.chars().count()).max().unwrap_or(0)
 }
 
 fn cluster_lines(cluster: &ClusterStatus, out: &mut impl std::io::Write) -> std::io::Result<()> {
@@ -101,15 +108,13 @@ pub async fn export(args: &SubjectArgs) -> anyhow::Result<ExitCode> {
 /// What the database or the disk says; where something is left, how much.
 pub async fn forget(args: &SubjectArgs) -> anyhow::Result<ExitCode> {
     let loaded = Loaded::read(&args.config)?;
-    let log = &loaded.raw.log;
-    host::logs::init(log.format, &log.filter, log.audit_file.as_deref())
-        .map_err(|error| Usage(format!("log: {error}")))?;
+    super::start_audit(&loaded)?;
     let masker = masker(&loaded)?;
     let subject = subject(args, &masker)?;
     let outcome = forget_subject(&loaded, &subject, &masker).await;
     let detail = match &outcome {
         Ok(forgotten) => forgotten.sentence(),
-        Err(error) => error.to_string(),
+        Err(error) => super::audited(&loaded, error),
     };
     let done = outcome.as_ref().is_ok_and(|forgotten| forgotten.left == 0);
     let outcome_word = if done { audit::Outcome::Done } else { audit::Outcome::Failed };
@@ -123,8 +128,9 @@ pub async fn forget(args: &SubjectArgs) -> anyhow::Result<ExitCode> {
     });
     let forgotten = outcome?;
     let mut out = std::io::stdout().lock();
+    let wide = wide(forgotten.deleted.iter().map(|table| table.table));
     for TableRows { table, rows } in &forgotten.deleted {
-        writeln!(out, "{table:<16} {rows:>12} rows deleted")?;
+        writeln!(out, "{table:<wide$} {rows:>12} rows deleted")?;
     }
     writeln!(out, "{}", forgotten.sentence())?;
     Ok(if done { ExitCode::SUCCESS } else { ExitCode::from(exit::FAILED) })
@@ -217,7 +223,7 @@ fn masker(loaded: &Loaded) -> anyhow::Result<Masker> {
 
 /// Whose rows are meant: of a client also those under the tokens that the mask makes of its name, whatever the key.
 fn subject(args: &SubjectArgs, masker: &Masker) -> anyhow::Result<Subject> {
-    match (&args.client, args.id) {
+    match (&args.whom.client, args.whom.id) {
         (Some(client), None) if !client.is_empty() => {
             Ok(Subject::Client(std::iter::once(client.clone()).chain(masker.client_tokens(client)).collect()))
         }

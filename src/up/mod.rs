@@ -3,9 +3,11 @@
 
 mod child;
 mod keeper;
+mod lock;
 mod part;
 mod private_key;
 mod supervisor;
+mod waiting;
 
 pub use child::Report;
 pub use supervisor::run;

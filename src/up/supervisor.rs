@@ -4,15 +4,16 @@
 //! that still runs; the analyzer only reads and goes second.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::keeper::Keeper;
+use super::lock::Lock;
 use super::part::{HTTP, Part};
 use super::private_key::{PrivateKey, quoted};
+use super::waiting;
 use crate::cli::ConfigArgs;
 use crate::config::Loaded;
 
@@ -36,6 +37,8 @@ struct Whereabouts {
 /// # Errors
 /// Where a part cannot be started the first time.
 pub async fn run(args: &ConfigArgs, loaded: &Loaded, shutdown: CancellationToken) -> anyhow::Result<()> {
+    // before anything in the folder is written
+    let _lock = Lock::take(&loaded.raw.data_dir)?;
     let mut running = Vec::new();
     let outcome = tokio::select! {
         outcome = start_and_report(args, loaded, &mut running) => outcome,
@@ -77,8 +80,9 @@ async fn start_and_report(
     let (proxy, grpc) = (proxy.address(), proxy.addresses.get("grpc").cloned());
     let analyzer = start("analyze", role("analyze", ANALYZER, &[])?, running).await?.address();
     let (proxy, analyzer) = (url(&raw.proxy.edge, &proxy), url(&raw.analyzer.edge, &analyzer));
+    tracing::info!(proxy, collector, page = analyzer, "all roles run");
     if raw.proxy.edge.tls.is_none() {
-        wait_for_models(&proxy).await;
+        waiting::for_models(&proxy).await;
     }
     let (user, password_file) = loaded.store_credentials();
     report(&Whereabouts {
@@ -135,21 +139,6 @@ fn report(whereabouts: &Whereabouts) -> anyhow::Result<()> {
     writeln!(out, "{line}").and_then(|()| out.flush()).context("cannot write to standard output")?;
     tracing::info!(page = whereabouts.analyzer, "everything runs; Ctrl-C stops it");
     Ok(())
-}
-
-/// Waits until every model has a version that serves, but not for ever: a model that is refused must not hide the others.
-async fn wait_for_models(proxy: &str) {
-    const PATIENCE: Duration = Duration::from_secs(30);
-    const PAUSE: Duration = Duration::from_millis(50);
-    let url = format!("{proxy}/health/ready");
-    let ready = async {
-        while !reqwest::get(&url).await.is_ok_and(|answer| answer.status().is_success()) {
-            tokio::time::sleep(PAUSE).await;
-        }
-    };
-    if tokio::time::timeout(PATIENCE, ready).await.is_err() {
-        tracing::warn!("some model does not serve yet; POST {proxy}/v2/repository/index says which, and why");
-    }
 }
 
 async fn stop(running: Vec<(&'static str, Keeper)>) {

@@ -3,6 +3,7 @@
 mod baselines;
 mod boards;
 mod commands;
+mod doors;
 mod edge;
 mod errors;
 mod grpc;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use contract::{feature, segment};
 use host::config::Faults;
 use serde::Deserialize;
 
@@ -68,11 +69,7 @@ impl RawSegments {
             let sentence = format!("names {} segments; {NAMED_MAX} are the most", named.len());
             faults.check(named.len() <= NAMED_MAX, &key, sentence);
             for (at, name) in named.iter().enumerate() {
-                faults.check(
-                    !name.trim().is_empty(),
-                    &key,
-                    "has an empty name; name `client` or a categorical feature",
-                );
+                faults.check(can_be(name), &key, format!("'{name}' is no segment; {}", choice()));
                 faults.check(!named[..at].contains(name), &key, format!("names {name} twice"));
             }
             by_model.insert(model.clone(), named.clone());
@@ -84,6 +81,29 @@ impl RawSegments {
             by_model,
         }
     }
+}
+
+/// Categories among the features of texts.
+const TEXTS: [&str; 2] = [segment::LENGTH, feature::TEXT_LANGUAGE];
+
+/// Whether traffic can have a segment of this name. Features are named by where they come from; what comes from a model's own columns
+/// and answers, or from a source of one's own, is known to nobody here.
+fn can_be(name: &str) -> bool {
+    match name.split_once('.') {
+        None => [segment::CLIENT, segment::TRUTH].contains(&name),
+        Some(("text", _)) => TEXTS.contains(&name),
+        Some((family, rest)) => !family.trim().is_empty() && !rest.trim().is_empty(),
+    }
+}
+
+fn choice() -> String {
+    let [length, language] = TEXTS;
+    format!(
+        "write {}, {}, {length}, {language}, {}, or input. and the name of a column of words",
+        segment::CLIENT,
+        segment::TRUTH,
+        feature::OUTPUT_LABEL
+    )
 }
 
 #[cfg(test)]
@@ -101,7 +121,15 @@ mod tests {
     fn names_are_few_and_each_is_one() {
         assert_eq!(faults(&["client", "text.language"]), "");
         assert!(faults(&["client", "client"]).contains("analyzer.models.m.segments: names client twice"));
-        assert!(faults(&[" "]).contains("empty name"));
-        assert!(faults(&["a", "b", "c", "d", "e", "f", "g", "h", "i"]).contains("9 segments; 8 are the most"));
+        assert_eq!(faults(&["input.region", "output.label", "text.length_bucket"]), "");
+        for wrong in [" ", "clientt", "text.languages", "input.", "region"] {
+            let said = faults(&[wrong]);
+            assert!(
+                said.contains(&format!("'{wrong}' is no segment; write client, truth, text.length_bucket, ")),
+                "{said}"
+            );
+        }
+        let nine = ["a", "b", "c", "d", "e", "f", "g", "h", "i"].map(|name| format!("input.{name}"));
+        assert!(faults(&nine.each_ref().map(String::as_str)).contains("9 segments; 8 are the most"));
     }
 }

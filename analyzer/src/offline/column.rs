@@ -223,6 +223,10 @@ pub(super) fn decide(reports: &mut [ColumnReport], rule: &Rule) {
         let over = rule.limits.iter().filter(|limit| measured(report, limit.measure).is_some_and(|x| x > limit.most));
         report.over = over.map(|limit| limit.measure.word()).collect();
         report.sentence = sentence(report, rule);
+        // a line of the user's own is a verdict of the user's own; `over` says that it is
+        if !report.over.is_empty() {
+            report.state = DriftState::Drifted;
+        }
     }
 }
 
@@ -379,7 +383,10 @@ mod tests {
         let mut window = keys(5_000, 0.0, 1.0);
         window.iter_mut().take(600).for_each(|key| *key = order::MISSING);
         let report = judged(keys(5_000, 0.0, 1.0), window);
-        assert_eq!(report.over, ["missing"]);
+        assert_eq!((report.over.as_slice(), report.state), (&["missing"][..], DriftState::Drifted));
+        let mut few = keys(5_000, 0.0, 1.0);
+        few.iter_mut().take(400).for_each(|key| *key = order::MISSING);
+        assert_eq!(judged(keys(5_000, 0.0, 1.0), few).over.len(), 0, "8 % are under the line");
         assert!((report.missing.1 - 0.12).abs() < 1e-12);
         assert!(report.sentence.starts_with("12.0 % of values are missing, were 0.0 %"), "{report:?}");
         let with = |lost: u64, count: usize, more: u64| {

@@ -37,7 +37,10 @@ impl<'a> Scan<'a> {
         let before = files.columns(&whole(reference)).await.map_err(said(reference))?;
         let now = files.columns(&whole(current)).await.map_err(said(current))?;
         let known = |name: &String| before.iter().any(|column| column.name == *name);
-        if let Some(column) = options.columns.iter().chain(&options.segments).find(|name| !known(name)) {
+        let in_one = |name: &String| known(name) || now.iter().any(|column| column.name == *name);
+        let unknown = options.exclude.iter().find(|name| !in_one(name));
+        let unknown = options.columns.iter().chain(&options.segments).find(|name| !known(name)).or(unknown);
+        if let Some(column) = unknown {
             let known: Vec<&str> = before.iter().map(|column| column.name.as_str()).collect();
             let (file, known) = (reference.shown.clone(), known.join(", "));
             return Err(OfflineError::NoColumn { file, column: column.clone(), known });

@@ -97,6 +97,21 @@ pub(crate) fn of(engine: &str) -> &str {
     rest.split_once(" SETTINGS").map_or(rest, |(own, _)| own)
 }
 
+/// How long an [`expression`] keeps rows, as a person says it; another one as it is.
+pub(crate) fn in_words(expression: &str) -> String {
+    let number = |unit: &str| {
+        let (_, rest) = expression.split_once(unit)?;
+        rest.strip_suffix(')')?.parse::<u64>().ok()
+    };
+    match (number("+ toIntervalDay("), number("+ toIntervalSecond(")) {
+        (Some(1), _) => "a day".to_owned(),
+        (Some(days), _) => format!("{days} days"),
+        (_, Some(seconds)) if seconds % 3600 == 0 => format!("{} hours", seconds / 3600),
+        (_, Some(seconds)) => format!("{seconds} seconds"),
+        _ => expression.to_owned(),
+    }
+}
+
 impl Store {
     /// Gives every table the time to live that the configuration says; returns the tables that had another.
     ///
@@ -145,6 +160,15 @@ mod tests {
         assert!(!has(made, &expression("at", 3 * DAY_SECONDS)));
         assert!(!has("MergeTree ORDER BY at", &expression("at", DAY_SECONDS)));
         assert_eq!(expression("at", 90_000), "toDateTime(at) + toIntervalSecond(90000)");
+    }
+
+    #[test]
+    fn a_time_to_live_is_said_in_words() {
+        for (seconds, words) in [(30 * DAY_SECONDS, "30 days"), (90_000, "25 hours"), (3_601, "3601 seconds")] {
+            assert_eq!(in_words(&expression("at", seconds)), words);
+        }
+        assert_eq!(in_words("at + toIntervalMonth(2)"), "at + toIntervalMonth(2)", "of another program");
+        assert_eq!(in_words(""), "");
     }
 
     #[test]

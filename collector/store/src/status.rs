@@ -42,7 +42,7 @@ pub struct TableStatus {
     pub rows: u64,
     /// Its bytes on disk, compressed.
     pub bytes: u64,
-    /// How long rows are kept, as ClickHouse has it; empty for ever.
+    /// How long rows are kept, as in `30 days`; empty for ever.
     pub kept: String,
 }
 
@@ -95,7 +95,7 @@ impl Store {
         );
         let tables = system.query(&sql).bind(self.database()).fetch_all::<TableStatus>();
         let mut tables = self.bounded("the tables", tables).await?;
-        tables.iter_mut().for_each(|table| table.kept = retention::of(&table.kept).to_owned());
+        tables.iter_mut().for_each(|table| table.kept = retention::in_words(retention::of(&table.kept)));
         let has = |table: &str| tables.iter().any(|known| known.table == self.layout().local(table));
         let notes = if tables.iter().any(|known| known.table == "migrations") { self.notes().await? } else { vec![] };
         let all_there = cluster.iter().flat_map(|cluster| &cluster.servers).all(|server| server.observations.is_some());

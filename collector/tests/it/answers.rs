@@ -34,12 +34,14 @@ async fn refusals_say_what_and_where() {
     for (headers, body, status, sentence) in [
         (vec![], "{".to_owned(), 400, "the body cannot be read"),
         (vec![], line(5), 422, "at_ms is 5, before 2000"),
-        (vec![], format!("{head}[{{\"model\":3}}]}}"), 400, "observations[0].model: invalid type"),
+        (vec![], format!("{head}[{{\"model\":3}}]}}"), 400, "observations[0].model: is 3, and a text belongs here"),
         (vec![], format!("{head}{}}}", json!(many)), 413, "observations has 6 entries; at most 5"),
         (vec![], head.replace("\"wire\":1", "\"wire\":2") + "[]}", 422, "wire is 2"),
         (vec![], head.replace("\"s\"", "\"a b\"") + "[]}", 422, "source is not"),
         (vec![], head.replace("\"seq\":1", "\"seq\":0") + "[]}", 422, "seq is 0"),
-        (vec![], "x".repeat(30_000), 413, ""),
+        (vec![], "x".repeat(30_000), 413, "collector.limits.max_body_bytes"),
+        (vec![], format!("[{}]", line(now())), 400, "the body is a list; send its observations one a line"),
+        (vec![], format!("{}\n{}\n", line(now()), line(now())), 400, "send content-type application/x-ndjson"),
         (vec![("content-type", "text/csv")], line(now()), 415, "content-type 'text/csv'"),
         (vec![("content-encoding", "gzip")], line(now()), 415, "content-encoding 'gzip'"),
         (vec![("content-encoding", "zstd")], line(now()), 400, "is not the zstd"),
@@ -47,6 +49,15 @@ async fn refusals_say_what_and_where() {
         let (got, text) = send(&collector.url, OBSERVATIONS, &headers, body.clone()).await;
         assert_eq!(got, status, "{body}: {text}");
         assert!(text.contains(sentence), "{text}");
+    }
+    for (method, path, status, sentence) in [
+        (reqwest::Method::GET, OBSERVATIONS, 405, "send POST"),
+        (reqwest::Method::POST, "/v1/observation", 404, "posts go to /v1/observations, /v1/labels"),
+    ] {
+        let asked = reqwest::Client::new().request(method, format!("{}{path}", collector.url)).send().await.unwrap();
+        assert_eq!(asked.status().as_u16(), status);
+        let said: Value = asked.json().await.unwrap();
+        assert!(said["error"].as_str().unwrap().contains(sentence), "{said}");
     }
     // a chunked body has no length to look at beforehand
     let answer = chunked(&collector.url, 30_000).await;
@@ -63,9 +74,9 @@ async fn a_refusal_quotes_nothing_personal() {
     let with = |key: &str, value: &str| json!({"model": "m", "version": "1", "outcome": "ok", key: value}).to_string();
     let key = "ghs_ZOSi0wGLQgX6D1pAyXCUWzVjj2nNysxTme8c";
     for (headers, body, sentence) in [
-        (vec![], with("outcome", "jane@example.com"), "outcome: unknown variant `[EMAIL]`"),
+        (vec![], with("outcome", "jane@example.com"), "outcome: `[EMAIL]` is none of ok"),
         (vec![], with("jane@example.com", ""), "unknown field `[EMAIL]`"),
-        (vec![], with("at_ms", "4111\n1111 11\u{200B}11 1111"), "at_ms: invalid type: string \"[CARD]\""),
+        (vec![], with("at_ms", "4111\n1111 11\u{200B}11 1111"), "at_ms: is the text \"[CARD]\""),
         (vec![("content-type", key)], "{}".to_owned(), "content-type '[API_KEY]' is not read"),
     ] {
         let (status, text) = send(&collector.url, OBSERVATIONS, &headers, body).await;

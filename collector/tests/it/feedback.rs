@@ -29,7 +29,7 @@ async fn lines_of_observations_are_stored_once() {
     let wrong = format!("{short}\n{}\n", json!({"model": "m", "version": "1", "outcome": "fine"}));
     let (status, text) = send(&collector.url, "/v1/observations", LINES, wrong).await;
     assert_eq!(status, 400);
-    assert!(text.contains("observation 2: outcome: unknown variant `fine`"), "{text}");
+    assert!(text.contains("observation 2: outcome: `fine` is none of ok"), "{text}");
     house.until("SELECT count(), uniqExact(id), countIf(client = '[EMAIL]') FROM observations", "5\t5\t2").await;
     house.until("SELECT max(delivered) FROM heartbeats WHERE source = 'http'", "5").await;
     collector.stop().await;

@@ -3,6 +3,7 @@
 //! A service's `RawConfig` is what was typed; its `Config` is what is meant. On the way every fault is pushed to
 //! [`Faults`] under the dotted name of its key.
 
+use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::Path;
 
 pub use contract::faults::{Fault, Faults};
@@ -12,6 +13,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 /// Why a file is no configuration at all.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
+    /// It is not there.
+    #[error("there is no file {path}")]
+    Absent {
+        /// The file.
+        path: String,
+    },
     /// It cannot be read.
     #[error("cannot read the configuration {path}: {source}")]
     Unreadable {
@@ -21,12 +28,16 @@ pub enum LoadError {
         source: std::io::Error,
     },
     /// It is not the TOML that is expected.
-    #[error("{path} is not a valid configuration: {source}")]
+    #[error("{path}, line {line}, column {column}: {what}")]
     Invalid {
         /// The file.
         path: String,
-        /// Line, column and what is wrong.
-        source: Box<toml::de::Error>,
+        /// From 1.
+        line: usize,
+        /// In characters, from 1.
+        column: usize,
+        /// What is wrong there.
+        what: String,
     },
 }
 
@@ -36,8 +47,54 @@ pub enum LoadError {
 /// [`LoadError`] with the file's name, and line and column of what is wrong.
 pub fn load<T: DeserializeOwned>(path: &Path) -> Result<T, LoadError> {
     let name = || path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|source| LoadError::Unreadable { path: name(), source })?;
-    toml::from_str(&text).map_err(|source| LoadError::Invalid { path: name(), source: Box::new(source) })
+    let text = std::fs::read_to_string(path).map_err(|source| match source.kind() {
+        std::io::ErrorKind::NotFound => LoadError::Absent { path: name() },
+        _ => LoadError::Unreadable { path: name(), source },
+    })?;
+    toml::from_str(&text).map_err(|error: toml::de::Error| {
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let line_before = before.rsplit('\n').next().unwrap_or_default();
+        let what = error.message().replace('\n', ", ");
+        let (line, column) = (before.matches('\n').count() + 1, line_before.chars().count() + 1);
+        LoadError::Invalid { path: name(), line, column, what }
+    })
+}
+
+/// An address to listen on, as typed: `127.0.0.1:8080`, `[::1]:8080`, or with a name of this machine, of whose addresses
+/// the first of IPv4 is taken.
+///
+/// # Errors
+/// One sentence with what was typed and what to write.
+pub fn address(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    let wrong = || format!("'{text}' is no address to listen on; write it as in 127.0.0.1:8080 or localhost:8080");
+    let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+    let named = !host.is_empty() && !host.contains(['/', ':', '[', ' ']);
+    if !named || port.parse::<u16>().is_err() {
+        return Err(wrong());
+    }
+    let unknown = |error| format!("'{text}' is no address to listen on: the name {host} is not known ({error})");
+    let found: Vec<SocketAddr> = text.to_socket_addrs().map_err(unknown)?.collect();
+    found.iter().find(|address| address.is_ipv4()).or(found.first()).copied().ok_or_else(wrong)
+}
+
+/// Reads an [`address`]; for `#[serde(deserialize_with)]`.
+///
+/// # Errors
+/// Its sentence.
+pub fn listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    address(&String::deserialize(deserializer)?).map_err(de::Error::custom)
+}
+
+/// The same where there may be none.
+///
+/// # Errors
+/// As [`listen`].
+pub fn listen_maybe<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    text.map(|text| address(&text)).transpose().map_err(de::Error::custom)
 }
 
 /// A number of bytes, written as an integer or as `64KiB`, `64MiB`, `2GiB`, `10KB`, `10MB`, `1GB`.
@@ -123,6 +180,23 @@ mod tests {
         let path = dir.path().join("driftline.toml");
         std::fs::write(&path, "a = 1\nb = [\n").unwrap();
         let error = load::<toml::Table>(&path).unwrap_err().to_string();
-        assert!(error.contains("driftline.toml") && error.contains("line"), "{error}");
+        assert!(error.contains("driftline.toml, line 2, column ") && error.lines().count() == 1, "{error}");
+        let error = load::<toml::Table>(&dir.path().join("no.toml")).unwrap_err().to_string();
+        assert!(error.starts_with("there is no file ") && error.ends_with("no.toml"), "{error}");
+    }
+
+    #[test]
+    fn an_address_may_have_a_name_and_a_wrong_one_says_what_to_write() {
+        assert_eq!(address("[::1]:80"), Ok("[::1]:80".parse().unwrap()));
+        let local = address("localhost:8080").unwrap();
+        assert!(local.ip().is_loopback() && local.port() == 8080, "{local}");
+        for text in ["", "here", "8080", ":8080", "127.0.0.1", "127.0.0.1:x", "localhost:99999", "http://localhost:80"]
+        {
+            let sentence = address(text).unwrap_err();
+            assert!(
+                sentence.contains(&format!("'{text}' is no address")) && sentence.contains("127.0.0.1:8080"),
+                "{sentence}"
+            );
+        }
     }
 }

@@ -25,10 +25,12 @@ use crate::upstream;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LookupError {
     /// There is no such model (404).
-    #[error("there is no model '{model}'")]
+    #[error("there is no model '{model}'{}", there_are(known))]
     UnknownModel {
         /// As asked.
         model: String,
+        /// Some of those there are.
+        known: Vec<String>,
     },
     /// The model has no such version (404).
     #[error("model '{model}' has no version '{version}'")]
@@ -48,6 +50,11 @@ pub enum LookupError {
         /// State, and the reason where it failed.
         why: String,
     },
+}
+
+/// `; there are a, b`.
+fn there_are(known: &[String]) -> String {
+    if known.is_empty() { "; there is none at all".to_owned() } else { format!("; there are {}", known.join(", ")) }
 }
 
 /// Why a version was not loaded or unloaded.
@@ -155,6 +162,10 @@ impl Catalog {
     /// Returns whether every model has a primary that is ready.
     pub async fn load_all(&self) -> bool {
         let _turn = self.inner.turn().await;
+        if self.models().is_empty() {
+            let folder = self.inner.config.models_dir.display();
+            tracing::warn!(%folder, "there is no model; put each into this folder as <name>/<version>/model.onnx, and load it");
+        }
         for model in self.models() {
             // What went wrong stands in the version's state and in the log.
             let _seen = self.inner.load_primary(&model).await;

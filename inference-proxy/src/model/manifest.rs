@@ -118,6 +118,8 @@ pub struct Pin {
     pub tolerance: Option<f64>,
     /// The text of a private key's file.
     pub key: Option<String>,
+    /// Whether an older manifest's samples and its signature may go.
+    pub anew: bool,
 }
 
 /// What was written.
@@ -127,6 +129,8 @@ pub struct Pinned {
     pub files: usize,
     /// Golden samples in it.
     pub golden: usize,
+    /// Whether these are an older manifest's.
+    pub kept: bool,
     /// Whether it is signed.
     pub signed: bool,
 }
@@ -140,14 +144,21 @@ const TEXTS: [&str; 5] = [
     "Der Vertrag wurde gekündigt; 请问什么时候退款？",
 ];
 
-/// Checks a folder, an older manifest aside, and writes its manifest; signs it where there is a key, else removes the
-/// signature of the older one.
+/// Checks a folder, the hashes of an older manifest aside, and writes its manifest; signs it where there is a key. Golden samples
+/// of an older manifest are kept and have to hold, unless there are others or `anew`; nor is its signature dropped otherwise.
 ///
 /// # Errors
-/// The first check that fails, what cannot be written, a key that is none.
+/// The first check that fails, a kept sample that does not hold, what cannot be written, a key that is none or missing.
 pub fn pin(dir: &Path, onnxruntime: &Path, how: &Pin) -> Result<Pinned, PinError> {
     let runtime = Runtime::load(onnxruntime).map_err(|error| PinError(error.to_string()))?;
     let key = how.key.as_deref().map(signing_key).transpose()?;
+    if key.is_none() && !how.anew && dir.join(SIGNATURE).exists() {
+        let sentence = format!(
+            "the manifest is signed ({SIGNATURE}): sign the new one with --key, or drop the signature with --anew"
+        );
+        return Err(PinError(sentence));
+    }
+    let kept = kept(dir, how)?;
     let terms = Terms {
         max_chars: 10_000,
         intra_threads: None,
@@ -160,7 +171,8 @@ pub fn pin(dir: &Path, onnxruntime: &Path, how: &Pin) -> Result<Pinned, PinError
         let (check, why) = report.failure().unwrap_or(("files", "it cannot be read"));
         return Err(PinError(format!("the folder fails the check '{check}' and is not pinned: {why}")));
     };
-    let manifest = write_down(dir, paired, how)?;
+    let are_kept = !kept.is_empty();
+    let manifest = write_down(dir, paired, how, kept)?;
     let text = serde_json::to_string_pretty(&manifest).map_err(|error| PinError(error.to_string()))? + "\n";
     replace(dir, MANIFEST, &text)?;
     match &key {
@@ -172,10 +184,28 @@ pub fn pin(dir: &Path, onnxruntime: &Path, how: &Pin) -> Result<Pinned, PinError
             _ => {}
         },
     }
-    Ok(Pinned { files: manifest.files.len(), golden: manifest.golden.len(), signed: key.is_some() })
+    let (files, golden) = (manifest.files.len(), manifest.golden.len());
+    Ok(Pinned { files, golden, kept: are_kept, signed: key.is_some() })
 }
 
-fn write_down(dir: &Path, paired: Paired, how: &Pin) -> Result<Manifest, PinError> {
+/// The golden samples of an older manifest, unless there are to be others.
+fn kept(dir: &Path, how: &Pin) -> Result<Vec<GoldenSample>, PinError> {
+    if how.anew || !how.samples.is_empty() {
+        return Ok(Vec::new());
+    }
+    let unreadable =
+        |error: String| PinError(format!("{MANIFEST} cannot be read: {error}; --anew writes another in its place"));
+    match fs::read(dir.join(MANIFEST)) {
+        Ok(bytes) => {
+            let manifest = serde_json::from_slice::<Manifest>(&bytes);
+            manifest.map(|manifest| manifest.golden).map_err(|error| unreadable(error.to_string()))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(unreadable(error.to_string())),
+    }
+}
+
+fn write_down(dir: &Path, paired: Paired, how: &Pin, kept: Vec<GoldenSample>) -> Result<Manifest, PinError> {
     let Paired { folder, encoder, mut engine, .. } = paired;
     let file = |(name, sha256): (&String, &String)| {
         let length = fs::metadata(dir.join(name)).map_err(|error| PinError(format!("cannot read {name}: {error}")))?;
@@ -186,6 +216,14 @@ fn write_down(dir: &Path, paired: Paired, how: &Pin) -> Result<Manifest, PinErro
     let texts = if how.samples.is_empty() { &own } else { &how.samples };
     let tolerance = how.tolerance;
     let golden = match &encoder {
+        _ if !kept.is_empty() => {
+            let usual = golden::tolerance(super::onnx::precision(&folder.model).ok().flatten(), Device::Cpu);
+            let held =
+                golden::check(&kept, &mut engine, encoder.as_deref(), folder.settings.tolerance.unwrap_or(usual));
+            let advice =
+                "pin with --anew, or with --samples of your own, if the model is meant to answer otherwise now";
+            held.map(|()| kept).map_err(|why| format!("{why}; {advice}"))
+        }
         Some(encoder) => golden::of_texts(texts, &mut engine, encoder, tolerance),
         None if !how.samples.is_empty() => Err("the model takes tensors, and --samples holds texts".to_owned()),
         None => golden::of_rows(&mut engine, tolerance),
@@ -251,7 +289,7 @@ mod tests {
         let dir = house("router/1");
         let samples = vec!["where is my parcel".to_owned(), "my card was charged".to_owned()];
         let how = Pin { samples, ..Pin::default() };
-        assert_eq!(pinned(dir.path(), &how), Pinned { files: 3, golden: 2, signed: false });
+        assert_eq!(pinned(dir.path(), &how), Pinned { files: 3, golden: 2, kept: false, signed: false });
         let text = fs::read_to_string(dir.path().join(MANIFEST)).unwrap();
         let manifest: Manifest = serde_json::from_str(&text).unwrap();
         assert!(matches!(&manifest.files["model.onnx"], Entry::Full { bytes, .. } if *bytes > 0));
@@ -266,7 +304,16 @@ mod tests {
         fs::write(&config, fs::read_to_string(&config).unwrap() + " ").unwrap();
         let told = refusal(dir.path());
         assert!(told.starts_with("hashes: config.json has SHA-256 ") && told.contains(" expects "), "{told}");
-        assert_eq!(pinned(dir.path(), &Pin::default()).golden, TEXTS.len(), "it is pinned anew as it is");
+        let again = pinned(dir.path(), &Pin::default());
+        assert_eq!((again.golden, again.kept), (2, true), "hashes are new, and what the model has to answer is not");
+        let text = fs::read_to_string(dir.path().join(MANIFEST)).unwrap();
+        let wrong = text.replacen("\"expected_ids\": [", "\"expected_ids\": [\n        9,", 1);
+        fs::write(dir.path().join(MANIFEST), &wrong).unwrap();
+        let error = pin(dir.path(), &onnxruntime(), &Pin::default()).unwrap_err().to_string();
+        assert!(error.contains("'where is my parcel' expects token 9") && error.contains("--anew"), "{error}");
+        assert_eq!(fs::read_to_string(dir.path().join(MANIFEST)).unwrap(), wrong, "a refusal writes nothing");
+        let anew = pinned(dir.path(), &Pin { anew: true, ..Pin::default() });
+        assert_eq!((anew.golden, anew.kept), (TEXTS.len(), false));
     }
 
     #[test]
@@ -294,7 +341,9 @@ mod tests {
         let path = dir.path().join(MANIFEST);
         fs::write(&path, fs::read_to_string(&path).unwrap() + " ").unwrap();
         assert!(check_signature(dir.path(), &trusted).unwrap_err().contains("no signature of"), "a byte is enough");
-        assert!(!pinned(dir.path(), &Pin::default()).signed);
+        let error = pin(dir.path(), &onnxruntime(), &Pin { anew: false, ..Pin::default() }).unwrap_err().to_string();
+        assert!(error.starts_with("the manifest is signed") && dir.path().join(SIGNATURE).exists(), "{error}");
+        assert!(!pinned(dir.path(), &Pin { anew: true, ..Pin::default() }).signed);
         assert!(!dir.path().join(SIGNATURE).exists(), "a signature of the manifest before would lie");
         assert!(keygen(&ours).is_err(), "a key is never overwritten");
     }

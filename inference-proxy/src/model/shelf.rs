@@ -64,6 +64,16 @@ impl Slot {
     }
 }
 
+/// Models that are named to whoever asks for one that is not there.
+const KNOWN_MAX: usize = 20;
+
+/// What is wrong with a model whose folder has files and no folder of a version.
+pub(super) fn no_version(model: &str) -> String {
+    format!(
+        "it has no version: put its files into {model}/1/ in the folder of models (proxy.models.models_dir), then load it"
+    )
+}
+
 impl Shelf {
     /// Looks at the folders of all models.
     ///
@@ -132,7 +142,11 @@ impl Shelf {
             })
             .map(|(version, slot)| slot.describe(version))
             .collect();
-        let why = if why.is_empty() { "none of its versions is loaded".to_owned() } else { why.join("; ") };
+        let why = match why.is_empty() {
+            true if entry.slots.is_empty() => no_version(model),
+            true => "none of its versions is loaded".to_owned(),
+            false => why.join("; "),
+        };
         Err(LookupError::NotReady { model: model.to_owned(), version: entry.config.primary.clone(), why })
     }
 
@@ -154,6 +168,17 @@ impl Shelf {
     pub(crate) fn states(&self) -> Vec<IndexEntry> {
         let mut index = Vec::new();
         for (model, entry) in &self.models {
+            if entry.slots.is_empty() {
+                // it is served by nobody, and who looks for it has to find out why
+                index.push(IndexEntry {
+                    model: model.clone(),
+                    version: String::new(),
+                    role: Role::Spare,
+                    state: State::Failed { why: no_version(model) },
+                    since_ms: 0,
+                    breaker: None,
+                });
+            }
             let mut slots: Vec<_> = entry.slots.iter().collect();
             slots.sort_by_key(|(version, _)| order(version));
             index.extend(slots.into_iter().map(|(version, slot)| {
@@ -322,7 +347,8 @@ impl Shelf {
     }
 
     fn entry(&self, model: &str) -> Result<&Entry, LookupError> {
-        self.models.get(model).ok_or_else(|| LookupError::UnknownModel { model: model.to_owned() })
+        let known = || self.models.keys().take(KNOWN_MAX).cloned().collect();
+        self.models.get(model).ok_or_else(|| LookupError::UnknownModel { model: model.to_owned(), known: known() })
     }
 
     fn slot(&self, model: &str, version: &str) -> Result<&Slot, LookupError> {

@@ -50,7 +50,7 @@ pub struct Proxy {
 struct Own {
     stop: CancellationToken,
     served: tokio::task::JoinHandle<std::io::Result<()>>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Proxy {
@@ -75,6 +75,7 @@ impl Proxy {
     /// Where the configuration is wrong or a version does not load, with the reason.
     pub async fn of_its_own(loaded: &Loaded, versions: &Versions) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir().context("cannot make a folder")?;
+        let models_dir = loaded.raw.proxy.models.models_dir.clone();
         let raw = alone(loaded.raw.proxy.clone(), versions, folder.path())?;
         let config = raw.check().map_err(|faults| Usage(faults.to_string()))?;
         let deps =
@@ -83,12 +84,15 @@ impl Proxy {
         let url = format!("http://{}", service.local_addr());
         let stop = CancellationToken::new();
         let served = tokio::spawn(service.run(stop.clone()));
-        let own = Own { stop, served, _folder: folder };
+        let own = Own { stop, served, folder };
         let proxy = Self { http: client()?, url, token: None, own: Some(own) };
         for version in [&versions.version, &versions.against] {
-            if let Err(error) = proxy.wait_for(&versions.model, version).await {
+            if let Err(why) = proxy.wait_for(&versions.model, version).await {
+                let linked = proxy.own.as_ref().map(|own| own.folder.path().join("models").display().to_string());
                 proxy.end().await;
-                return Err(error);
+                // the folder that it looks into is ours and gone when this is read
+                let told = linked.map(|linked| why.to_string().replace(&linked, &models_dir.display().to_string()));
+                return Err(told.filter(|_| why.is::<Usage>()).map_or(why, |told| Usage(told).into()));
             }
         }
         Ok(proxy)
@@ -145,7 +149,8 @@ impl Proxy {
         let of_it: Vec<&Value> = lines.iter().filter(|line| line["name"] == model).collect();
         let Some(line) = of_it.iter().find(|line| line["version"] == version) else {
             let known: Vec<&str> = of_it.iter().filter_map(|line| line["version"].as_str()).collect();
-            return Ok(Some(format!("there is none; there are {}", known.join(", "))));
+            let known = if known.is_empty() { "no versions of it".to_owned() } else { known.join(", ") };
+            return Ok(Some(format!("there is none; there are {known}")));
         };
         let failed = line["state"].as_str().is_some_and(|state| state == "FAILED");
         Ok(failed.then(|| line["reason"].as_str().unwrap_or_default().to_owned()))
@@ -192,10 +197,11 @@ impl Proxy {
 
     /// Ends our own in order.
     pub async fn end(self) {
-        if let Some(Own { stop, served, _folder }) = self.own {
+        if let Some(Own { stop, served, folder }) = self.own {
             stop.cancel();
             // its folder goes after it
             let _ = served.await;
+            drop(folder);
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::model::memory::Shortage;
 use crate::model::metrics::VersionMetrics;
 use crate::model::retire;
 use crate::model::roles::Step;
+use crate::model::shelf;
 use crate::model::status::{Role, State};
 use crate::upstream::{self, Upstream};
 
@@ -21,7 +22,9 @@ impl Inner {
     pub(super) async fn load_primary(self: &Arc<Self>, model: &str) -> Result<(), LoadError> {
         let mut candidates = self.shelf().candidates(model)?.into_iter();
         let Some(wanted) = candidates.next() else {
-            let why = format!("there is no folder {}/<version>", self.config.models_dir.join(model).display());
+            let why = shelf::no_version(model);
+            let folder = self.config.models_dir.join(model);
+            tracing::error!(model, folder = %folder.display(), why, "a model cannot be served");
             return Err(LookupError::NotReady { model: model.to_owned(), version: None, why }.into());
         };
         let Err(refused) = self.load_version(model, &wanted).await else { return Ok(()) };
