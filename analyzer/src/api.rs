@@ -4,6 +4,7 @@ mod assets;
 mod baselines;
 pub mod limits;
 mod lists;
+pub mod openapi;
 mod range;
 mod segments;
 mod shadows;
@@ -20,7 +21,7 @@ use axum::{
     routing::{get, post},
 };
 use contract::{
-    api::{FeatureDetail, FeatureVerdict, Overview, explain::Explanation},
+    api::{FeatureDetail, FeatureVerdict, Overview, Parts, explain::Explanation},
     slo::SloFile,
 };
 use host::{auth::Scope, gate::Need};
@@ -127,6 +128,7 @@ pub fn router(api: Api, files: Vec<Asset>) -> Router {
         SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
     };
     Router::new()
+        .route("/openapi.json", get(openapi::serve))
         .route("/api/v1/overview", get(overview))
         .route("/api/v1/models/{model}/features/{feature}", get(feature))
         .route("/api/v1/glance", get(stream::glance))
@@ -195,9 +197,11 @@ async fn feature(
     };
     let mut history = read_verdicts(&api.reader, &model, &feature, HISTORY_MAX).await?;
     history.reverse();
-    let segments = snapshot.segments.get(&model).map(|shown| shown.verdicts.as_slice()).unwrap_or_default();
-    let segments = segments.iter().filter(|one| one.feature == feature).take(segments::VERDICTS).cloned().collect();
-    Ok(Json(FeatureDetail { verdict, distribution, history, segments }))
+    let of_model = snapshot.segments.get(&model);
+    let segments = || of_model.iter().flat_map(|shown| &shown.verdicts).filter(|one| one.feature == feature);
+    let parts = of_model.map(|shown| Parts { judged: segments().count() as u64, waiting: shown.waiting.clone() });
+    let segments = segments().take(segments::VERDICTS).cloned().collect();
+    Ok(Json(FeatureDetail { verdict, distribution, history, segments, parts }))
 }
 
 #[derive(Deserialize)]

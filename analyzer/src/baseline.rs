@@ -15,7 +15,7 @@ use store::read::{Act, ActRow, BaselineRow, BaselineSummary, FeatureSeen, Reader
 use crate::{
     config::{Freezing, RawBaseline},
     judge::{
-        gate::Policy,
+        gate::{self, Policy},
         reference::{self, Reference, ReferenceError},
     },
 };
@@ -118,14 +118,19 @@ impl Baseline {
         features.sort_by(|a, b| {
             feature::priority(&a.name).cmp(&feature::priority(&b.name)).then_with(|| a.name.cmp(&b.name))
         });
+        let chosen: Vec<&Frozen> = features.iter().filter(|f| !f.provisional).collect();
+        let provisional = features.len() - chosen.len();
+        let largest = |of: &[&Frozen]| of.iter().map(|f| f.reference.total()).max();
         let info = BaselineInfo {
             model: model.to_owned(),
             version: version.to_owned(),
-            fingerprint: reference::fingerprint(features.iter().map(|f| (f.name.as_str(), &f.reference))),
+            fingerprint: fingerprint(features.iter()),
             frozen_at_ms,
             features: features.len() as u64,
-            observations: features.iter().map(|f| f.reference.total()).max().unwrap_or(0),
-            provisional: features.iter().any(|f| f.provisional),
+            observations: largest(&chosen).or_else(|| largest(&features.iter().collect::<Vec<_>>())).unwrap_or(0),
+            provisional: provisional > 0,
+            provisional_features: provisional as u64,
+            completes: if provisional > 0 && !chosen.is_empty() { fingerprint(chosen) } else { String::new() },
         };
         Self { info, features }
     }
@@ -145,7 +150,8 @@ impl Baseline {
             .collect();
         let loaded = Self::new(&summary.model, &summary.version, summary.frozen_at_ms, features?);
         // The stored fingerprint names the rows; it stays what they were written under.
-        Ok(Self { info: info(summary), ..loaded })
+        let completes = loaded.info.completes;
+        Ok(Self { info: BaselineInfo { completes, ..info(summary) }, features: loaded.features })
     }
 
     /// Writes it down, which puts it in force; a candidate is said to be one before it is there to be judged against.
@@ -192,6 +198,21 @@ impl Baseline {
         self.features.iter().find(|frozen| frozen.name == feature).map(|frozen| &frozen.reference)
     }
 
+    /// Observations that would let the features that were counted in `taken` of them show what the policy asks, `taken` at least. A
+    /// feature that would need more than `most` is a rare one: nobody waits for it, and it stays unjudged.
+    #[must_use]
+    pub fn observations_needed(&self, counted: fn(&Frozen) -> bool, taken: u64, most: u64, policy: &Policy) -> u64 {
+        let delta = policy.delta / self.features.len().max(1) as f64;
+        let room = (policy.detectable_min - policy.delta_ignore) / 2.0;
+        let needed = |frozen: &Frozen| {
+            // margins fall with the root of the size
+            let margin = gate::margin(&frozen.reference, frozen.reference.total(), delta);
+            (taken as f64 * (margin / room).powi(2)).ceil()
+        };
+        let features = self.features.iter().filter(|frozen| counted(frozen));
+        features.map(needed).filter(|n| *n <= most as f64).fold(taken as f64, f64::max) as u64
+    }
+
     /// Refuses a baseline whose largest feature cannot show what the policy asks.
     ///
     /// # Errors
@@ -207,6 +228,10 @@ impl Baseline {
         let needed = (2.0 * spread / (policy.detectable_min - policy.delta_ignore).powi(2)).ceil() as u64;
         Err(BaselineError::TooSmall { rows, features, visible, limit: policy.detectable_min, needed })
     }
+}
+
+fn fingerprint<'a>(features: impl IntoIterator<Item = &'a Frozen>) -> String {
+    reference::fingerprint(features.into_iter().map(|f| (f.name.as_str(), &f.reference)))
 }
 
 /// Smallest shift that `rows` can show in each of so many features: twice the margin of Dvoretzky, Kiefer and Wolfowitz with Massart's
@@ -231,6 +256,8 @@ pub fn info(summary: &BaselineSummary) -> BaselineInfo {
         features: summary.features,
         observations: summary.observations,
         provisional: summary.provisional,
+        provisional_features: summary.provisional_features,
+        completes: String::new(),
     }
 }
 
@@ -300,4 +327,55 @@ pub fn from_file(model: &str, file: &RawBaseline, limits: &Freezing, now_ms: i64
         .map(|(name, column)| Frozen { name, reference: column.freeze(limits.bins), provisional: false })
         .collect();
     Ok(Baseline::new(model, "", now_ms, features))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POLICY: Policy = Policy {
+        delta_ignore: 0.05,
+        delta: 0.01,
+        alpha: 0.01,
+        n_min: 200,
+        detectable_min: 0.2,
+        resolve_windows: 3,
+        false_alarm_windows: 1e3,
+    };
+
+    fn frozen(name: &str, reference: Reference, provisional: bool) -> Frozen {
+        Frozen { name: name.to_owned(), reference, provisional }
+    }
+
+    /// What a model of 69 columns and ten labels has after 1,000 requests; one column comes with every fiftieth.
+    fn wide(provisional: bool) -> Baseline {
+        let numbers = |n: u32| Reference::numbers(&(0..n).map(f64::from).collect::<Vec<_>>(), 0, 1_024);
+        let labels = Reference::categories((0..10).map(|i| (i.to_string(), 100)).collect(), 0, 1_024);
+        let mut features: Vec<Frozen> = (0..69)
+            .map(|i| frozen(&format!("input.{i}"), numbers(if i == 0 { 20 } else { 1_000 }), provisional))
+            .collect();
+        features.push(frozen("output.label", labels, provisional));
+        Baseline::new("m", "1", 0, features)
+    }
+
+    #[test]
+    fn a_reference_is_as_large_as_its_features_need() {
+        // python3 -c "from math import *; print(ceil(2 * log(2 * 13 * 70 / .01) / .15 ** 2))", ten labels and three other cells
+        assert_eq!(wide(true).observations_needed(|_| true, 1_000, 10_000, &POLICY), 1_077);
+        assert_eq!(wide(true).observations_needed(|f| f.name == "input.1", 1_000, 10_000, &POLICY), 1_000, "they do");
+        assert!(wide(true).observations_needed(|_| true, 1_000, 100_000, &POLICY) > 40_000, "the rare column");
+    }
+
+    #[test]
+    fn what_somebody_chose_is_named_by_what_completes_it() {
+        let chosen = wide(false);
+        let mut features = chosen.features.clone();
+        features.push(frozen("output.margin", Reference::numbers(&[0.5; 3_000], 0, 16), true));
+        let whole = Baseline::new("m", "1", 0, features).info;
+        assert_eq!((whole.provisional, whole.provisional_features, whole.features), (true, 1, 71));
+        assert_eq!((whole.completes, whole.observations), (chosen.info.fingerprint.clone(), 1_000));
+        assert_ne!(whole.fingerprint, chosen.info.fingerprint);
+        assert_eq!((chosen.info.completes.as_str(), wide(true).info.completes.as_str()), ("", ""));
+        assert_eq!(wide(true).info.provisional_features, 70);
+    }
 }

@@ -64,7 +64,8 @@ pub struct RawConfig {
     pub bins: u32,
     /// Rows of a reference, at most.
     pub baseline_rows: u64,
-    /// Good observations that make a provisional reference where there is none; 0 makes none.
+    /// Good observations that make a provisional reference where there is none, up to ten times as many where its features need
+    /// more to show `min_detectable`; 0 makes none.
     pub provisional_after: u64,
     /// Confidence below which an answer counts as low.
     pub low_confidence: f64,

@@ -9,6 +9,7 @@ mod detect;
 mod embeddings;
 pub mod explain;
 pub mod figures;
+pub(crate) mod first;
 mod judging;
 pub mod known;
 pub mod model;
@@ -37,7 +38,7 @@ use tokio::sync::watch;
 use crate::{
     baseline::{self, BaselineError},
     config::Config,
-    judge::burn,
+    judge::{self, burn},
     publish::Metrics,
 };
 use model::ModelState;
@@ -192,6 +193,7 @@ impl Cycle {
         let summary = in_force.iter().find(|summary| summary.model == seen.model);
         if summary.is_none() && self.unread.contains(&seen.model) {
             // its reference was chosen: traffic makes none in its place
+            state.lack = judge::waiting::Lack::File;
             return;
         }
         let round = round::Round {
@@ -233,6 +235,7 @@ impl Cycle {
         models.sort_by(|a, b| a.model.cmp(&b.model));
         let slos = self.slos(now_ms).await;
         let rows = self.reader.row_counts().await?;
+        let unnamed = self.reader.unnamed(now_ms - LOOK_BACK_MS).await?;
         if rows.labels > 0 {
             self.look_at_labels(seen, now_ms).await;
         }
@@ -247,6 +250,7 @@ impl Cycle {
                 observations: rows.observations,
                 payloads: rows.payloads,
                 labels: rows.labels,
+                unnamed,
                 sources: sources.iter().map(figures::source).collect(),
             },
         };

@@ -12,6 +12,7 @@ use ::store::read::Reader;
 use analyzer::baseline::desk::{Desk, short};
 use analyzer::baseline::{self, BaselineError};
 use analyzer::config::Config;
+use contract::api::BaselineInfo;
 use contract::api::baseline::{BaselineComparison, BaselineRecord, BaselineShown, FreezeRequest};
 use host::audit;
 
@@ -226,7 +227,7 @@ fn table(records: &[BaselineRecord]) -> String {
         head.0, head.1, head.2, head.3, head.4, head.5, head.6
     );
     for one in records {
-        let provisional = if one.info.provisional { "  provisional" } else { "" };
+        let provisional = provisional(&one.info);
         text.push_str(&format!(
             "{:wide$}  {:10} {:12}  {:20}  {:>12} {:>8} {:>10.3}{provisional}\n",
             one.info.model,
@@ -239,6 +240,17 @@ fn table(records: &[BaselineRecord]) -> String {
         ));
     }
     text
+}
+
+/// How much of it the first traffic made, and beside what.
+fn provisional(info: &BaselineInfo) -> String {
+    let (some, all) = (info.provisional_features, info.features);
+    match (some, info.completes.as_str()) {
+        (0, _) => String::new(),
+        (some, _) if some == all => "  provisional".to_owned(),
+        (some, "") => format!("  {some} of {all} features provisional"),
+        (some, chosen) => format!("  {} and {some} of {all} features provisional", short(chosen)),
+    }
 }
 
 fn contents(shown: &BaselineShown) -> String {

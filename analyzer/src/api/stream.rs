@@ -101,6 +101,7 @@ fn model(model: &ModelOverview) -> ModelGlance {
             .collect(),
         baseline: model.baseline.clone(),
         judged_ms: model.features.iter().map(|one| one.window_end_ms).max(),
+        waiting: model.waiting.clone(),
     }
 }
 

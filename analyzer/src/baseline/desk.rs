@@ -4,8 +4,11 @@
 //! beside it, so that whoever wonders later what was judged against finds who decided it. The analyzer reads the acts in its next cycle.
 
 use contract::{
-    api::baseline::{
-        BaselineComparison, BaselineRecord, BaselineShown, FeatureDistance, FreezeRequest, FrozenFeature, Standing,
+    api::{
+        BaselineInfo,
+        baseline::{
+            BaselineComparison, BaselineRecord, BaselineShown, FeatureDistance, FreezeRequest, FrozenFeature, Standing,
+        },
     },
     feature,
 };
@@ -14,6 +17,7 @@ use store::read::{Act, ActRow, BaselineSummary, EventRow, Reader, Window};
 use super::{Baseline, BaselineError, Frozen, from_rows, info, visible};
 use crate::{
     config::Config,
+    cycle::first::GROWN_MAX,
     judge::{between, display, gate, reference::Reference},
 };
 
@@ -46,7 +50,16 @@ impl Desk<'_> {
     pub async fn list(&self, model: Option<&str>) -> Result<Vec<BaselineRecord>, BaselineError> {
         let all = self.reader.baselines(true).await?;
         let ours = all.iter().filter(|one| model.is_none_or(|model| one.model == model));
-        Ok(ours.map(|one| self.record(one, &all)).collect())
+        let mut records: Vec<BaselineRecord> = ours.map(|one| self.record(one, &all)).collect();
+        // what somebody chose stays to be seen in what completes it
+        for one in records.iter_mut().filter(|one| one.standing == Standing::InForce && is_completed(&one.info)) {
+            let found =
+                all.iter().find(|known| (&known.model, &known.fingerprint) == (&one.info.model, &one.info.fingerprint));
+            if let Some(summary) = found {
+                one.info.completes = Baseline::load(self.reader, summary).await?.info.completes;
+            }
+        }
+        Ok(records)
     }
 
     /// One baseline in full.
@@ -77,10 +90,9 @@ impl Desk<'_> {
                 distribution,
             }
         };
-        Ok(BaselineShown {
-            record: self.record(&found, &all),
-            contents: baseline.features.iter().map(content).collect(),
-        })
+        let mut record = self.record(&found, &all);
+        record.info.completes.clone_from(&baseline.info.completes);
+        Ok(BaselineShown { record, contents: baseline.features.iter().map(content).collect() })
     }
 
     /// Freezes stored observations.
@@ -88,10 +100,24 @@ impl Desk<'_> {
     /// # Errors
     /// [`BaselineError`]; too few of them are refused with the smallest shift that they could show.
     pub async fn freeze(&self, model: &str, asked: &FreezeRequest) -> Result<BaselineRecord, BaselineError> {
-        let (span, of) = self.span(model, asked).await?;
-        let limits = &self.config.freezing;
-        let frozen = from_rows(self.reader, model, span, false, Vec::new(), limits, self.now_ms).await?;
-        self.keep(frozen, &of, asked.promote).await
+        let (limits, settings) = (&self.config.freezing, self.config.of(model));
+        let least = if settings.provisional_after > 0 { settings.provisional_after } else { NEWEST };
+        let mut asked = asked.clone();
+        let grows = asked.newest == Some(0);
+        if grows {
+            asked.newest = Some(least);
+        }
+        loop {
+            let (span, of, found) = self.span(model, &asked).await?;
+            let frozen = from_rows(self.reader, model, span, false, Vec::new(), limits, self.now_ms).await?;
+            // with more observations more names are seen: what is enough grows with them, in steps and to an end
+            let taken = asked.newest.unwrap_or(0);
+            let enough = frozen.observations_needed(|_| true, taken, least * GROWN_MAX, &settings.policy);
+            if !grows || enough <= taken || found < taken {
+                return self.keep(frozen, &of, asked.promote).await;
+            }
+            asked.newest = Some(enough.next_multiple_of((least / 10).max(1)));
+        }
     }
 
     /// Writes down what was frozen, as a candidate or in force. The same contents again are the same baseline.
@@ -185,25 +211,24 @@ impl Desk<'_> {
         })
     }
 
-    async fn span(&self, model: &str, asked: &FreezeRequest) -> Result<(Window, String), BaselineError> {
+    /// What to freeze, in words too, and how many observations that are where a number was asked for.
+    async fn span(&self, model: &str, asked: &FreezeRequest) -> Result<(Window, String, u64), BaselineError> {
         let wrong = |what: String| Err(BaselineError::Asked(what));
         match (asked.from_ms, asked.to_ms, asked.newest) {
             (Some(start_ms), Some(end_ms), None) if (0..end_ms).contains(&start_ms) => {
-                Ok((Window { start_ms, end_ms }, "a range of stored rows".to_owned()))
+                Ok((Window { start_ms, end_ms }, "a range of stored rows".to_owned(), 0))
             }
             (Some(from), Some(to), None) => {
                 wrong(format!("from_ms ({from}) has to be at least 0 and before to_ms ({to})"))
             }
-            (None, None, Some(asked)) => {
-                let provisional = Some(self.config.of(model).provisional_after).filter(|n| *n > 0);
-                let n = if asked > 0 { asked } else { provisional.unwrap_or(NEWEST) };
+            (None, None, Some(n)) => {
                 // a clock of a sender may be a little ahead
                 let before_ms = self.now_ms + 60_000;
                 let (span, found) = self.reader.newest_observations(model, before_ms, n).await?;
                 if found == 0 {
                     return Err(BaselineError::Empty { model: model.to_owned(), from_ms: 0, to_ms: before_ms });
                 }
-                Ok((span, format!("the newest {found} observations")))
+                Ok((span, format!("the newest {found} observations"), found))
             }
             _ => wrong(
                 "give from_ms and to_ms (milliseconds since 1970), or newest (a number of observations)".to_owned(),
@@ -265,6 +290,11 @@ pub async fn mend(reader: &Reader, held: &BaselineSummary) -> Result<(), store::
 #[must_use]
 pub fn short(fingerprint: &str) -> &str {
     fingerprint.get(..SHORT).unwrap_or(fingerprint)
+}
+
+/// Whether the first traffic added features to what somebody chose.
+const fn is_completed(info: &BaselineInfo) -> bool {
+    info.provisional_features > 0 && info.provisional_features < info.features
 }
 
 /// The list comes with the one promoted last first.
@@ -356,6 +386,7 @@ mod tests {
             features: 1,
             observations: 1_000,
             provisional: false,
+            provisional_features: 0,
             act: act.as_str().into(),
             since_ms: 1,
             completed: false,

@@ -9,7 +9,7 @@ use contract::{
     },
     feature,
     slo::{Counter, SloFile},
-    wire::Ledger,
+    wire::{KSERVE_SOURCE, Ledger, SINGLE_SOURCE},
 };
 use store::read::{ModelSeen, Reader, ShadowCounts, SourceSeen, TrafficCounts, Window};
 
@@ -22,6 +22,7 @@ use crate::{
         display,
         reference::Reference,
         sentence,
+        waiting::{self, Known},
     },
 };
 
@@ -98,6 +99,13 @@ impl Figures<'_> {
         let settings = self.config.of(&seen.model);
         let features = state.baseline().map_or(0, |baseline| baseline.features.len());
         let Counted { traffic, history, shadows, .. } = state.counted.clone();
+        let waiting = waiting::sentence(&Known {
+            lack: state.baseline().is_none().then_some(state.lack),
+            verdicts: state.verdicts(),
+            policy: &settings.policy,
+            windows: self.config.windows.span,
+            rate: traffic.requests_per_second * (1.0 - traffic.bad_ratio.unwrap_or(0.0)),
+        });
         ModelOverview {
             model: seen.model.clone(),
             version: seen.version.clone(),
@@ -113,6 +121,7 @@ impl Figures<'_> {
             shadows,
             baseline: state.baseline().map(|baseline| baseline.info.clone()),
             guarantee: sentence::guarantee(&settings.policy, features, self.config.windows.length_ms),
+            waiting,
         }
     }
 
@@ -343,6 +352,7 @@ pub fn source(seen: &SourceSeen) -> Source {
     Source {
         source: seen.source.clone(),
         heartbeat_ms: seen.sent_at_ms,
+        expected: seen.source != SINGLE_SOURCE && seen.source != KSERVE_SOURCE,
         ledger: Ledger {
             observed: seen.observed,
             delivered: seen.delivered,

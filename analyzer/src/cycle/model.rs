@@ -30,6 +30,7 @@ use crate::{
         gate::{Policy, Track},
         sentence,
         sequential::Detector,
+        waiting::Lack,
         watch,
     },
 };
@@ -48,6 +49,10 @@ pub struct ModelState {
     completed: bool,
     /// Whether the event of its promotion is known to be there.
     said: bool,
+    /// Observations that a provisional reference was found to need.
+    wanted: u64,
+    /// Why there is no reference, where there is none.
+    pub lack: Lack,
     judged_until_ms: Option<i64>,
     last_window: Option<Window>,
     version: String,

@@ -3,7 +3,10 @@
 use contract::api::{ClassShare, Distribution};
 use store::read::CategoryCounts;
 
-use super::reference::{Numbers, Reference};
+use super::{
+    reference::{Numbers, Reference},
+    sentence,
+};
 
 /// Bars of a numeric feature.
 const BARS: usize = 24;
@@ -16,6 +19,9 @@ const CUT: f64 = 0.005;
 pub fn distribution(reference: &Reference, current: &[u64]) -> Distribution {
     match reference {
         Reference::Numbers(numbers) => {
+            if let Some(value) = only(numbers) {
+                return beside(numbers, current, value);
+            }
             let edges = bars(numbers);
             Distribution {
                 names: Vec::new(),
@@ -27,18 +33,50 @@ pub fn distribution(reference: &Reference, current: &[u64]) -> Distribution {
         Reference::Categories(categories) => {
             let mut names = categories.names.clone();
             names.extend(["(never seen)", "(missing)", "(not a category)"].map(str::to_owned));
-            let (mut reference, mut current) = (shares(&categories.counts), shares(current));
-            // The special cells are shown only where there is something to show.
-            for cell in (categories.names.len()..names.len()).rev() {
-                if reference[cell] == 0.0 && current[cell] == 0.0 {
-                    names.remove(cell);
-                    reference.remove(cell);
-                    current.remove(cell);
-                }
-            }
-            Distribution { edges: Vec::new(), names, reference, current }
+            let shown = Distribution {
+                edges: Vec::new(),
+                names,
+                reference: shares(&categories.counts),
+                current: shares(current),
+            };
+            without_empty(shown, categories.names.len())
         }
     }
+}
+
+/// Bars past the first `kept` are shown only where there is something to show.
+fn without_empty(mut shown: Distribution, kept: usize) -> Distribution {
+    for bar in (kept..shown.names.len()).rev() {
+        if shown.reference[bar] == 0.0 && shown.current[bar] == 0.0 {
+            shown.names.remove(bar);
+            shown.reference.remove(bar);
+            shown.current.remove(bar);
+        }
+    }
+    shown
+}
+
+/// The one value that a reference holds, but for what is cut off at its ends: bars between its quantiles would have no width.
+fn only(numbers: &Numbers) -> Option<f64> {
+    let (first, last) = (quantile(numbers, CUT)?, quantile(numbers, 1.0 - CUT)?);
+    (first.is_finite() && last <= first.next_up()).then_some(first)
+}
+
+/// That value, and what lies below and above it. How far is in no count: a window's values are counted over the reference's bins.
+fn beside(numbers: &Numbers, current: &[u64], value: f64) -> Distribution {
+    let (at, ordered) = (numbers.bin_of(value) as usize, numbers.edges.len() + 3);
+    let parts = |counts: &[u64]| -> Vec<f64> {
+        let sum = |cells: std::ops::Range<usize>| counts.get(cells).map_or(0, |cells| cells.iter().sum());
+        let mut sums = vec![sum(1..at), counts[at], sum(at + 1..ordered - 1), counts[0], counts[ordered - 1]];
+        sums.extend(&counts[ordered..]);
+        shares(&sums)
+    };
+    let told = sentence::rounded(value);
+    let mut names = vec![format!("below {told}"), told.clone(), format!("above {told}")];
+    names
+        .extend(["(minus infinity)", "(infinity)", "(not a number)", "(missing)", "(another type)"].map(str::to_owned));
+    let (reference, current) = (parts(&numbers.counts), parts(current));
+    without_empty(Distribution { edges: vec![value], names, reference, current }, 3)
 }
 
 /// The reference's shares over given bars.
@@ -89,8 +127,7 @@ fn bars(numbers: &Numbers) -> Vec<f64> {
     let (Some(first), Some(last)) = (quantile(numbers, CUT), quantile(numbers, 1.0 - CUT)) else {
         return vec![0.0, 1.0];
     };
-    // A single value is a bin of one double's width.
-    if last <= first.next_up() || !(last - first).is_finite() {
+    if !(last - first).is_finite() {
         let half = (first.abs() * 0.5).max(0.5);
         return vec![(first - half).max(f64::MIN), (first + half).min(f64::MAX)];
     }
@@ -182,11 +219,28 @@ mod tests {
         }
     }
 
+    /// A pixel that was always black and now is not: its verdict says by how much, and its picture has to.
     #[test]
-    fn a_constant_feature_is_one_bar() {
+    fn what_moved_beside_a_constant_is_drawn_beside_it() {
+        for values in [vec![0.0; 900], [vec![0.0; 997], vec![3.0, 4.0, 9.0]].concat()] {
+            let reference = Reference::numbers(&values, 0, 1_024);
+            let Reference::Numbers(numbers) = &reference else { unreachable!("numbers were given") };
+            let moved = [(0.0, 51), (2.0, 30), (16.0, 18), (-1.0, 1)].map(|(value, n)| (numbers.bin_of(value), n));
+            let shown = distribution(&reference, &reference.cells(moved));
+            assert_eq!((shown.names.join("|"), shown.edges.as_slice()), ("below 0|0|above 0".to_owned(), &[0.0][..]));
+            assert_eq!(shown.current, [0.01, 0.51, 0.48]);
+            assert!(shown.reference[0] == 0.0 && shown.reference[1] > 0.99, "{:?}", shown.reference);
+            assert!((shown.reference.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_any_more_is_drawn_beside_a_constant() {
         let reference = Reference::numbers(&[7.0; 50], 0, 16);
-        let shown = distribution(&reference, &reference.cells([(store::read::bin::NAN, 4)]));
-        assert_eq!((shown.reference, shown.current), (vec![1.0], vec![0.0]));
+        let bins = [(store::read::bin::NAN, 3), (store::read::bin::MISSING, 1)];
+        let shown = distribution(&reference, &reference.cells(bins));
+        assert_eq!(shown.names.join("|"), "below 7|7|above 7|(not a number)|(missing)");
+        assert_eq!(shown.current, [0.0, 0.0, 0.0, 0.75, 0.25]);
         let nothing = Reference::numbers(&[f64::NAN; 5], 0, 16);
         assert_eq!(distribution(&nothing, nothing.counts()).reference, [0.0]);
     }

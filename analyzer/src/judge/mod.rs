@@ -24,6 +24,7 @@
 //! | [`gate`] | the verdict of one window, and how states follow each other |
 //! | [`sequential`] | the detector over windows: evidence with a bound on false alarms at every look |
 //! | [`unusual`] | values that are missing, not numbers, of another type or never seen |
+//! | [`waiting`] | what verdicts wait for, and whether waiting helps |
 //! | [`watch`] | the detectors of all features of a model, one window further |
 //! | [`agreement`] | shadow verdicts from paired answers |
 //! | [`burn`] | error budgets and burn rates from counts |
@@ -54,5 +55,6 @@ pub mod sentence;
 pub mod sequential;
 pub mod shares;
 pub mod unusual;
+pub mod waiting;
 pub mod wasserstein;
 pub mod watch;

@@ -21,7 +21,7 @@ pub fn of_feature(
     let n = finding.n;
     if let Call::ReferenceTooSmall { needed } = finding.call {
         return format!(
-            "The reference of {} values cannot show a shift below {:.2}, and the limit is {:.2}: freeze one of at least {needed} values.",
+            "The reference of {} values cannot show a shift below {:.2}, and the limit is {:.2}: waiting does not change that, freeze one of at least {needed} values.",
             finding.m, finding.visible, policy.detectable_min
         );
     }
@@ -107,7 +107,7 @@ fn what_moved(reference: &Reference, witness: Witness) -> Option<String> {
 }
 
 /// Four significant digits, without a tail of zeros.
-fn rounded(value: f64) -> String {
+pub(super) fn rounded(value: f64) -> String {
     if value == 0.0 || !(1e-4..1e7).contains(&value.abs()) {
         return if value == 0.0 { "0".to_owned() } else { format!("{value:.3e}") };
     }

@@ -320,6 +320,8 @@ async fn a_reference_file_is_taken_once_and_completed_by_traffic() {
     bench.tick().await;
     let first = bench.step(0, 0.5).await;
     assert_eq!(states(&first), [("input.x".to_owned(), DriftState::Drifted)]);
+    let chosen = first.overview.models[0].baseline.clone().unwrap();
+    assert_eq!((chosen.provisional_features, chosen.completes.as_str()), (0, ""));
     assert!(bench.registry.render().contains("driftline_analyzer_unjudged_features{model=\"m\"} 3"));
     bench.restart();
     bench.step(1, 0.0).await;
@@ -327,7 +329,13 @@ async fn a_reference_file_is_taken_once_and_completed_by_traffic() {
     let whole = bench.step(3, 0.0).await;
     let names: Vec<String> = states(&whole).into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["input.x", "input.y", "output.confidence", "output.label"]);
-    assert!(whole.overview.models[0].baseline.as_ref().unwrap().provisional);
+    let completed = whole.overview.models[0].baseline.clone().unwrap();
+    assert_eq!((completed.provisional_features, completed.features, completed.observations), (3, 4, 2_000));
+    assert_eq!(completed.completes, chosen.fingerprint, "what the user chose is still named");
+    let (reader, settings) = (bench.house.store.read(), Config::try_from(bench.config.clone()).unwrap());
+    let desk = Desk { reader: &reader, config: &settings, who: "test", now_ms: T0 };
+    let listed = desk.list(Some("m")).await.unwrap();
+    assert_eq!((listed.len(), &listed[0].info), (2, &completed), "the list says the same");
     assert_eq!(bench.house.ask("SELECT provisional FROM baselines WHERE feature = 'input.x'").await, "false\nfalse");
     bench.restart();
     bench.tick().await;

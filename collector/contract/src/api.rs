@@ -76,6 +76,9 @@ pub struct ModelOverview {
     pub baseline: Option<BaselineInfo>,
     /// What the drift verdict promises and what it assumes, in words.
     pub guarantee: String,
+    /// What verdicts wait for, and whether waiting helps; `None` where every feature is judged.
+    #[serde(default)]
+    pub waiting: Option<String>,
 }
 
 /// Traffic of a span.
@@ -242,6 +245,9 @@ pub struct Unusual {
 }
 
 /// A distribution in bins, of the reference and of the window.
+///
+/// Where nearly all of a reference is one number, there is no scale to draw bins to: then `edges` holds that number alone, and
+/// `names` says what lies below it, at it and above it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Distribution {
     /// Bin boundaries, one more than bins; for categories empty.
@@ -266,6 +272,18 @@ pub struct FeatureDetail {
     /// The same feature among the items of each value of the named segments, loudest first.
     #[serde(default)]
     pub segments: Vec<SegmentVerdict>,
+    /// How far segments are judged; `None` where none are named for the model.
+    #[serde(default)]
+    pub parts: Option<Parts>,
+}
+
+/// How far a feature is judged by segment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parts {
+    /// Verdicts on it there are; the first of them are in the answer.
+    pub judged: u64,
+    /// Segments whose reference is still gathered.
+    pub waiting: Vec<String>,
 }
 
 /// Share of one class.
@@ -335,6 +353,9 @@ pub struct Pipeline {
     pub payloads: u64,
     /// Labels stored.
     pub labels: u64,
+    /// Requests of the last day that named no model that exists.
+    #[serde(default)]
+    pub unnamed: u64,
     /// Sources and their ledgers.
     pub sources: Vec<Source>,
 }
@@ -346,6 +367,8 @@ pub struct Source {
     pub source: String,
     /// Its last heartbeat.
     pub heartbeat_ms: i64,
+    /// Whether it sends heartbeats, so that its silence is news; whoever posts single observations promises none.
+    pub expected: bool,
     /// Its ledger as of then.
     pub ledger: crate::wire::Ledger,
 }
@@ -363,10 +386,16 @@ pub struct BaselineInfo {
     pub frozen_at_ms: i64,
     /// Features in it.
     pub features: u64,
-    /// Observations it was frozen from (the largest count over features).
+    /// Observations it was frozen from (the largest count over features; of those that somebody chose, where there are any).
     pub observations: u64,
-    /// Whether a person promoted it, or the first traffic made it.
+    /// Whether the first traffic made any of it.
     pub provisional: bool,
+    /// So many of its features.
+    #[serde(default)]
+    pub provisional_features: u64,
+    /// Fingerprint of the reference that somebody chose and that the first traffic added those features to; else empty.
+    #[serde(default)]
+    pub completes: String,
 }
 
 /// Freeze a reference from stored observations.

@@ -28,6 +28,8 @@ pub const OBSERVATIONS_PATH: &str = "/v1/observations";
 /// The source of observations that are posted one by one: the collector numbers them. It promises nothing about what is
 /// still to come, so no window waits for it.
 pub const SINGLE_SOURCE: &str = "http";
+/// Model and version of a request that named no model that exists: what a client made up is in no table and no label.
+pub const UNNAMED: &str = "unknown";
 /// Where KServe's payload loggers post CloudEvents.
 pub const CLOUD_EVENTS_PATH: &str = "/v1/cloudevents";
 /// The source of observations that are joined from them. It sends no heartbeats, so no window waits for it.

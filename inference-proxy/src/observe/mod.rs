@@ -39,7 +39,7 @@ pub use notes::{Facts, Notes};
 use record::{Ended, Rules};
 
 /// Stands where a name is not known: a label must not hold what a client made up.
-pub const UNKNOWN: &str = "unknown";
+pub const UNKNOWN: &str = contract::wire::UNNAMED;
 
 /// How a request came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,11 +6,12 @@ use store::read::{Act, ActRow, BaselineSummary, DetectorsAt, Window};
 
 use super::ModelState;
 use crate::{
-    baseline::{self, Baseline, BaselineError, desk},
+    baseline::{Baseline, BaselineError, desk},
     cycle::{
         changes::event,
         detect::Detectors,
-        round::{Round, ceiling, first_span, of_first_traffic, reference_since, span_ms},
+        first::{self, First},
+        round::{Round, ceiling, of_first_traffic, reference_since, span_ms},
         span::Recent,
     },
 };
@@ -47,7 +48,7 @@ impl ModelState {
                 self.cells.insert(verdict.feature.clone(), reference.cells(taken.bins));
             }
         }
-        (self.completed, self.said) = (summary.completed, false);
+        (self.completed, self.said, self.wanted) = (summary.completed, false, 0);
         self.baseline = Some(baseline);
         Ok(())
     }
@@ -63,29 +64,26 @@ impl ModelState {
 
     /// With no baseline at all, the first good observations make one.
     pub(super) async fn provisional(&mut self, round: &Round<'_>) -> Result<(), BaselineError> {
-        let (since_ms, wanted) = (round.kept_since(), round.settings().provisional_after);
-        let Some(span) = first_span(round, since_ms, wanted).await? else { return Ok(()) };
-        let limits = &round.config.freezing;
-        let frozen = baseline::from_rows(round.reader, round.model(), span, true, vec![], limits, round.now_ms).await;
-        let frozen = match frozen {
-            Err(BaselineError::Empty { .. }) => return Ok(()),
-            frozen => frozen?,
-        };
-        let text = format!(
-            "Provisional reference from the first {} observations: {} features.",
-            round.settings().provisional_after,
-            frozen.info.features
-        );
-        self.put_in_force(round, frozen, text).await
+        match first::freeze(round, round.kept_since(), &[], &mut self.wanted).await? {
+            First::Lack(lack) => self.lack = lack,
+            First::Frozen(frozen, span, n) => {
+                let features = frozen.info.features;
+                let text = format!("Provisional reference from the first {n} observations: {features} features.");
+                self.put_in_force(round, *frozen, text).await?;
+                // it is not judged against its own values
+                self.judged_until_ms.get_or_insert(ceiling(span.end_ms, round.config.windows.length_ms));
+            }
+        }
+        Ok(())
     }
 
-    /// A provisional reference is not judged against its own values. They are found again rather than remembered, so that a
-    /// restart before the first verdict starts at the same window.
+    /// After a restart before the first verdict, the values of a provisional reference are found again rather than remembered, so
+    /// that the same window is judged first.
     pub(super) async fn skip_own_values(&mut self, round: &Round<'_>) -> Result<(), BaselineError> {
         if self.judged_until_ms.is_none() && self.baseline.as_ref().is_some_and(of_first_traffic) {
-            let (since_ms, wanted) = (round.kept_since(), round.settings().provisional_after);
-            let span = first_span(round, since_ms, wanted).await?;
-            self.judged_until_ms = span.map(|span| ceiling(span.end_ms, round.config.windows.length_ms));
+            let found = first::freeze(round, round.kept_since(), &[], &mut self.wanted).await?;
+            let First::Frozen(_, span, _) = found else { return Ok(()) };
+            self.judged_until_ms = Some(ceiling(span.end_ms, round.config.windows.length_ms));
         }
         Ok(())
     }
@@ -99,9 +97,10 @@ impl ModelState {
         if !chosen || self.completed {
             return Ok(());
         }
-        let wanted = round.settings().provisional_after;
-        let Some(span) = first_span(round, reference_since(round, baseline), wanted).await? else { return Ok(()) };
-        let (before, keep) = (baseline.features.len(), baseline.features.clone());
+        let (since_ms, keep) = (reference_since(round, baseline), &baseline.features);
+        let First::Frozen(whole, ..) = first::freeze(round, since_ms, keep, &mut self.wanted).await? else {
+            return Ok(());
+        };
         let looked = ActRow {
             model: round.model().to_owned(),
             fingerprint: baseline.info.fingerprint.clone(),
@@ -109,12 +108,10 @@ impl ModelState {
             act: Act::Completed.as_str().to_owned(),
             who: "analyzer".to_owned(),
         };
-        let limits = &round.config.freezing;
-        let whole = baseline::from_rows(round.reader, round.model(), span, true, keep, limits, round.now_ms).await?;
-        let added = whole.features.len() - before;
+        let added = whole.features.len() - keep.len();
         if added > 0 {
             let text = format!("Provisional reference for {added} features that the chosen one lacks.");
-            self.put_in_force(round, whole, text).await?;
+            self.put_in_force(round, *whole, text).await?;
         }
         round.reader.insert_act(&looked).await?;
         self.completed = true;
@@ -126,6 +123,7 @@ impl ModelState {
         frozen.save(round.reader, Act::Promoted, "analyzer").await?;
         round.reader.insert_events(&[event]).await?;
         self.baseline = Some(frozen);
+        self.wanted = 0;
         self.recent = Recent::default();
         self.detectors = Detectors::default();
         Ok(())

@@ -67,6 +67,9 @@ pub struct ModelGlance {
     pub baseline: Option<BaselineInfo>,
     /// End of the last judged window.
     pub judged_ms: Option<i64>,
+    /// See [`ModelOverview::waiting`].
+    #[serde(default)]
+    pub waiting: Option<String>,
 }
 
 /// A shadow in the overview.

@@ -52,10 +52,12 @@ pub struct BaselineSummary {
     pub frozen_at_ms: i64,
     /// Features in it.
     pub features: u64,
-    /// Its largest count over features.
+    /// Its largest count over features; over those that somebody chose, where there are any.
     pub observations: u64,
     /// Whether any of it is provisional.
     pub provisional: bool,
+    /// So many of its features.
+    pub provisional_features: u64,
     /// The word of the last act: `promoted`, `frozen` (a candidate) or `retired`.
     pub act: String,
     /// When that was.
@@ -120,13 +122,15 @@ impl Reader {
         let sql = format!(
             "SELECT b.model AS model, b.version AS version, b.fingerprint AS fingerprint, b.frozen_at_ms AS frozen_at_ms, \
                b.features AS features, b.observations AS observations, b.provisional AS provisional, \
+               b.provisional_features AS provisional_features, \
                if(a.last_act = '', 'promoted', a.last_act) AS act, if(a.last_act = '', b.frozen_at_ms, a.acted_at_ms) AS since_ms, \
                toBool(a.looks > 0) AS completed \
              FROM ( \
                SELECT toString(model) AS model, toString(any(version)) AS version, toString(fingerprint) AS fingerprint, \
-                 toUnixTimestamp64Milli(max(frozen_at)) AS frozen_at_ms, uniqExact(feature) AS features, \
-                 max(m) AS observations, max(provisional) AS provisional \
-               FROM baselines GROUP BY model, fingerprint) AS b \
+                 toUnixTimestamp64Milli(max(frozen_at)) AS frozen_at_ms, uniqExact(r.feature) AS features, \
+                 if(countIf(NOT r.provisional) > 0, maxIf(r.m, NOT r.provisional), max(r.m)) AS observations, \
+                 max(r.provisional) AS provisional, uniqExactIf(r.feature, r.provisional) AS provisional_features \
+               FROM baselines AS r GROUP BY model, fingerprint) AS b \
              LEFT JOIN ( \
                SELECT toString(model) AS model, toString(fingerprint) AS fingerprint, \
                  toString(argMaxIf(act, (at, act), act != 'completed')) AS last_act, \

@@ -1,7 +1,7 @@
 //! Who sends, and which models are seen.
 
 use clickhouse::Row;
-use contract::wire::Outcome;
+use contract::wire::{Outcome, UNNAMED};
 use serde::{Deserialize, Serialize};
 
 use super::{MS, Reader};
@@ -59,7 +59,7 @@ impl Reader {
         self.store.bounded("the sources", query.fetch_all()).await
     }
 
-    /// Models with observations since a time, at most `limit`, busiest first. Answers since `lately_ms` say which version
+    /// Models with observations since a time, at most `limit`, busiest first; requests that named none are of none. Answers since `lately_ms` say which version
     /// answers: one request may be led to another by a canary, a fallback or its own wish, or ask for one that does not exist.
     ///
     /// # Errors
@@ -71,11 +71,23 @@ impl Reader {
                toUnixTimestamp64Milli(min(oldest)) AS first_at_ms, toUnixTimestamp64Milli(max(newest)) AS last_at_ms FROM ( \
                SELECT o.model AS model, o.version AS one, count() AS asked, min(o.at) AS oldest, max(o.at) AS newest, \
                  countIf(o.outcome = '{ok}' AND o.at >= {MS}) AS lately, maxIf(o.at, o.outcome = '{ok}') AS answered \
-               FROM observations AS o WHERE o.at >= {MS} GROUP BY model, one) \
+               FROM observations AS o WHERE o.at >= {MS} AND NOT (o.model = '{UNNAMED}' AND o.version = '{UNNAMED}') GROUP BY model, one) \
              GROUP BY model ORDER BY sum(asked) DESC, model LIMIT ?",
             ok = Outcome::Ok.as_str()
         );
         let query = self.store.client().query(&sql).bind(lately_ms).bind(since_ms).bind(limit);
         self.store.bounded("the models", query.fetch_all()).await
+    }
+
+    /// Requests since a time that named no model that exists.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn unnamed(&self, since_ms: i64) -> Result<u64, Error> {
+        let sql = format!(
+            "SELECT count() FROM observations WHERE model = '{UNNAMED}' AND version = '{UNNAMED}' AND at >= {MS}"
+        );
+        let query = self.store.client().query(&sql).bind(since_ms);
+        self.store.bounded("the requests that named no model", query.fetch_one()).await
     }
 }
