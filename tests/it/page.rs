@@ -47,6 +47,10 @@ async fn filled() -> Driftline {
         min_detectable = 0.5
         [analyzer.shadow]
         min_time = "1s"
+        [analyzer.segments]
+        reference = 200
+        [analyzer.models.router]
+        segments = ["text.length_bucket"]
         [proxy.models.models.router]
         primary = "1"
         shadows = [{ version = "2", percent = 100 }]
@@ -130,6 +134,9 @@ fn model<'a>(overview: &'a Value, name: &str) -> Option<&'a Value> {
 
 /// Traffic until several windows are judged and everything that a view shows is there.
 async fn fill(driftline: &Driftline) {
+    let asked = format!("{}/v1/models/nobody/predict", driftline.proxy);
+    let (status, body) = driftline.post(&asked, &json!({ "text": "is anybody there" })).await;
+    assert_eq!(status, 404, "{body}");
     let (since, mut sent) = (Instant::now(), 0);
     while !is_full(driftline).await {
         assert!(since.elapsed() < PATIENCE, "waited in vain for verdicts, a shadow and samples\n{}", driftline.log());
@@ -144,7 +151,9 @@ async fn is_full(driftline: &Driftline) -> bool {
     let compared = router["shadows"][0]["pairs"].as_u64() > Some(0);
     let windows = "SELECT uniqExact(window_end) FROM verdicts WHERE model = 'router'";
     let windows = driftline.try_sql(windows).await.and_then(|n| n.parse::<u64>().ok());
-    compared && windows > Some(5) && seen["pipeline"]["labels"].as_u64() > Some(0)
+    let segments = driftline.get_json(&format!("{}/api/v1/models/{TEXT_MODEL}/segments", driftline.analyzer)).await;
+    let parts = segments["verdicts"].as_array().is_some_and(|verdicts| !verdicts.is_empty());
+    compared && parts && windows > Some(5) && seen["pipeline"]["labels"].as_u64() > Some(0)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

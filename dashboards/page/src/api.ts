@@ -8,16 +8,16 @@ export interface Traffic { requests_per_second: number; bad_ratio: N; p50_ms: N;
 export interface TrafficPoint extends Traffic { at_ms: number }
 export interface Event { at_ms: number; kind: string; model: string; version: string; text: string }
 export interface Interval { lower: number; upper: number }
-export interface BaselineInfo { model: string; version: string; fingerprint: string; frozen_at_ms: number; features: number; observations: number; provisional: boolean }
+export interface BaselineInfo { model: string; version: string; fingerprint: string; frozen_at_ms: number; features: number; observations: number; provisional: boolean; provisional_features: number; completes: string }
 export interface Burn { window: string; rate: N; factor: number }
 export interface SloStatus { slo: string; description: string; model: string; objective: number; events: number; bad: number; budget_remaining: N; burn: Burn[] }
 export interface Ledger { observed: number; delivered: number; dropped: number; in_flight: number }
-export interface Source { source: string; heartbeat_ms: number; ledger: Ledger }
-export interface Pipeline { observations: number; payloads: number; labels: number; sources: Source[] }
+export interface Source { source: string; heartbeat_ms: number; expected: boolean; ledger: Ledger }
+export interface Pipeline { observations: number; payloads: number; labels: number; unnamed: number; sources: Source[] }
 export interface ShadowGlance { shadow: string; pairs: number; agreement: N; verdict: ShadowVerdict }
 export interface ModelGlance {
   model: string; version: string; state: DriftState; states: Partial<Record<DriftState, number>>; loudest: string[];
-  traffic: Traffic; requests: number[]; confidence_mean: N; shadows: ShadowGlance[]; baseline: BaselineInfo | null; judged_ms: N;
+  traffic: Traffic; requests: number[]; confidence_mean: N; shadows: ShadowGlance[]; baseline: BaselineInfo | null; judged_ms: N; waiting: string | null;
 }
 export interface Glance { at_ms: number; watermark_ms: N; models: ModelGlance[]; slos: SloStatus[]; events: Event[]; pipeline: Pipeline }
 
@@ -41,10 +41,10 @@ export interface ShadowStatus {
 }
 export interface ModelPage {
   model: string; version: string; state: DriftState; traffic: Traffic; features: FeatureVerdict[]; confidence: Distribution | null;
-  confidence_mean: N; classes: ClassShare[]; concept: Concept | null; embeddings: { embedding: string; n: number; m: number; distance: number; sentence: string }[]; shadows: ShadowStatus[]; baseline: BaselineInfo | null; guarantee: string;
+  confidence_mean: N; classes: ClassShare[]; concept: Concept | null; embeddings: { embedding: string; n: number; m: number; distance: number; sentence: string }[]; shadows: ShadowStatus[]; baseline: BaselineInfo | null; guarantee: string; waiting: string | null;
   matching: number; states: Partial<Record<DriftState, number>>;
 }
-export interface FeatureDetail { verdict: FeatureVerdict; distribution: Distribution; history: FeatureVerdict[]; segments: SegmentVerdict[] }
+export interface FeatureDetail { verdict: FeatureVerdict; distribution: Distribution; history: FeatureVerdict[]; segments: SegmentVerdict[]; parts: { judged: number; waiting: string[] } | null }
 export interface TrafficRange { step_ms: number; points: TrafficPoint[]; events: Event[] }
 export interface HeatCell { step: number; state: DriftState; ks_lower: N }
 export interface Heat { from_ms: number; step_ms: number; steps: number; rows: { feature: string; cells: HeatCell[] }[] }

@@ -35,8 +35,8 @@ function paint(plot: uPlot, heat: Heat): void {
   ctx.restore();
 }
 
-// the first label would be cut at the edge
-const ticks = (plot: uPlot, splits: number[], __: number, ___: number, step: number) => splits.map((s) => (plot.valToPos(s, "x") < 18 ? "" : step >= 86_400 ? day(s * 1000) : step < 60 ? clock(s * 1000) : minute(s * 1000)));
+// labels at the edges would be cut
+const ticks = (plot: uPlot, splits: number[], __: number, ___: number, step: number) => splits.map((s) => (plot.valToPos(s, "x") < 18 || plot.valToPos(s, "x") > plot.width - 22 ? "" : step >= 86_400 ? day(s * 1000) : step < 60 ? clock(s * 1000) : minute(s * 1000)));
 
 interface Under { row: number; step: number }
 

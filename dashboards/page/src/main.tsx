@@ -30,18 +30,21 @@ const VIEWS: [Place["view"] & ("overview" | "slos" | "samples" | "events" | "pip
 /** Views that show a range of time. */
 const RANGED = new Set<Place["view"]>(["model", "confidence", "feature", "events"]);
 
-/** The worst that is the case, in words. */
-function overall(glance: Glance | null): [Word, string] {
-  if (!glance) return ["insufficient", "Waiting for the analyzer"];
+/** The worst that is the case, in words, and where to look at it. */
+function overall(glance: Glance | null): [Word, string, Place] {
+  const all: Place = { view: "overview" };
+  if (!glance) return ["insufficient", "Waiting for the analyzer", all];
   const of = (state: Word) => glance.models.filter((model) => model.state === state).map((model) => model.model);
   const named = (names: string[], one = "model") => (names.length > 3 ? plural(names.length, one) : names.join(", "));
   const losing = glance.slos.filter(burning).map((slo) => slo.slo);
+  const model = (models: string[]): Place => (models.length === 1 ? { view: "model", model: models[0]! } : all);
+  const burned: Place = losing.length === 1 ? { view: "slo", slo: losing[0]! } : { view: "slos" };
   const loud = [of("drifted").length ? `${named(of("drifted"))} drifted` : "", losing.length ? `${named(losing, "objective")} losing budget too fast` : ""].filter(Boolean);
-  if (loud.length) return ["drifted", loud.join(" · ")];
-  if (of("watch").length) return ["watch", `Watching ${named(of("watch"))}`];
-  if (!glance.models.length) return ["insufficient", "No models yet"];
-  if (of("insufficient").length) return ["insufficient", `Gathering data for ${named(of("insufficient"))}`];
-  return ["stable", glance.models.length === 1 ? "All quiet" : `All ${glance.models.length} models quiet`];
+  if (loud.length) return ["drifted", loud.join(" · "), of("drifted").length ? model(of("drifted")) : burned];
+  if (of("watch").length) return ["watch", `Watching ${named(of("watch"))}`, model(of("watch"))];
+  if (!glance.models.length) return ["insufficient", "No models yet", all];
+  if (of("insufficient").length) return ["insufficient", `Too little data on ${named(of("insufficient"))}`, model(of("insufficient"))];
+  return ["stable", glance.models.length === 1 ? "All quiet" : `All ${glance.models.length} models quiet`, all];
 }
 
 function title(place: Place): string {
@@ -65,7 +68,7 @@ function View({ route, live }: { route: Route; live: Live }): JSX.Element {
     case "samples": return <Samples glance={glance} asked={asked} />;
     case "events": return <Events glance={glance} asked={asked} />;
     case "pipeline": return <PipelineView glance={glance} />;
-    case "model": return <Model key={place.model} model={place.model} asked={asked} />;
+    case "model": return <Model key={place.model} model={place.model} asked={asked} glance={glance} />;
     case "confidence": return <Confidence key={place.model} model={place.model} asked={asked} />;
     case "shadows": return <Shadows key={place.model} model={place.model} shadow={place.shadow} />;
     case "feature": return <Feature key={`${place.model}/${place.feature}`} model={place.model} feature={place.feature} asked={asked} />;
@@ -157,7 +160,7 @@ function App() {
   const main = useRef<HTMLElement>(null);
   const here = `${route.place.view}/${title(route.place)}`;
   const before = useRef(here);
-  const [state, sentence] = overall(live.glance);
+  const [state, sentence, worst] = overall(live.glance);
   useEffect(() => {
     const pressed = (event: KeyboardEvent) => press(event, setHelp);
     addEventListener("keydown", pressed);
@@ -192,7 +195,7 @@ function App() {
       </header>
       <section class="strip" aria-label="Now">
         <div class="bar">
-          <p class="overall" role="status"><Badge state={state}>{sentence}</Badge></p>
+          <p class="overall" role="status"><a href={to(worst)}><Badge state={state}>{sentence}</Badge></a></p>
           {RANGED.has(route.place.view) && <Ranges asked={route.asked} />}
         </div>
       {live.problem !== null && (
@@ -200,7 +203,7 @@ function App() {
       )}
       </section>
       <main id="content" ref={main} tabIndex={-1}><View route={route} live={live} /></main>
-      <footer><p class="bar quiet small">Read-only. Everything here is in the <a href="/api/v1/overview">API</a> and in <a href="/metrics">metrics</a>, too.</p></footer>
+      <footer><p class="bar quiet small">Read-only. Everything here is in the <a href="/openapi.json">API</a> and in <a href="/metrics">metrics</a>, too.</p></footer>
       <Help open={help} close={() => setHelp(false)} />
     </>
   );

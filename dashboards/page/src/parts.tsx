@@ -1,8 +1,8 @@
 // Parts that views share.
 
 import type { ComponentChildren } from "preact";
-import type { Failure, FeatureVerdict, SloStatus } from "./api";
-import { ago, DASH, distance, percent, short } from "./format";
+import type { BaselineInfo, Failure, FeatureVerdict, SloStatus } from "./api";
+import { ago, DASH, distance, percent, plural, short } from "./format";
 import { now, type Asked } from "./live";
 import { to } from "./route";
 import { Shape, type Word } from "./state";
@@ -123,6 +123,17 @@ export function Masked({ text }: { text: string }) {
   const parts = text.split(/(\[[A-Z][A-Z0-9_]*(?::[^\]\s]{1,120})?\])/);
   return <>{parts.map((part, i) => (i % 2 ? <mark key={i} class="masked" title="masked before it was stored">{part.slice(1, -1).split(":")[0]!.toLowerCase().replaceAll("_", " ")}</mark> : part))}</>;
 }
+
+/** The digits of the reference that somebody chose, or of the one that the first traffic made. */
+export const named = (baseline: BaselineInfo) => (baseline.completes || baseline.fingerprint).slice(0, 8);
+
+/** How much of a reference the first traffic made; nothing where somebody chose all of it. */
+export function provisional({ features, provisional_features: some }: BaselineInfo): string {
+  return some === 0 ? "" : some === features ? "provisional" : `${some} of ${plural(features, "feature")} provisional`;
+}
+
+/** A sentence with what is to be typed in it set as such. */
+export const Told = ({ text }: { text: string }) => <>{text.split(/`([^`]+)`/).map((part, i) => (i % 2 ? <code key={i}>{part}</code> : part))}</>;
 
 /** Tabs below a model's name. */
 export function Tabs({ model, here }: { model: string; here: "model" | "confidence" | "shadows" }) {

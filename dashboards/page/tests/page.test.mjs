@@ -70,7 +70,7 @@ const VIEWS = [
   ["shadow", `#/models/${MODEL}/shadows`, [".verdict .badge", ".chart canvas", ".flips td", ".samples li", ".guardrails td", ".classes td"]],
   ["samples", `#/samples?model=${MODEL}`, [".samples li", ".samples .masked"]],
   ["events", "#/events?range=1d", [".events li"]],
-  ["pipeline", "#/pipeline", [".flow li", ".ledger"]],
+  ["pipeline", "#/pipeline", [".flow li", ".ledger", ".unnamed"]],
 ];
 
 describe("every view", () => {
@@ -204,6 +204,63 @@ describe("the page", () => {
   });
 });
 
+describe("parts of the traffic", () => {
+  const FEATURE = `#/models/${MODEL}/features/output.confidence?range=15m`;
+  const PANEL = '.panel:has(h2:has-text("By segment"))';
+
+  /** The feature as it is, with what would take a day of traffic put in place of its segments. */
+  async function withParts(change) {
+    const found = await open("about:blank#", "");
+    await found.page.route("**/features/output.confidence", async (route) => {
+      const answer = await route.fetch();
+      const detail = await answer.json();
+      change(detail);
+      await route.fulfill({ response: answer, json: detail });
+    });
+    await found.page.goto(`${PAGE}/${FEATURE}`);
+    await settled(found.page);
+    return found;
+  }
+
+  it("stand under the feature, each with its verdict", async () => {
+    const { page, complaints, close } = await open(PAGE, FEATURE);
+    await settled(page);
+    await page.locator('[data-segment="text.length_bucket"]').first().waitFor();
+    assert.match(await page.locator(PANEL).locator(".aside").textContent(), /parts? drifted of \d+/);
+    const shown = await page.locator("[data-segment]").evaluateAll((rows) => rows.map(({ dataset }) => [dataset.value, dataset.state]));
+    const detail = await (await page.request.get(`${PAGE}/api/v1/models/${MODEL}/features/output.confidence`)).json();
+    assert.deepEqual(new Set(shown.map(([value]) => value)), new Set(detail.segments.map((one) => one.value)));
+    assert.deepEqual(complaints, []);
+    await close();
+  });
+
+  it("that are not judged yet say what they wait for, and where none are named nothing is said", async () => {
+    const waiting = await withParts((detail) => Object.assign(detail, { segments: [], parts: { judged: 0, waiting: ["client"] } }));
+    await waiting.page.locator(PANEL, { hasText: "The reference of client" }).waitFor();
+    assert.deepEqual(await violations(waiting.page), []);
+    await waiting.close();
+    const none = await withParts((detail) => Object.assign(detail, { segments: [], causes: [], parts: null }));
+    assert.equal(await none.page.locator(PANEL).count(), 0);
+    assert.deepEqual(none.complaints, []);
+    await none.close();
+  });
+
+  it("that are many stay few until somebody asks", async () => {
+    const { page, complaints, close } = await withParts((detail) => {
+      detail.segments = Array.from({ length: 100 }, (_, i) => ({ ...detail.segments[0], value: `value ${i}`, state: i < 3 ? "drifted" : "stable" }));
+      detail.parts = { judged: 500, waiting: [] };
+    });
+    assert.match(await page.locator(PANEL).locator(".aside").textContent(), /3 parts drifted of 500/);
+    assert.equal(await page.locator("[data-segment]").count(), 24);
+    await page.locator("button", { hasText: "Show 100" }).click();
+    await page.waitForFunction(() => document.querySelectorAll("[data-segment]").length === 100);
+    await page.locator(PANEL, { hasText: "The other 400 are in the API" }).waitFor();
+    assert.deepEqual(await violations(page), []);
+    assert.deepEqual(complaints, []);
+    await close();
+  });
+});
+
 describe("with 10,000 features", () => {
   it("a model stays quick to read and to search", async () => {
     const { page, complaints, close } = await open(PAGE, `#/models/${WIDE}`);
@@ -217,6 +274,13 @@ describe("with 10,000 features", () => {
     await page.waitForFunction(() => document.querySelectorAll("tr[data-feature]").length === 1);
     assert.deepEqual(await violations(page), []);
     assert.deepEqual(complaints, []);
+    await close();
+  });
+
+  it("a request that named no model is no card", async () => {
+    const { page, close } = await open(PAGE, "#/");
+    await page.locator(`[data-model="${MODEL}"]`).waitFor();
+    assert.equal(await page.locator('[data-model="unknown"]').count(), 0);
     await close();
   });
 

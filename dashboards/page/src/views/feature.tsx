@@ -4,7 +4,7 @@ import { api, type Distribution, type FeatureDetail, type FeatureVerdict } from 
 import { Chart, Panel } from "../chart";
 import { clock, count, DASH, distance, moment, percent, plural, power, probability, short } from "../format";
 import { useAsk } from "../live";
-import { Answer, Empty, Shares, Stat } from "../parts";
+import { Answer, Empty, Shares, Stat, Told } from "../parts";
 import { to, zoom } from "../route";
 import { Badge, Shape, word } from "../state";
 import { useRanged } from "./model";
@@ -19,12 +19,12 @@ export function Feature({ model, feature, asked }: { model: string; feature: str
       <p class="crumbs"><a href={to({ view: "model", model })}>{model}</a> / features</p>
       {!found.data && <h1>{feature}</h1>}
       <Answer asked={found}>
-        {({ verdict, distribution, segments }) => (
+        {({ verdict, distribution, segments, parts }) => (
           <>
-            <header class="title"><h1>{feature}<span class="version">{verdict.version}</span></h1><Badge state={verdict.state} /><p class="sentence">{verdict.sentence}</p></header>
+            <header class="title"><h1>{feature}<span class="version">{verdict.version}</span></h1><Badge state={verdict.state} /><p class="sentence"><Told text={verdict.sentence} /></p></header>
             <Facts verdict={verdict} distribution={distribution} />
-            {distribution.names.length ? <Panel title="Shares" aside="last window over reference"><Shares limit={20} rows={distribution.names.map((label, i) => ({ label, reference: distribution.reference[i] ?? null, current: distribution.current[i] ?? null }))} /></Panel> : <Numeric distribution={distribution} feature={feature} />}
-            <Where verdict={verdict} segments={segments} />
+            {distribution.names.length ? <Panel title="Shares" aside={distribution.edges.length ? "nearly all of the reference is one value" : "last window over reference"}><Shares limit={20} rows={distribution.names.map((label, i) => ({ label, reference: distribution.reference[i] ?? null, current: distribution.current[i] ?? null }))} /></Panel> : <Numeric distribution={distribution} feature={feature} />}
+            <Where verdict={verdict} segments={segments} parts={parts} />
           </>
         )}
       </Answer>
@@ -38,7 +38,7 @@ function Facts({ verdict: v, distribution }: { verdict: FeatureVerdict; distribu
   const bounds = v.ks_lower === null ? DASH : low === high ? low : `${low} – ${high}`;
   return (
     <dl class="stats tiles">
-      <Stat name={distribution.names.length ? "Largest shift of a share" : "KS distance"} value={bounds} />
+      <Stat name={distribution.names.length && !distribution.edges.length ? "Largest shift of a share" : "KS distance"} value={bounds} />
       <Stat name="Evidence" value={power(v.evidence)} note={`the model alarms at ${power(v.evidence_needed)}`} />
       <Stat name="Harmless up to" value={distance(v.delta)} />
       <Stat name="Smallest visible" value={distance(v.visible)} />
@@ -130,5 +130,5 @@ function History({ verdicts, feature }: { verdicts: FeatureVerdict[]; feature: s
 
 function Changes({ verdicts }: { verdicts: FeatureVerdict[] }) {
   const changes = verdicts.filter((v, i) => i === 0 || v.state !== verdicts[i - 1]!.state).reverse();
-  return <Panel title="Changes of state"><ol class="changes">{changes.slice(0, 12).map((v) => <li key={v.window_end_ms}><Shape state={v.state} /><span>{word(v.state)}</span><span class="quiet small">{v.sentence}</span><time dateTime={new Date(v.window_end_ms).toISOString()}>{moment(v.window_end_ms)}</time></li>)}</ol></Panel>;
+  return <Panel title="Changes of state"><ol class="changes">{changes.slice(0, 12).map((v) => <li key={v.window_end_ms}><Shape state={v.state} /><span>{word(v.state)}</span><span class="quiet small"><Told text={v.sentence} /></span><time dateTime={new Date(v.window_end_ms).toISOString()}>{moment(v.window_end_ms)}</time></li>)}</ol></Panel>;
 }

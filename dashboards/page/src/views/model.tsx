@@ -1,15 +1,15 @@
 // One model: its traffic and latency, the drift of all its features over time, and each feature's last verdict.
 
 import { useState } from "preact/hooks";
-import { api, query, type FeatureVerdict, type Heat, type ModelPage, type TrafficRange } from "../api";
+import { api, query, type FeatureVerdict, type Glance, type Heat, type ModelPage, type TrafficRange } from "../api";
 import { Chart, Panel, type Mark } from "../chart";
 import { ago, count, distance, latency, latencyText, percent, plural, power, short } from "../format";
 import { HeatMap } from "../heat";
 import { now, useAsk } from "../live";
-import { Answer, Bounds, Empty, Shares, Stat, Tabs } from "../parts";
+import { Answer, Bounds, Empty, named, provisional, Shares, Stat, Tabs, Told } from "../parts";
 import { change, rangeOf, to, zoom } from "../route";
 import { Badge, LOUDEST_FIRST, Shape, word } from "../state";
-import { States } from "./overview";
+import { Budgets, States } from "./overview";
 
 /** A range that ends now is asked for again after so many of its parts, from five seconds to a minute. */
 const PARTS = 360;
@@ -27,7 +27,7 @@ export function useRanged<T>(asked: URLSearchParams, path: string) {
   return useAsk<T>(`${path} ${range.live ? range.name : `${range.from_ms}-${range.to_ms}`}`, ranged(asked, path), range.live ? again : 0);
 }
 
-export function Model({ model, asked }: { model: string; asked: URLSearchParams }) {
+export function Model({ model, asked, glance }: { model: string; asked: URLSearchParams; glance: Glance | null }) {
   const [contains, state] = [asked.get("match") ?? "", asked.get("state") ?? ""];
   const [limit, more] = useState(SHOWN);
   const path = query(api("models", model), { match: contains, state, limit });
@@ -40,9 +40,10 @@ export function Model({ model, asked }: { model: string; asked: URLSearchParams 
       <Answer asked={found}>
         {(page) => (
           <>
-            <header class="title"><h1>{model}<span class="version">{page.version}</span></h1><Badge state={page.state} /><States states={page.states} /></header>
+            <header class="title"><h1>{model}<span class="version">{page.version}</span></h1><Badge state={page.state} /><States states={page.states} />{page.waiting && <p class="sentence"><Told text={page.waiting} /></p>}</header>
             <Tabs model={model} here="model" />
             <Numbers page={page} />
+            <Budgets slos={glance?.slos.filter((slo) => slo.model === model) ?? []} />
           </>
         )}
       </Answer>
@@ -72,7 +73,7 @@ function Numbers({ page: { traffic, confidence_mean, embeddings, baseline } }: {
       <Stat name="Bad" value={percent(traffic.bad_ratio)} />
       {embeddings.map((one) => <Stat key={one.embedding} name="Embedding moved" value={distance(one.distance)} note={one.embedding.replace("output.", "")} />)}
       <Stat name="Confidence" value={confidence_mean === null ? "–" : confidence_mean.toFixed(3)} />
-      <Stat name="Reference" value={baseline ? short(baseline.observations) : "–"} note={baseline ? (baseline.provisional ? "provisional" : `frozen ${ago(baseline.frozen_at_ms, now())}`) : "none yet"} />
+      <Stat name="Reference" value={baseline ? short(baseline.observations) : "–"} note={baseline ? <><code>{named(baseline)}</code> {provisional(baseline) || `frozen ${ago(baseline.frozen_at_ms, now())}`}</> : "none yet"} />
     </dl>
   );
 }
@@ -144,6 +145,6 @@ function Row({ verdict: v, scale }: { verdict: FeatureVerdict; scale: number }) 
 }
 
 const Guarantee = ({ page }: { page: ModelPage }) => (
-  <details class="card guarantee"><summary>What a drift verdict promises</summary><p>{page.guarantee}</p>{page.baseline && <p class="quiet small">Reference <code>{page.baseline.fingerprint.slice(0, 12)}</code>: {plural(page.baseline.features, "feature")} of {plural(page.baseline.observations, "observation")}{page.baseline.version && `, version ${page.baseline.version}`}.</p>}</details>
+  <details class="card guarantee"><summary>What a drift verdict promises</summary><p>{page.guarantee}</p>{page.baseline && <p class="quiet small">Reference <code>{named(page.baseline)}</code>: {plural(page.baseline.features, "feature")} of {plural(page.baseline.observations, "observation")}{page.baseline.version && `, version ${page.baseline.version}`}{provisional(page.baseline) && `; ${provisional(page.baseline)}`}.</p>}</details>
 );
 

@@ -1,10 +1,10 @@
 // All models at a glance: what an SRE has on a wall.
 
-import type { Glance, ModelGlance, SloStatus } from "../api";
+import type { BaselineInfo, Glance, ModelGlance, SloStatus } from "../api";
 import { Spark } from "../chart";
 import { ago, count, latency, percent, plural, short } from "../format";
 import { now } from "../live";
-import { Budget, budgetText, Empty, Stat } from "../parts";
+import { Budget, budgetText, Empty, named, provisional, sloState, Stat, Told } from "../parts";
 import { to } from "../route";
 import { Badge, LOUDEST_FIRST, Shape, word } from "../state";
 import { EventList } from "./events";
@@ -43,11 +43,17 @@ const First = () => (
 function sentence(model: ModelGlance): string {
   const total = Object.values(model.states).reduce((sum, n) => sum + n, 0);
   const { drifted = 0, watch = 0 } = model.states;
-  if (!total) return model.baseline ? "The first window is not closed yet." : "No reference yet: the first traffic is being gathered.";
+  if (!total) return model.waiting ?? "Nothing is judged yet.";
   if (drifted) return `${count(drifted)} of ${plural(total, "feature")} moved by more than is harmless: ${model.loudest.join(", ")}${drifted > model.loudest.length ? " …" : ""}`;
   if (watch) return `Classical tests point at ${plural(watch, "feature")}; the guarantee does not cover them yet.`;
-  if (model.state === "insufficient") return `Windows are still too small to judge all of ${plural(total, "feature")}.`;
+  if (model.waiting) return model.waiting;
   return `All ${plural(total, "feature")} are inside the shift that was declared harmless.`;
+}
+
+/** What is judged against, in a few words. */
+function reference(baseline: BaselineInfo): string {
+  const some = provisional(baseline);
+  return some === "provisional" ? "provisional reference" : `reference ${named(baseline)}${some && `, ${some}`}`;
 }
 
 function Card({ model, slos }: { model: ModelGlance; slos: SloStatus[] }) {
@@ -59,7 +65,7 @@ function Card({ model, slos }: { model: ModelGlance; slos: SloStatus[] }) {
         <h2><a href={to({ view: "model", model: model.model })}>{model.model}</a><span class="version">{model.version}</span></h2>
         <Badge state={model.state} />
       </header>
-      <p class="sentence">{sentence(model)}</p>
+      <p class="sentence"><Told text={sentence(model)} /></p>
       <States states={model.states} />
       <dl class="stats">
         <Stat name="Requests" value={short(traffic.requests_per_second)} unit="/s" />
@@ -68,16 +74,22 @@ function Card({ model, slos }: { model: ModelGlance; slos: SloStatus[] }) {
         <Stat name="Confidence" value={model.confidence_mean === null ? "–" : model.confidence_mean.toFixed(2)} />
       </dl>
       <Spark values={model.requests} says={`Requests a second to ${model.model} over the last ${model.requests.length} windows, now ${short(traffic.requests_per_second)}`} />
-      {slos.length > 0 && (
-        <ul class="budgets" aria-label="Error budgets">
-          {slos.map((slo) => <li key={slo.slo}><a href={to({ view: "slo", slo: slo.slo })}>{slo.slo}</a><Budget slo={slo} /><span class="num">{budgetText(slo)}</span></li>)}
-        </ul>
-      )}
+      <Budgets slos={slos} />
       <p class="feet">
         {model.shadows.map((one) => <a key={one.shadow} class="chip" href={to({ view: "shadows", model: model.model, shadow: one.shadow })}><Shape state={one.verdict} />shadow {one.shadow}: {word(one.verdict)}{one.agreement !== null && <span class="quiet"> {percent(one.agreement)}</span>}</a>)}
-        <span class="quiet small">{model.judged_ms === null ? "not judged yet" : `judged ${ago(model.judged_ms, now())}`}{model.baseline?.provisional ? " · provisional reference" : ""}</span>
+        <span class="quiet small">{model.judged_ms === null ? "not judged yet" : `judged ${ago(model.judged_ms, now())}`}{model.baseline && ` · ${reference(model.baseline)}`}</span>
       </p>
     </article>
+  );
+}
+
+/** A model's objectives, a line each. */
+export function Budgets({ slos }: { slos: SloStatus[] }) {
+  if (!slos.length) return null;
+  return (
+    <ul class="budgets" aria-label="Error budgets">
+      {slos.map((slo) => <li key={slo.slo}><a href={to({ view: "slo", slo: slo.slo })}>{slo.slo}</a><Budget slo={slo} /><span class={`num ${sloState(slo)}`}>{budgetText(slo)}</span></li>)}
+    </ul>
   );
 }
 

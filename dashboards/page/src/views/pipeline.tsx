@@ -9,6 +9,9 @@ import { Shape, type Word } from "../state";
 /** A source that says nothing for this long is late. */
 const LATE_MS = 30_000;
 
+/** Nobody waits for the next single post. */
+const isSilent = (source: Source) => source.expected && now() - source.heartbeat_ms > LATE_MS;
+
 /** observed = delivered + dropped + in flight, checked here as well. */
 function balance({ ledger: l }: Source): [Word, string] {
   const rest = l.observed - l.delivered - l.dropped - l.in_flight;
@@ -18,11 +21,11 @@ function balance({ ledger: l }: Source): [Word, string] {
 
 function Ledger({ source }: { source: Source }) {
   const [state, words] = balance(source);
-  const silence = now() - source.heartbeat_ms;
+  const late = isSilent(source);
   const l = source.ledger;
   return (
     <section class="ledger">
-      <p class="line"><Shape state={state} /><strong>{source.source}</strong><span class="quiet">{words}</span><span class={`right ${silence > LATE_MS ? "late" : "quiet"}`}>{silence > LATE_MS ? `silent for ${span(silence)}` : `heard ${ago(source.heartbeat_ms, now())}`}</span></p>
+      <p class="line"><Shape state={state} /><strong>{source.source}</strong><span class="quiet">{words}</span><span class={`right ${late ? "late" : "quiet"}`}>{late ? `silent for ${span(now() - source.heartbeat_ms)}` : `${source.expected ? "heard" : "single posts, the last"} ${ago(source.heartbeat_ms, now())}`}</span></p>
       <p class="sum" role="img" aria-label={`observed ${l.observed} is delivered ${l.delivered} and dropped ${l.dropped} and in flight ${l.in_flight}`}>
         <Term name="observed" value={l.observed} /><i>=</i><Term name="delivered" value={l.delivered} /><i>+</i><Term name="dropped" value={l.dropped} /><i>+</i><Term name="in flight" value={l.in_flight} />
       </p>
@@ -52,7 +55,7 @@ export function PipelineSummary({ glance }: { glance: Glance }) {
 export function PipelineView({ glance }: { glance: Glance | null }) {
   if (!glance) return <><h1>Pipeline</h1><div class="waiting" role="status" aria-label="Waiting for the analyzer" /></>;
   const { pipeline } = glance;
-  const silent = pipeline.sources.filter((source) => now() - source.heartbeat_ms > LATE_MS).length;
+  const silent = pipeline.sources.filter(isSilent).length;
   const in_flight = pipeline.sources.reduce((sum, source) => sum + source.ledger.in_flight, 0);
   return (
     <>
@@ -66,6 +69,7 @@ export function PipelineView({ glance }: { glance: Glance | null }) {
           <li><strong>Labels</strong><b>{count(pipeline.labels)}</b><span>ground truth</span></li>
           <li><strong>Judged</strong><b>{lag(glance)}</b><span>behind now</span></li>
         </ol>
+        {pipeline.unnamed > 0 && <p class="line unnamed"><Shape state="insufficient" /><span>{plural(pipeline.unnamed, "request")} of the last day named no model that exists; who asked is in the proxy's access log.</span></p>}
       </section>
       <section class="card">
         <h2>Ledgers<span class="aside">observed = delivered + dropped + in flight</span></h2>

@@ -1,19 +1,32 @@
 // Parts of the traffic: which of them a feature's shift comes from, and what was judged of each.
 
-import type { Cause, FeatureVerdict, SegmentVerdict } from "../api";
+import { useState } from "preact/hooks";
+import type { Cause, FeatureDetail, FeatureVerdict, SegmentVerdict } from "../api";
 import { Panel } from "../chart";
 import { count, distance, percent, plural, power } from "../format";
+import { Empty } from "../parts";
 import { Shape, word } from "../state";
 
-export function Where({ verdict, segments }: { verdict: FeatureVerdict; segments: SegmentVerdict[] }) {
-  if (!segments.length && !verdict.causes.length) return null;
+/** Parts in sight before somebody asks for more. */
+const SHOWN = 24;
+
+export function Where({ verdict, segments, parts }: { verdict: FeatureVerdict; segments: SegmentVerdict[]; parts: FeatureDetail["parts"] }) {
+  if (!parts && !verdict.causes.length) return null;
   return (
     <div class="grid two">
       {verdict.causes.length > 0 && <Causes causes={verdict.causes} />}
-      {segments.length > 0 && <Parts segments={segments} />}
+      {segments.length > 0 ? <Parts segments={segments} judged={parts?.judged ?? segments.length} /> : parts && <None waiting={parts.waiting} />}
     </div>
   );
 }
+
+const None = ({ waiting }: { waiting: string[] }) => (
+  <Panel title="By segment">
+    <Empty title="No part of the traffic is judged for this feature">
+      <p>{waiting.length ? `The reference of ${waiting.join(", ")} is made of the first observations (analyzer.segments.reference) and still gathered.` : "The bound on tests (analyzer.segments.max_tests) left it out, or no value of a segment had any of its values."}</p>
+    </Empty>
+  </Panel>
+);
 
 const part = (one: Cause) => Math.abs(one.within + one.mix);
 
@@ -42,15 +55,17 @@ function Causes({ causes }: { causes: Cause[] }) {
   );
 }
 
-function Parts({ segments }: { segments: SegmentVerdict[] }) {
+function Parts({ segments, judged }: { segments: SegmentVerdict[]; judged: number }) {
+  const [all, show] = useState(false);
   const drifted = segments.filter((one) => one.state === "drifted").length;
+  const shown = all ? segments : segments.slice(0, SHOWN);
   return (
-    <Panel title="By segment" aside={`${plural(drifted, "part")} drifted of ${segments.length}`}>
+    <Panel title="By segment" aside={`${plural(drifted, "part")} drifted of ${count(judged)}`}>
       <div class="scroll" tabIndex={0} role="region" aria-label="Parts of the traffic and their verdicts">
         <table class="features">
           <thead><tr><th scope="col">Part</th><th scope="col">State</th><th scope="col" class="num">at least</th><th scope="col" class="num">evidence</th><th scope="col" class="num">n</th></tr></thead>
           <tbody>
-            {segments.slice(0, 24).map((one) => (
+            {shown.map((one) => (
               <tr key={`${one.segment}=${one.value}`} class={one.state} title={one.sentence} data-segment={one.segment} data-value={one.value} data-state={one.state}>
                 <th scope="row">{one.segment} = {one.value}</th>
                 <td class="is"><Shape state={one.state} /><span>{word(one.state)}</span></td>
@@ -62,6 +77,8 @@ function Parts({ segments }: { segments: SegmentVerdict[] }) {
           </tbody>
         </table>
       </div>
+      {shown.length < segments.length && <p><button type="button" onClick={() => show(true)}>{`Show ${count(segments.length)}, loudest first`}</button></p>}
+      {all && segments.length < judged && <p class="quiet small">The other {count(judged - segments.length)} are in the API.</p>}
     </Panel>
   );
 }
