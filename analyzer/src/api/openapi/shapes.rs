@@ -59,9 +59,9 @@ const SHAPES: &[(&str, &str, &str)] = &[
     ("ClassQuality", "One class.", "label:text support:int answers:int precision:Figure? recall:Figure? f1:Figure?"),
     ("Reliability", "Answers of about the same confidence, with an interval.", "n:int confidence:num accuracy:Figure"),
     ("Regression", "Answers that are numbers.", "feature:text bias:Figure mae:Figure rmse:Figure quantiles:[num] sizes:[num]"),
-    ("Estimate", "What is expected without labels.", "accuracy:Figure calibrated_by:int back_test:BackTest?"),
+    ("Estimate", "What is expected without labels.", "accuracy:Figure calibrated_by:int within:flag macro_f1:Figure? auroc:Figure? back_test:BackTest?"),
     ("BackTest", "The same estimate where labels came.", "expected:num found:Figure holds:flag"),
-    ("Concept", "Whether answers err otherwise than they did, apart from whether inputs moved.", "kind:ConceptKind reference:int error_before:num? labelled:int error_now:num? parts:[SegmentVerdict] sentence:text"),
+    ("Concept", "Whether answers err otherwise than they did, apart from whether inputs moved.", "kind:ConceptKind version:text reference:int error_before:num? labelled:int error_now:num? parts:[SegmentVerdict] sentence:text"),
     ("Segments", "Parts of the traffic after the last window.", "named:[text] waiting:[text] tested:int untested:int verdicts:[SegmentVerdict] guarantee:text"),
     ("SegmentVerdict", "One feature among the items of one value of a segment.", "feature:text segment:text value:text state:DriftState window_start_ms:int window_end_ms:int n:int needed:int m:int ks_lower:num? ks_upper:num? p_value:num? q_value:num? evidence:num? discovery:flag visible:num baseline:text sentence:text"),
     ("Cause", "What a value of a segment adds to a shift.", "segment:text value:text within:num mix:num share_before:num share_now:num before:num? now:num?"),
@@ -82,7 +82,7 @@ const WORDS: &[(&str, &[&str])] = &[
     ("DriftState", &["stable", "resolved", "insufficient", "watch", "drifted"]),
     ("ShadowVerdict", &["promote", "hold", "reject"]),
     ("Standing", &["in_force", "candidate", "replaced", "retired"]),
-    ("ConceptKind", &["insufficient", "stable", "input", "concept", "both"]),
+    ("ConceptKind", &["insufficient", "stable", "input", "concept", "both", "mix", "errors"]),
     ("Gate", &["advance", "promote", "rollback"]),
 ];
 /// Bodies whose members may all be left out.
