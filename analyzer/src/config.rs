@@ -2,6 +2,7 @@
 
 mod labels;
 mod segments;
+mod shadow;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -14,6 +15,7 @@ use crate::judge::{agreement::ShadowPolicy, gate::Policy, sequential};
 
 pub use labels::LabelsConfig;
 pub use segments::{RawSegments, SegmentsConfig};
+pub use shadow::RawShadow;
 
 /// The section as typed.
 #[derive(Clone, Debug, Deserialize)]
@@ -84,23 +86,6 @@ pub struct RawConfig {
     pub baselines: BTreeMap<String, RawBaseline>,
     /// Overrides by model.
     pub models: BTreeMap<String, RawOverrides>,
-}
-
-/// What a shadow has to prove.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct RawShadow {
-    /// Agreement with the primary, 0 to 1.
-    pub agreement_min: f64,
-    /// Largest share of requests that it may fail or shed.
-    pub max_failures: f64,
-    /// Chance of a wrong verdict, over all looks.
-    pub alpha: f64,
-    /// Pairs before a promotion.
-    pub min_pairs: u64,
-    /// Time between first and last pair before a promotion.
-    #[serde(with = "humantime_serde")]
-    pub min_time: Duration,
 }
 
 /// A reference from a file.
@@ -176,18 +161,6 @@ impl Default for RawConfig {
             label_reference_time: Duration::from_secs(14 * 86_400),
             baselines: BTreeMap::new(),
             models: BTreeMap::new(),
-        }
-    }
-}
-
-impl Default for RawShadow {
-    fn default() -> Self {
-        Self {
-            agreement_min: 0.95,
-            max_failures: 0.02,
-            alpha: 0.05,
-            min_pairs: 500,
-            min_time: Duration::from_secs(600),
         }
     }
 }
@@ -358,21 +331,9 @@ fn model_config(raw: &RawConfig, own: &RawOverrides, key: &str, faults: &mut Fau
         resolve_windows: raw.resolve_windows,
         false_alarm_windows: sequential::windows_to_false_alarm(raw.window.as_secs_f64(), rate, delta),
     };
-    let shadow = ShadowPolicy {
-        agreement_min: own.agreement_min.unwrap_or(raw.shadow.agreement_min),
-        failure_max: own.max_failures.unwrap_or(raw.shadow.max_failures),
-        alpha: raw.shadow.alpha,
-        pairs_min: own.min_pairs.unwrap_or(raw.shadow.min_pairs),
-        seconds_min: raw.shadow.min_time.as_secs(),
-    };
+    let shadow = shadow::policy(&raw.shadow, own, key, faults);
     let low_confidence = own.low_confidence.unwrap_or(raw.low_confidence);
-    for (name, value) in [
-        ("delta", policy.delta),
-        ("alpha", policy.alpha),
-        ("shadow.alpha", shadow.alpha),
-        ("shadow.agreement_min", shadow.agreement_min),
-        ("shadow.max_failures", shadow.failure_max),
-    ] {
+    for (name, value) in [("delta", policy.delta), ("alpha", policy.alpha)] {
         let sentence = format!("is {value}; write a number between 0 and 1, ends excluded");
         faults.check(value > 0.0 && value < 1.0, format!("{key}.{name}"), sentence);
     }

@@ -281,8 +281,14 @@ fn word(value: &Value) -> String {
 mod tests {
     use super::*;
 
-    const POLICY: ShadowPolicy =
-        ShadowPolicy { agreement_min: 0.95, failure_max: 0.02, alpha: 0.05, pairs_min: 500, seconds_min: 600 };
+    const POLICY: ShadowPolicy = ShadowPolicy {
+        agreement_min: 0.95,
+        failure_max: 0.02,
+        alpha: 0.05,
+        pairs_min: 500,
+        seconds_min: 600,
+        tolerance: store::read::Tolerance { absolute: 1e-9, relative: 0.01, vector: 0.01 },
+    };
 
     fn said(label: &str) -> Reply {
         Reply::Labels(vec![label.to_owned()], 1_000)

@@ -5,9 +5,12 @@
 //! collector. Values are taken as they are: NaN and infinities are values too. All of it runs on the mirror's thread,
 //! beside the serving path.
 
+mod gaps;
 mod outputs;
 mod table;
 mod text;
+
+pub use gaps::gaps;
 
 use contract::wire::{Feature, FeatureValue};
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use contract::metrics::proxy as names;
-use contract::wire::{Outcome, ShadowAnswer, Timings};
+use contract::wire::{Gap, Outcome, ShadowAnswer, Timings};
 use host::metrics::Registry;
 use prometheus::IntCounterVec;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -18,7 +18,8 @@ use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::config::Shadowing;
-use crate::model::{Catalog, Classes, Input, Role, RunError, Version};
+use crate::features;
+use crate::model::{Answer, Catalog, Classes, Input, Role, RunError, Version};
 use crate::observe::sampling::fraction;
 use crate::outcome;
 
@@ -86,19 +87,19 @@ impl Shadows {
         some.then(|| Asks { shadows: Arc::clone(self), versions, input: Arc::clone(input) })
     }
 
-    async fn ask(&self, version: &Version, input: Arc<Input>) -> ShadowAnswer {
+    async fn ask(&self, version: &Version, input: Arc<Input>, primary: Option<&Answer>) -> ShadowAnswer {
         let started = Instant::now();
         let answered = match self.enter(version) {
-            Some(_place) => run(version, &input, started + self.config.timeout).await,
+            Some(_place) => run(version, &input, primary, started + self.config.timeout).await,
             None => Err((Outcome::Rejected, "shed")),
         };
-        let (outcome, reason, mut timings, predictions) = match answered {
-            Ok((timings, predictions)) => (Outcome::Ok, None, timings, predictions),
-            Err((outcome, reason)) => (outcome, Some(reason.to_owned()), Timings::default(), vec![]),
+        let (outcome, reason, mut timings, predictions, gaps) = match answered {
+            Ok((timings, predictions, gaps)) => (Outcome::Ok, None, timings, predictions, gaps),
+            Err((outcome, reason)) => (outcome, Some(reason.to_owned()), Timings::default(), vec![], vec![]),
         };
         timings.total_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.runs.with_label_values(&[version.name(), version.version(), outcome.as_str()]).inc();
-        ShadowAnswer { version: version.version().to_owned(), outcome, reason, timings, predictions }
+        ShadowAnswer { version: version.version().to_owned(), outcome, reason, timings, predictions, gaps }
     }
 
     /// A place in the shadow's queue, unless that is full or the proxy is busy.
@@ -114,25 +115,31 @@ impl Shadows {
     }
 }
 
-type Answered = (Timings, Vec<contract::wire::Prediction>);
+type Answered = (Timings, Vec<contract::wire::Prediction>, Vec<Gap>);
 
-async fn run(version: &Version, input: &Input, deadline: Instant) -> Result<Answered, (Outcome, &'static str)> {
+async fn run(
+    version: &Version,
+    input: &Input,
+    primary: Option<&Answer>,
+    deadline: Instant,
+) -> Result<Answered, (Outcome, &'static str)> {
     // a model may notice its deadline late; the observation waits no longer than this
     let patience = deadline.saturating_duration_since(Instant::now()) + Duration::from_millis(100);
     let answer = tokio::time::timeout(patience, version.run(input.clone(), deadline))
         .await
         .unwrap_or(Err(RunError::Deadline))
         .map_err(|error| (outcome::of_run(&error), error.reason()))?;
-    Ok((answer.timings, answer.classes.iter().map(Classes::prediction).collect()))
+    let gaps = primary.map(|primary| features::gaps(primary, &answer)).unwrap_or_default();
+    Ok((answer.timings, answer.classes.iter().map(Classes::prediction).collect(), gaps))
 }
 
 impl Asks {
-    /// All shadows' answers, side by side, at the latest when the slowest has timed out.
-    pub async fn answers(self) -> Vec<ShadowAnswer> {
+    /// All shadows' answers beside the primary's, side by side, at the latest when the slowest has timed out.
+    pub async fn answers(self, primary: Option<&Arc<Answer>>) -> Vec<ShadowAnswer> {
         let mut running = JoinSet::new();
         for version in self.versions {
-            let (shadows, input) = (Arc::clone(&self.shadows), Arc::clone(&self.input));
-            running.spawn(async move { shadows.ask(&version, input).await });
+            let (shadows, input, primary) = (Arc::clone(&self.shadows), Arc::clone(&self.input), primary.cloned());
+            running.spawn(async move { shadows.ask(&version, input, primary.as_deref()).await });
         }
         let mut answers = Vec::with_capacity(running.len());
         while let Some(answer) = running.join_next().await {

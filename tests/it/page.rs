@@ -89,7 +89,7 @@ async fn traffic(driftline: &Driftline, from: usize, requests: usize) {
 async fn disagree(driftline: &Driftline) {
     driftline
         .sql(
-            "INSERT INTO comparisons SELECT id, item, segment, received_at, at, model, version, shadow, answered, outcome, reason, \
+            "INSERT INTO comparisons (* EXCEPT (compared, absolute_gap, relative_gap)) SELECT id, item, segment, received_at, at, model, version, shadow, answered, outcome, reason, \
                primary_label, 'other', primary_confidence, shadow_confidence, primary_infer_us, shadow_infer_us \
              FROM comparisons WHERE answered ORDER BY at LIMIT 30",
         )

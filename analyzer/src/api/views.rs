@@ -274,8 +274,8 @@ pub(super) async fn shadow(
         return Err(missing(&format!("no shadow {shadow} of {model} was compared with its primary")));
     };
     let _turn = turn(&api).await?;
-    let counts = api.reader.shadows(&model, SHADOWS).await?;
     let policy = &api.config.of(&model).shadow;
+    let counts = api.reader.shadows(&model, policy.tolerance, SHADOWS).await?;
     let (points, disagreements) = match counts.iter().find(|one| one.shadow == shadow && one.version == status.primary)
     {
         None => (Vec::new(), Vec::new()),

@@ -203,7 +203,8 @@ impl Figures<'_> {
             return Ok(shown.clone());
         }
         let (began, mut shadows) = (Instant::now(), Vec::new());
-        let counted = self.reader.shadows(&seen.model, SHADOWS_MAX).await?;
+        let tolerance = self.config.of(&seen.model).shadow.tolerance;
+        let counted = self.reader.shadows(&seen.model, tolerance, SHADOWS_MAX).await?;
         for counts in counted.into_iter().filter(|counts| !is_promoted(seen, counts)) {
             let key = format!("{}/{}", counts.version, counts.shadow);
             let before = match state.shadows.get(&key) {
@@ -267,7 +268,7 @@ impl Figures<'_> {
                 .map(|flip| Flip { primary: flip.primary, shadow: flip.shadow, pairs: flip.pairs })
                 .collect(),
             verdict: decision.verdict,
-            sentence: decision.sentence,
+            sentence: decision.sentence + &agreement::meaning(&counts.compared, policy.tolerance),
         })
     }
 

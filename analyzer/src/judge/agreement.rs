@@ -6,6 +6,7 @@
 
 use contract::api::{Interval, ShadowVerdict};
 use statrs::function::beta::ln_beta;
+use store::read::Tolerance;
 
 /// What the user asks of a shadow.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -20,6 +21,20 @@ pub struct ShadowPolicy {
     pub pairs_min: u64,
     /// Seconds between the first and the last pair before any promotion.
     pub seconds_min: u64,
+    /// How far apart answers without labels may be and agree.
+    pub tolerance: Tolerance,
+}
+
+/// What agreement means where there are no labels, to follow a verdict's sentence; empty where there are.
+#[must_use]
+pub fn meaning(compared: &str, tolerance: Tolerance) -> String {
+    let Tolerance { absolute, relative, vector } = tolerance;
+    match compared {
+        "number" => format!(" Numbers agree within {} or {absolute}.", percent(relative)),
+        "vector" => format!(" Vectors agree at a cosine of at least {}.", 1.0 - vector),
+        "shape" => " The newest answers are of different shapes, which never agree.".to_owned(),
+        _ => String::new(),
+    }
 }
 
 /// Counts of a shadow's comparisons so far.
@@ -288,8 +303,14 @@ fn percent(share: f64) -> String {
 mod tests {
     use super::*;
 
-    const POLICY: ShadowPolicy =
-        ShadowPolicy { agreement_min: 0.95, failure_max: 0.02, alpha: 0.05, pairs_min: 500, seconds_min: 600 };
+    const POLICY: ShadowPolicy = ShadowPolicy {
+        agreement_min: 0.95,
+        failure_max: 0.02,
+        alpha: 0.05,
+        pairs_min: 500,
+        seconds_min: 600,
+        tolerance: Tolerance { absolute: 1e-9, relative: 0.01, vector: 0.01 },
+    };
 
     fn counts(pairs: u64, agreed: u64, errors: u64, shed: u64) -> Pairs {
         Pairs { pairs, agreed, answered: pairs, errors, shed, seconds: 3_600 }

@@ -44,7 +44,7 @@ impl Running {
         }
         house
             .ask(&format!(
-                "INSERT INTO comparisons SELECT generateUUIDv4(), 0, generateUUIDv4(), now64(3), \
+                "INSERT INTO comparisons (* EXCEPT (compared, absolute_gap, relative_gap)) SELECT generateUUIDv4(), 0, generateUUIDv4(), now64(3), \
                    fromUnixTimestamp64Milli({T0} + number, 'UTC'), 'm', '1', '2', true, 'ok', '', 'a', \
                    if(number % 3 = 0, 'b', 'a'), 0.5, 0.5, 100, 50 FROM numbers(1200)"
             ))

@@ -6,7 +6,7 @@ use analyzer::{
     judge::reference::Reference,
 };
 use contract::slo::{Sli, Slo};
-use store::read::{Act, EventCounts, EventRow, Reader, VerdictRow, Window, WindowSeen};
+use store::read::{Act, EventCounts, EventRow, Reader, Tolerance, VerdictRow, Window, WindowSeen};
 
 use crate::house::House;
 
@@ -43,6 +43,8 @@ async fn filled() -> (House, Reader) {
     let reader = house.store.read();
     (house, reader)
 }
+
+const TOLERANCE: Tolerance = Tolerance { absolute: 1e-9, relative: 0.01, vector: 0.01 };
 
 #[tokio::test]
 async fn counts_over_bins_equal_counting_in_rust() {
@@ -175,13 +177,13 @@ async fn events_of_objectives_that_are_known_later() {
         format!("INSERT INTO labels SELECT {id}, 0, {segment}, {at}, {at}, 'a' FROM numbers(500, 1)"),
         // 50 pairs: 5 disagree, 3 more fail, 2 more are shed
         format!(
-            "INSERT INTO comparisons SELECT {id}, 0, {segment}, {at}, {at}, 'm', '1', '2', number >= 5, \
+            "INSERT INTO comparisons (* EXCEPT (compared, absolute_gap, relative_gap)) SELECT {id}, 0, {segment}, {at}, {at}, 'm', '1', '2', number >= 5, \
              if(number >= 5, 'ok', if(number >= 2, 'error', 'rejected')), '', if(number >= 5, 'a', ''), \
              if(number >= 10, 'a', 'b'), 0.5, 0.5, 1, 1 FROM numbers(55)"
         ),
         // 5 more answers without labels are no pairs
         format!(
-            "INSERT INTO comparisons SELECT {id}, 0, {segment}, {at}, {at}, 'm', '1', '2', true, 'ok', '', '', '', 0, 0, 1, 1 FROM numbers(5)"
+            "INSERT INTO comparisons (* EXCEPT (compared, absolute_gap, relative_gap)) SELECT {id}, 0, {segment}, {at}, {at}, 'm', '1', '2', true, 'ok', '', '', '', 0, 0, 1, 1 FROM numbers(5)"
         ),
         // the model gives labels, another one none: what fails there is no disagreement
         format!(
@@ -308,18 +310,43 @@ async fn an_objective_may_leave_refusals_out() {
     assert_eq!((with.total - without.total, with.bad - without.bad), (refused, refused));
 }
 
+/// A shadow that answers with numbers or vectors was on hold for ever: its answers had no labels to compare.
+#[tokio::test]
+async fn answers_without_labels_agree_within_the_tolerance() {
+    let (house, reader) = filled().await;
+    // of 100 each: numbers 0 to 4.95 % apart, vectors with cosines from 1 to .9505, and every tenth of another shape
+    for (shadow, compared, gap) in [("2", "'number'", "number / 2000"), ("3", "'vector'", "number / 2000")] {
+        let compared = format!("if(number % 10 = 9, 'shape', {compared})");
+        house
+            .ask(&format!(
+                "INSERT INTO comparisons SELECT generateUUIDv4(), 0, generateUUIDv4(), now64(3), \
+                   fromUnixTimestamp64Milli({T0} + number, 'UTC'), 'm', '1', '{shadow}', true, 'ok', '', '', '', 0, 0, 100, 150, \
+                   {compared}, if(number % 10 = 9, 1e300, 100.), if(number % 10 = 9, 1e300, {gap}) FROM numbers(100)"
+            ))
+            .await;
+    }
+    let counts = reader.shadows("m", TOLERANCE, 5).await.unwrap();
+    // gaps up to .01 are the first 21, two of which are of another shape
+    let found: Vec<_> = counts.iter().map(|one| (one.shadow.as_str(), one.pairs, one.agreed, one.answered)).collect();
+    assert_eq!(found, [("2", 100, 19, 100), ("3", 100, 19, 100)]);
+    assert_eq!(counts[0].compared, "shape", "the newest pair");
+    let wider = Tolerance { absolute: 100.0, relative: 0.0, vector: 2.0 };
+    let counts = reader.shadows("m", wider, 5).await.unwrap();
+    assert_eq!(counts.iter().map(|one| one.agreed).collect::<Vec<_>>(), [90, 90]);
+}
+
 #[tokio::test]
 async fn shadows_confidence_and_sources() {
     let (house, reader) = filled().await;
     house
         .ask(
-            "INSERT INTO comparisons SELECT generateUUIDv4(), number % 2, generateUUIDv4(), now64(3), \
+            "INSERT INTO comparisons (* EXCEPT (compared, absolute_gap, relative_gap)) SELECT generateUUIDv4(), number % 2, generateUUIDv4(), now64(3), \
                fromUnixTimestamp64Milli(1900000000000 + number * 1000, 'UTC'), 'm', '1', '2', number < 900, \
                if(number < 900, 'ok', if(number < 950, 'error', 'rejected')), '', if(number < 900, 'a', ''), \
                if(number < 900, if(number < 30, 'b', 'a'), ''), 0.5, 0.5, 100, 150 FROM numbers(1000)",
         )
         .await;
-    let shadows = reader.shadows("m", 5).await.unwrap();
+    let shadows = reader.shadows("m", TOLERANCE, 5).await.unwrap();
     assert_eq!(shadows.len(), 1);
     let counts = &shadows[0];
     assert_eq!((counts.pairs, counts.agreed, counts.answered, counts.errors, counts.shed), (900, 870, 450, 50, 50));
@@ -328,7 +355,7 @@ async fn shadows_confidence_and_sources() {
     // What another primary was compared with before is over, and what the primary's cache answered has no run time to compare.
     let more = |version: &str, primary_us: u64, minute: i64| {
         format!(
-            "INSERT INTO comparisons SELECT generateUUIDv4(), 0, generateUUIDv4(), now64(3), \
+            "INSERT INTO comparisons (* EXCEPT (compared, absolute_gap, relative_gap)) SELECT generateUUIDv4(), 0, generateUUIDv4(), now64(3), \
                fromUnixTimestamp64Milli({} + number, 'UTC'), 'm', '{version}', '2', true, 'ok', '', 'a', 'a', \
                0.5, 0.5, {primary_us}, 150 FROM numbers(10)",
             T0 + minute * 60_000
@@ -336,7 +363,7 @@ async fn shadows_confidence_and_sources() {
     };
     house.ask(&more("0", 100, -1)).await;
     house.ask(&more("1", 0, 1)).await;
-    let with_cached = reader.shadows("m", 5).await.unwrap();
+    let with_cached = reader.shadows("m", TOLERANCE, 5).await.unwrap();
     assert_eq!(with_cached.len(), 1);
     assert_eq!((with_cached[0].version.as_str(), with_cached[0].answered), ("1", 460));
     assert_eq!((with_cached[0].primary_us, with_cached[0].shadow_us), (45_000, 67_500));

@@ -36,6 +36,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { number: 8, name: "segments", sql: include_str!("../migrations/0008_segments.sql") },
     Migration { number: 9, name: "shadow labels", sql: include_str!("../migrations/0009_shadow_labels.sql") },
     Migration { number: 10, name: "baseline_acts", sql: include_str!("../migrations/0010_baseline_acts.sql") },
+    Migration { number: 11, name: "shadow gaps", sql: include_str!("../migrations/0011_shadow_gaps.sql") },
 ];
 
 /// One row a migration and start that applied it; duplicates of concurrent starts are equal and harmless.

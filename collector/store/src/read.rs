@@ -31,7 +31,7 @@ pub use errors::{LabelErrors, TwoBins};
 pub use overview::RowCounts;
 pub use quality::{AnsweredCount, ClassCount, ErrorCounts, ScoreCount, ScoresAsked};
 pub use segments::{SegmentCount, SegmentSpan, SegmentVerdictRow};
-pub use shadows::{FlipCount, LabelPairs, ShadowCounts};
+pub use shadows::{FlipCount, LabelPairs, ShadowCounts, Tolerance};
 pub use slo::{EventCounts, LabelledCounts};
 pub use sources::{ModelSeen, SourceSeen};
 pub use traffic::TrafficCounts;

@@ -7,7 +7,7 @@ use crate::model::{Answer, Classes, Entity};
 use crate::tensor::Tensor;
 
 /// A row with at least as many numbers is a vector in a space, and is projected.
-const EMBEDDING_WIDTH: usize = 16;
+pub(super) const EMBEDDING_WIDTH: usize = 16;
 /// Directions from which a vector is looked at.
 const PROJECTIONS: u64 = 8;
 /// Entities of one item that are named; all are counted.

@@ -144,7 +144,7 @@ impl Record for Ended {
 
     async fn settle(&mut self) {
         if let Some(asks) = self.asks.take() {
-            self.shadows = asks.answers().await;
+            self.shadows = asks.answers(self.facts.answer.as_ref()).await;
         }
     }
 

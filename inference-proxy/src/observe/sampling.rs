@@ -111,6 +111,7 @@ mod tests {
             reason: None,
             timings: Timings::default(),
             predictions: vec![prediction(label, 0.9)],
+            gaps: vec![],
         };
         for (label, outcome, kept) in
             [("a", Outcome::Ok, None), ("b", Outcome::Ok, Some(1.0)), ("b", Outcome::Error, None)]

@@ -10,8 +10,14 @@ const RUNS: u64 = 2_000;
 const PAIRS: u64 = 2_000;
 const AGREEMENT: f64 = 0.95;
 
-const POLICY: ShadowPolicy =
-    ShadowPolicy { agreement_min: AGREEMENT, failure_max: 0.02, alpha: 0.05, pairs_min: 1, seconds_min: 0 };
+const POLICY: ShadowPolicy = ShadowPolicy {
+    agreement_min: AGREEMENT,
+    failure_max: 0.02,
+    alpha: 0.05,
+    pairs_min: 1,
+    seconds_min: 0,
+    tolerance: store::read::Tolerance { absolute: 0.0, relative: 0.0, vector: 0.0 },
+};
 
 pub fn wrong_verdicts(table: &mut Table) {
     // a shadow equal to its primary differs by its own noise only: 1 % of the pairs

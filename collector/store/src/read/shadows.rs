@@ -15,10 +15,12 @@ pub struct ShadowCounts {
     pub version: String,
     /// The shadow's version.
     pub shadow: String,
-    /// Items that both labelled.
+    /// Items that both labelled, or answered with numbers or vectors.
     pub pairs: u64,
-    /// Those with the same label.
+    /// Those with the same label, or no farther apart than is tolerated.
     pub agreed: u64,
+    /// What the newest pair without a label compared: `number`, `vector` or `shape`; empty where all have labels.
+    pub compared: String,
     /// Requests that the shadow answered.
     pub answered: u64,
     /// Requests on which it failed.
@@ -33,6 +35,17 @@ pub struct ShadowCounts {
     pub primary_us: u64,
     /// The shadow's, over the same requests.
     pub shadow_us: u64,
+}
+
+/// How far apart two answers without labels may be and agree.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Tolerance {
+    /// Numbers: the difference, in their unit; this or the next.
+    pub absolute: f64,
+    /// Numbers: the difference as a share of the larger.
+    pub relative: f64,
+    /// Vectors: one less the cosine.
+    pub vector: f64,
 }
 
 /// Pairs in which the primary said one label.
@@ -63,13 +76,15 @@ impl Reader {
     ///
     /// # Errors
     /// [`Error`].
-    pub async fn shadows(&self, model: &str, limit: u64) -> Result<Vec<ShadowCounts>, Error> {
+    pub async fn shadows(&self, model: &str, tolerance: Tolerance, limit: u64) -> Result<Vec<ShadowCounts>, Error> {
         // `answered` names a column, so the count of answered requests is renamed outside.
-        let sql = "SELECT model, version, shadow, pairs, agreed, requests AS answered, errors, shed, first_ms, last_ms, \
+        let sql = "SELECT model, version, shadow, pairs, agreed, gaps AS compared, requests AS answered, errors, shed, first_ms, last_ms, \
                primary_us, shadow_us FROM ( \
              SELECT toString(model) AS model, toString(version) AS version, toString(shadow) AS shadow, \
-               countIf(answered AND primary_label != '') AS pairs, \
-               countIf(answered AND primary_label != '' AND primary_label = shadow_label) AS agreed, \
+               countIf(answered AND (primary_label != '' OR compared != '')) AS pairs, \
+               countIf(answered AND multiIf(compared = 'number', absolute_gap <= ? OR relative_gap <= ?, \
+                 compared = 'vector', relative_gap <= ?, primary_label != '' AND primary_label = shadow_label)) AS agreed, \
+               toString(argMaxIf(compared, at, compared != '')) AS gaps, \
                countIf(answered AND item = 0) AS requests, \
                countIf(NOT answered AND outcome != 'rejected') AS errors, \
                countIf(NOT answered AND outcome = 'rejected') AS shed, \
@@ -80,7 +95,9 @@ impl Reader {
                SELECT argMax(c.version, (c.at, c.received_at)) FROM comparisons AS c WHERE c.model = ?) \
              GROUP BY model, version, shadow) \
              ORDER BY last_ms DESC, shadow LIMIT ?";
-        let query = self.store.client().query(sql).bind(model).bind(model).bind(limit);
+        let Tolerance { absolute, relative, vector } = tolerance;
+        let query = self.store.client().query(sql).bind(absolute).bind(relative).bind(vector);
+        let query = query.bind(model).bind(model).bind(limit);
         self.store.bounded("the shadows", query.fetch_all()).await
     }
 

@@ -73,7 +73,8 @@ impl Table {
             Self::Payloads => "segment, id, received_at, at, model, version, input, output, inclusion_probability",
             Self::Comparisons => {
                 "segment, id, item, received_at, at, model, version, shadow, answered, outcome, reason, \
-                 primary_label, shadow_label, primary_confidence, shadow_confidence, primary_infer_us, shadow_infer_us"
+                 primary_label, shadow_label, primary_confidence, shadow_confidence, primary_infer_us, shadow_infer_us, \
+                 compared, absolute_gap, relative_gap"
             }
             Self::Labels => "segment, id, item, received_at, at, label",
             Self::Outcomes => "segment, id, item, received_at, at, name, value, is_boolean",

@@ -79,6 +79,9 @@ pub struct SegmentBuilder {
     heartbeats: Rows,
 }
 
+/// Of answers that are compared by their classes, or not at all.
+const NOT_COMPARED: (&str, f64, f64) = ("", 0.0, 0.0);
+
 impl SegmentBuilder {
     /// An empty segment; its id is never used again.
     #[must_use]
@@ -198,23 +201,29 @@ impl SegmentBuilder {
         }
     }
 
-    /// One row an item that both answered; one row with item 0 and without labels where the shadow failed, and where there is
+    /// One row an item that both answered, by classes or by how far apart they are; one row with item 0 and without labels where the shadow failed, and where there is
     /// nothing to compare because the primary or the task gives no classes: its failures are a share of all that it was asked.
     fn comparison(&mut self, sample: &MaskedSample, shadow: &ShadowAnswer, received_at_ms: i64) {
         let none = Prediction { label: String::new(), confidence: 0.0, margin: 0.0, entropy: 0.0 };
         let answered = shadow.outcome == Outcome::Ok;
-        let mut pairs: Vec<(&Prediction, &Prediction)> =
-            if answered { sample.predictions.iter().zip(&shadow.predictions).collect() } else { Vec::new() };
-        if pairs.is_empty() {
-            pairs.push((&none, &none));
+        let pairs = sample.predictions.iter().zip(&shadow.predictions).map(|(a, b)| (a, b, NOT_COMPARED));
+        let gaps = shadow.gaps.iter().map(|gap| (&none, &none, gap.stored()));
+        let mut compared: Vec<(&Prediction, &Prediction, (&str, f64, f64))> = match answered {
+            true if !shadow.gaps.is_empty() => gaps.collect(),
+            true => pairs.collect(),
+            false => Vec::new(),
+        };
+        if compared.is_empty() {
+            compared.push((&none, &none, NOT_COMPARED));
         }
-        for (item, (primary, second)) in (0_u32..).zip(pairs) {
+        for (item, (primary, second, (what, absolute, relative))) in (0_u32..).zip(compared) {
             let rows = self.comparisons.row();
             rows.uuid(sample.id).u32(item).millis(received_at_ms).millis(sample.at_ms);
             rows.str(&sample.model).str(&sample.version).str(&shadow.version);
             rows.bool(answered).str(shadow.outcome.as_str()).str(shadow.reason.as_deref().unwrap_or_default());
             rows.str(&primary.label).str(&second.label).f64(primary.confidence).f64(second.confidence);
             rows.u64(sample.timings.infer_us).u64(shadow.timings.infer_us);
+            rows.str(what).f64(absolute).f64(relative);
         }
     }
 }

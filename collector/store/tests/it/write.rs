@@ -1,8 +1,8 @@
 //! Blocks arrive whole, once, and as they were written.
 
 use contract::wire::{
-    Content, Feature, FeatureValue, Label, Ledger, Observation, Outcome, Payload, Prediction, Provider, ShadowAnswer,
-    Timings,
+    Content, Feature, FeatureValue, Gap, Label, Ledger, Observation, Outcome, Payload, Prediction, Provider,
+    ShadowAnswer, Timings,
 };
 use masking::{MaskedSample, Masker, RawConfig};
 use serde_json::json;
@@ -59,6 +59,7 @@ pub fn sample(id: u128, at_ms: i64) -> MaskedSample {
                 reason: None,
                 timings: Timings { infer_us: 7, ..Timings::default() },
                 predictions: vec![prediction("a"), prediction("c")],
+                gaps: vec![],
             },
             ShadowAnswer {
                 version: "3".into(),
@@ -66,6 +67,7 @@ pub fn sample(id: u128, at_ms: i64) -> MaskedSample {
                 reason: Some("shed".into()),
                 timings: Timings::default(),
                 predictions: vec![],
+                gaps: vec![],
             },
             ShadowAnswer {
                 version: "4".into(),
@@ -73,6 +75,7 @@ pub fn sample(id: u128, at_ms: i64) -> MaskedSample {
                 reason: None,
                 timings: Timings { infer_us: 9, ..Timings::default() },
                 predictions: vec![],
+                gaps: vec![Gap::Number { absolute: 0.5, relative: 0.25 }, Gap::Vector { distance: 0.125 }],
             },
         ],
         payload: Payload::Kept(Content {
@@ -137,10 +140,12 @@ async fn what_is_read_is_what_was_written() {
             "311\t[\"a\"]\t0.5".into(),
         ),
         (
-            "SELECT shadow, item, answered, outcome, reason, primary_label, shadow_label, primary_infer_us, shadow_infer_us
-             FROM comparisons ORDER BY shadow, item"
+            "SELECT shadow, item, answered, outcome, reason, primary_label, shadow_label, primary_infer_us, shadow_infer_us,
+               compared, absolute_gap, relative_gap FROM comparisons ORDER BY shadow, item"
                 .into(),
-            "2\t0\ttrue\tok\t\ta\ta\t3\t7\n2\t1\ttrue\tok\t\tb é\tc\t3\t7\n3\t0\tfalse\trejected\tshed\t\t\t3\t0\n4\t0\ttrue\tok\t\t\t\t3\t9".into(),
+            "2\t0\ttrue\tok\t\ta\ta\t3\t7\t\t0\t0\n2\t1\ttrue\tok\t\tb é\tc\t3\t7\t\t0\t0\n\
+             3\t0\tfalse\trejected\tshed\t\t\t3\t0\t\t0\t0\n4\t0\ttrue\tok\t\t\t\t3\t9\tnumber\t0.5\t0.25\n\
+             4\t1\ttrue\tok\t\t\t\t3\t9\tvector\t0.125\t0.125".into(),
         ),
         ("SELECT id, item, label FROM labels".into(), format!("{id}\t1\tb")),
         (
@@ -170,7 +175,7 @@ async fn a_segment_is_inserted_once_however_often_it_is_sent() {
     assert!(error.is_unavailable(), "{error}");
     house.engine = Some(Engine::start(config(house.data_dir(), port)).await.unwrap());
     assert!(insert(&store, &encoded, true).await.iter().all(|i| *i == Inserted::Before));
-    for (table, rows) in [("observations", "2"), ("features", "6"), ("comparisons", "8"), ("labels", "1")] {
+    for (table, rows) in [("observations", "2"), ("features", "6"), ("comparisons", "10"), ("labels", "1")] {
         assert_eq!(house.ask(&format!("SELECT count() FROM {table}")).await, rows, "{table}");
     }
 }

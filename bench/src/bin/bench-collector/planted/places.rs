@@ -163,6 +163,7 @@ pub(super) fn observation(random: &mut Random, plant: &Plant, refused: bool) -> 
             reason: None,
             timings: Timings::default(),
             predictions: vec![prediction(text)],
+            gaps: Vec::new(),
         }),
         Place::Client => plain.client = Some(text),
         _ => plain.reason = Some(text),
