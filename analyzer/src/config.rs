@@ -1,5 +1,6 @@
 //! The `[analyzer]` section of the configuration: as typed ([`RawConfig`], with all defaults) and as meant ([`Config`]).
 
+mod hours;
 mod labels;
 mod segments;
 mod shadow;
@@ -13,6 +14,7 @@ use serde::Deserialize;
 use crate::api::limits::{PageConfig, RawPage};
 use crate::judge::{agreement::ShadowPolicy, gate::Policy, sequential};
 
+pub use hours::Hours;
 pub use labels::LabelsConfig;
 pub use segments::{RawSegments, SegmentsConfig};
 pub use shadow::RawShadow;
@@ -69,6 +71,8 @@ pub struct RawConfig {
     /// Good observations that make a provisional reference where there is none, up to ten times as many where its features need
     /// more to show `min_detectable`; 0 makes none.
     pub provisional_after: u64,
+    /// Whether a window is judged against the same hour of its reference: `off`, `day` or `week`.
+    pub matched_hours: Hours,
     /// Confidence below which an answer counts as low.
     pub low_confidence: f64,
     /// What a shadow has to prove.
@@ -117,6 +121,8 @@ pub struct RawOverrides {
     pub min_detectable: Option<f64>,
     /// See [`RawConfig::provisional_after`].
     pub provisional_after: Option<u64>,
+    /// See [`RawConfig::matched_hours`].
+    pub matched_hours: Option<Hours>,
     /// See [`RawConfig::low_confidence`].
     pub low_confidence: Option<f64>,
     /// See [`RawShadow::agreement_min`].
@@ -153,6 +159,7 @@ impl Default for RawConfig {
             bins: 1_024,
             baseline_rows: 100_000,
             provisional_after: 1_000,
+            matched_hours: Hours::Off,
             low_confidence: 0.5,
             shadow: RawShadow::default(),
             segments: RawSegments::default(),
@@ -229,6 +236,8 @@ pub struct ModelConfig {
     pub shadow: ShadowPolicy,
     /// Observations that make a provisional reference; 0 makes none.
     pub provisional_after: u64,
+    /// Whether a window is judged against the same hour of its reference.
+    pub hours: Hours,
     /// Confidence below which an answer counts as low.
     pub low_confidence: f64,
 }
@@ -346,9 +355,12 @@ fn model_config(raw: &RawConfig, own: &RawOverrides, key: &str, faults: &mut Fau
     faults.check(policy.n_min >= 1, format!("{key}.min_window_n"), "is 0; a verdict needs at least one value");
     let sentence = format!("is {low_confidence}; write a number from 0 to 1");
     faults.check((0.0..=1.0).contains(&low_confidence), format!("{key}.low_confidence"), sentence);
+    let hours = own.matched_hours.unwrap_or(raw.matched_hours);
+    hours::check(hours, raw.window, key, faults);
     ModelConfig {
         policy,
         shadow,
+        hours,
         provisional_after: own.provisional_after.unwrap_or(raw.provisional_after),
         low_confidence,
     }

@@ -114,10 +114,28 @@ impl Desk<'_> {
             let taken = asked.newest.unwrap_or(0);
             let enough = frozen.observations_needed(|_| true, taken, least * GROWN_MAX, &settings.policy);
             if !grows || enough <= taken || found < taken {
-                return self.keep(frozen, &of, asked.promote).await;
+                return self.keep_hours(frozen, &of, span, asked.promote).await;
             }
             asked.newest = Some(enough.next_multiple_of((least / 10).max(1)));
         }
+    }
+
+    /// Keeps what was frozen of stored rows, with its hours where they are matched.
+    async fn keep_hours(
+        &self,
+        frozen: Baseline,
+        of: &str,
+        span: Window,
+        promote: bool,
+    ) -> Result<BaselineRecord, BaselineError> {
+        let model = frozen.info.model.clone();
+        let kept = self.keep(frozen, of, false).await?;
+        let fingerprint = kept.info.fingerprint.clone();
+        // before it is in force: the first window may be judged in the next cycle
+        if let Some(name) = self.config.of(&model).hours.name() {
+            self.reader.count_hours((&model, &fingerprint), span, self.now_ms, name).await?;
+        }
+        if promote { self.promote(&model, &fingerprint).await } else { Ok(kept) }
     }
 
     /// Writes down what was frozen, as a candidate or in force. The same contents again are the same baseline.

@@ -14,11 +14,15 @@ use store::read::{BaselineSummary, DetectorsAt, Reader, Window};
 
 use super::{
     detect::Detectors,
+    hours::Hour,
     judging::Bench,
     span::Recent,
     verdicts::{Basis, Evidence, plain},
 };
-use crate::baseline::{Baseline, BaselineError};
+use crate::{
+    baseline::{Baseline, BaselineError},
+    config::Hours,
+};
 
 /// Figures that rest on what windows before left.
 const OF_DETECTORS: [&str; 6] = ["state", "evidence", "discovery", "autocorrelation", "worth", "sentence"];
@@ -127,7 +131,10 @@ async fn again(
     let tracks = HashMap::from([(stored.feature.clone(), basis.before)]);
     let (policy, from_ms) = (&basis.policy, basis.from_ms);
     let bench = Bench { recent: &recent, detectors: &detectors, tracks: &tracks, policy, window, from_ms };
-    let mut found = baseline.features.iter().zip(bench.look(&baseline.features));
+    let mut hour = Hour::default();
+    hour.prepare(reader, &baseline, (basis.hours, basis.start_ms), policy).await?;
+    let references = if basis.hours == Hours::Off { &baseline.features[..] } else { hour.features() };
+    let mut found = references.iter().zip(bench.look(references));
     let Some((frozen, one)) = found.find(|(frozen, _)| frozen.name == stored.feature) else { return Ok(None) };
     let mut verdict = plain((model, &stored.version), frozen, &one, &bench, fingerprint);
     verdict.sentence.push_str(&basis.tail);

@@ -15,6 +15,7 @@ use super::{
     detect::{self, Detectors},
     embeddings::Embeddings,
     figures::{ConfidenceFigures, Counted},
+    hours::{self, Hour},
     judging::Bench,
     paced::Paced,
     parts,
@@ -25,6 +26,7 @@ use super::{
 };
 use crate::{
     baseline::{Baseline, BaselineError},
+    config::Hours,
     judge::{
         display,
         gate::{Policy, Track},
@@ -61,6 +63,7 @@ pub struct ModelState {
     detectors: Detectors,
     cells: HashMap<String, Vec<u64>>,
     verdicts: Vec<FeatureVerdict>,
+    hour: Hour,
     segments: Segments,
     errors: concept::Watch,
     embeddings: Embeddings,
@@ -230,6 +233,9 @@ impl ModelState {
         self.recent.forget_before(window.end_ms - span_ms(round));
         self.segments.count(round, window, seen, window.end_ms - span_ms(round)).await?;
         self.errors.count(round, window).await?;
+        let settings = round.settings();
+        let policy = hours::split(&settings.policy, settings.hours);
+        self.hour.prepare(round.reader, baseline, (settings.hours, window.start_ms), &policy).await?;
         self.embeddings.look(round, window, seen).await?;
         let All { features: judged, segments, errors } = self.judge_all(round, baseline, window, seen);
         let versions = Versions { before: &self.version, now: &seen.version };
@@ -260,7 +266,7 @@ impl ModelState {
 
     /// The features, and the pairs of segments beside them.
     fn judge_all(&self, round: &Round<'_>, baseline: &Baseline, window: Window, seen: &WindowSeen) -> All {
-        let policy = &round.settings().policy;
+        let (policy, hours) = (&round.settings().policy, round.settings().hours);
         let bench = Bench {
             recent: &self.recent,
             detectors: &self.detectors,
@@ -269,23 +275,27 @@ impl ModelState {
             window,
             from_ms: window.end_ms - span_ms(round),
         };
-        let (mut found, mut parts) = (bench.look(&baseline.features), self.segments.judge(&bench));
-        let errors = self.errors.judge(&bench);
+        let (mut parts, errors) = (self.segments.judge(&bench), self.errors.judge(&bench));
+        let references = if hours == Hours::Off { &baseline.features[..] } else { self.hour.features() };
+        let (policy, from_ms) = (&hours::split(policy, hours), bench.from_ms.max(hours.since(window.start_ms)));
+        let bench = Bench { policy, from_ms, ..bench };
+        let mut found = bench.look(references);
         if !parts.is_empty() {
             let of_parts = parts.iter_mut().map(|part| &mut part.looked.watched);
             watch::list_together(found.iter_mut().map(|one| &mut one.watched).chain(of_parts), policy.alpha);
             parts.iter_mut().for_each(|part| part.verdict.discovery = part.looked.watched.listed);
         }
-        let judged = baseline.features.iter().zip(found).map(|(frozen, one)| {
+        let judged = references.iter().zip(found).enumerate().map(|(at, (frozen, one))| {
             let names = (round.model(), seen.version.as_str());
             let mut verdict = plain(names, frozen, &one, &bench, &baseline.info.fingerprint);
-            let (mut tail, span) = (String::new(), Window { start_ms: one.start_ms, end_ms: window.end_ms });
+            let (mut tail, span) =
+                (self.hour.said(at).to_owned(), Window { start_ms: one.start_ms, end_ms: window.end_ms });
             if one.track.state >= DriftState::Watch {
                 verdict.causes = self.segments.causes(frozen, span);
-                tail = sentence::of_causes(&verdict.causes) + &self.embeddings.sentence(&frozen.name);
-                verdict.sentence.push_str(&tail);
+                tail += &(sentence::of_causes(&verdict.causes) + &self.embeddings.sentence(&frozen.name));
             }
-            let basis = Basis::of(&bench, one.before, tail, !parts.is_empty());
+            verdict.sentence.push_str(&tail);
+            let basis = Basis::of(&bench, one.before, (tail, hours), !parts.is_empty());
             let (before, track, cells, detector) = (one.before, one.track, one.cells, one.watched.detector);
             Judged { verdict, before, track, cells, detector, basis }
         });

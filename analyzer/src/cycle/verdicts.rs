@@ -7,6 +7,7 @@ use store::read::{VerdictRow, Window};
 use super::judging::{Bench, Looked};
 use crate::{
     baseline::Frozen,
+    config::Hours,
     judge::{
         gate::{self, Finding, Track},
         sentence,
@@ -44,15 +45,18 @@ pub(super) struct Basis {
     pub(super) tail: String,
     /// Whether segments were judged beside it, with which it shares the chance of false discoveries.
     pub(super) beside: bool,
+    /// Which hours of the reference it was held against.
+    #[serde(default)]
+    pub(super) hours: Hours,
 }
 
 impl Basis {
     /// Of a window on the bench.
-    pub(super) fn of(bench: &Bench<'_>, before: Track, tail: String, beside: bool) -> Self {
+    pub(super) fn of(bench: &Bench<'_>, before: Track, (tail, hours): (String, Hours), beside: bool) -> Self {
         let start_ms = bench.window.start_ms;
         let from_ms = bench.recent.first_ms().map_or(start_ms, |first| first.clamp(bench.from_ms, start_ms));
         let detectors_ms = bench.detectors.after_ms();
-        Self { policy: *bench.policy, before, start_ms, from_ms, detectors_ms, tail, beside }
+        Self { policy: *bench.policy, before, start_ms, from_ms, detectors_ms, tail, beside, hours }
     }
 }
 

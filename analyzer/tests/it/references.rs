@@ -4,8 +4,10 @@ use std::io::Write as _;
 
 use analyzer::{
     baseline::desk::Desk,
-    config::{Config, RawBaseline, RawConfig},
+    config::{Config, Hours, RawBaseline, RawConfig},
+    cycle::explain::explain,
 };
+use contract::api::{DriftState, baseline::FreezeRequest};
 use store::read::EventRow;
 
 use crate::cycle::{Bench, T0, WINDOW_MS, heartbeat, raw, window};
@@ -89,6 +91,43 @@ async fn the_same_events_again_are_taken_once() {
         bench.house.ask("SELECT arraySort(groupArray(text)) FROM events").await,
         "['Drifted: a.','Drifted: b.','Drifted: c.']"
     );
+}
+
+/// A day in two halves is no drift, unless a window is held against both at once.
+#[tokio::test]
+async fn a_window_is_held_against_the_same_hour_of_the_reference() {
+    let config = RawConfig { matched_hours: Hours::Day, ..raw() };
+    let mut bench = Bench::build(config.clone()).await;
+    let hour = 3_600_000 / WINDOW_MS;
+    // an hour of traffic as it is, and the next hour by half a unit higher
+    for index in (0..4).chain(hour..hour + 4) {
+        window(&bench.house, index, if index < hour { 0.0 } else { 0.5 }).await;
+        bench.after(index).await;
+    }
+    let (reader, checked) = (bench.house.store.read(), Config::try_from(config).unwrap());
+    let now_ms = T0 + (hour + 4) * WINDOW_MS + 3_000;
+    let desk = Desk { reader: &reader, config: &checked, who: "test", now_ms };
+    let (from_ms, to_ms) = (Some(T0), Some(T0 + (hour + 4) * WINDOW_MS));
+    let asked = FreezeRequest { from_ms, to_ms, promote: true, ..FreezeRequest::default() };
+    desk.freeze("m", &asked).await.unwrap();
+    let mut judge = async |index: i64, shift: f64| {
+        window(&bench.house, index, shift).await;
+        let snapshot = bench.after(index).await;
+        snapshot.overview.models[0].features.iter().find(|one| one.feature == "input.x").unwrap().clone()
+    };
+    let day = 24 * hour;
+    for (index, shift) in [(day, 0.0), (day + 1, 0.0), (day + hour, 0.5), (day + hour + 1, 0.5)] {
+        let found = judge(index, shift).await;
+        assert_eq!((found.state, found.m), (DriftState::Stable, 1_600), "window {index}: {}", found.sentence);
+        assert!(found.sentence.ends_with("the same hour of the day of the reference."), "{}", found.sentence);
+    }
+    let found = judge(day + hour + 2, 0.0).await;
+    assert_eq!(found.state, DriftState::Drifted, "what is normal an hour before: {}", found.sentence);
+    let again = explain(&reader, &found.id).await.unwrap();
+    assert!(again.equal && again.gone.is_empty(), "{again:#?}");
+    // an hour that the reference has not
+    let found = judge(day + 2 * hour, 0.25).await;
+    assert!(found.m == 3_200 && found.sentence.contains("Judged against the whole reference"), "{}", found.sentence);
 }
 
 /// Observations are kept for ninety days and features for thirty: of a reference chosen forty days ago the first observations are

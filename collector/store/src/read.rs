@@ -10,6 +10,7 @@ mod contents;
 mod detectors;
 mod embeddings;
 mod errors;
+pub mod hours;
 mod overview;
 pub mod page;
 mod quality;

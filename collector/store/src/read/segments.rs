@@ -9,6 +9,7 @@ use contract::feature::TEXT_CHARS;
 use contract::segment;
 use serde::{Deserialize, Serialize};
 
+use super::hours::PREFIX;
 use super::windows::{binned, frozen, rows};
 use super::{MS, Reader, Window};
 use crate::Error;
@@ -190,10 +191,13 @@ impl Reader {
     /// # Errors
     /// [`Error`].
     pub async fn segment_references(&self, model: &str, fingerprint: &str) -> Result<Vec<SegmentCount>, Error> {
-        let sql = "SELECT toUnixTimestamp64Milli(until) AS at_ms, toString(segment) AS segment, value, \
-                     toString(feature) AS feature, bin, n \
-                   FROM segment_references FINAL WHERE model = ? AND fingerprint = ? ORDER BY segment, value, feature, bin";
-        let query = self.store.client().query(sql).bind(model).bind(fingerprint);
+        let sql = format!(
+            "SELECT toUnixTimestamp64Milli(until) AS at_ms, toString(segment) AS segment, value, \
+               toString(feature) AS feature, bin, n \
+             FROM segment_references FINAL WHERE model = ? AND fingerprint = ? AND NOT startsWith(segment, '{PREFIX}') \
+             ORDER BY segment, value, feature, bin"
+        );
+        let query = self.store.client().query(&sql).bind(model).bind(fingerprint);
         self.store.bounded("the references of segments", query.fetch_all()).await
     }
 
