@@ -8,6 +8,7 @@
 
 mod event;
 mod feedback;
+mod gap;
 mod timings;
 mod value;
 
@@ -15,6 +16,7 @@ use std::fmt;
 
 pub use event::{EVENTS_PATH, Event, EventKind, Events};
 pub use feedback::{Feedback, FeedbackValue, OUTCOMES_PATH, Outcomes};
+pub use gap::Gap;
 pub use timings::{Provider, Timings};
 pub use value::FeatureValue;
 
@@ -257,39 +259,6 @@ pub struct ShadowAnswer {
     /// How far its answers without classes lie from the primary's, one an item.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gaps: Vec<Gap>,
-}
-
-/// How far two answers to one item are apart: differences alone, never the numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Gap {
-    /// Of numbers: the element that differs most.
-    Number {
-        /// `|a - b|`, in the unit of the answer.
-        absolute: f64,
-        /// `|a - b| / max(|a|, |b|)`, 0 to 2.
-        relative: f64,
-    },
-    /// Of vectors in a space.
-    Vector {
-        /// One less the cosine, 0 to 2.
-        distance: f64,
-    },
-    /// They cannot be compared: another shape, or no finite numbers.
-    Shape,
-}
-
-impl Gap {
-    /// What was compared, the absolute and the relative gap: as they are stored. What has another shape is farther than
-    /// anything may be.
-    #[must_use]
-    pub const fn stored(self) -> (&'static str, f64, f64) {
-        match self {
-            Self::Number { absolute, relative } => ("number", absolute, relative),
-            Self::Vector { distance } => ("vector", distance, distance),
-            Self::Shape => ("shape", f64::MAX, f64::MAX),
-        }
-    }
 }
 
 /// The content of a request, or why it is not there. `eligible = stored + sampled_out + withheld`.

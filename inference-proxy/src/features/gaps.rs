@@ -51,7 +51,7 @@ fn gap(primary: &Tensor, shadow: Option<&Tensor>, item: usize) -> Option<Gap> {
         return Some(Gap::Vector { distance: (1.0 - cosine).clamp(0.0, 2.0) });
     }
     let number = |(a, b): (f64, f64)| {
-        let (absolute, size) = ((a - b).abs(), a.abs().max(b.abs()));
+        let (absolute, size) = ((a - b).abs().min(f64::MAX), a.abs().max(b.abs()));
         Gap::Number { absolute, relative: if size > 0.0 { absolute / size } else { 0.0 } }
     };
     pairs().map(number).reduce(farther)

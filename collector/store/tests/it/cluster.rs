@@ -30,6 +30,8 @@ async fn insert(store: &Store, segment: &EncodedSegment, look_first: bool) -> Re
     Ok(all)
 }
 
+const TOLERANCE: store::read::Tolerance = store::read::Tolerance { absolute: 0.0, relative: 0.01, vector: 0.01 };
+
 #[tokio::test]
 async fn what_is_said_to_a_replicated_cluster_can_be_read() {
     let (house, _store) = House::migrated().await;
@@ -102,8 +104,7 @@ async fn questions(store: &Store) -> Vec<String> {
     let filter = SampleFilter { before_ms: window.end_ms, limit: 100, ..SampleFilter::default() };
     let samples = read.samples(&filter).await.unwrap();
     assert_eq!(samples.len(), 36);
-    let tolerance = store::read::Tolerance { absolute: 0.0, relative: 0.01, vector: 0.01 };
-    let shadows = read.shadows("m", tolerance, 10).await.unwrap();
+    let shadows = read.shadows("m", TOLERANCE, 10).await.unwrap();
     let mut disagreements = read.disagreements(&shadows[0], 100).await.unwrap();
     disagreements.sort_by(|a, b| (&a.id, &a.primary).cmp(&(&b.id, &b.primary)));
     let content = ContentAsked { model: "m", version: "1", span: window };
