@@ -335,6 +335,35 @@ mod tests {
         assert!(enough(errors(100, 5), 0.0025, &POLICY) <= 130);
     }
 
+    /// References of a hundred labels and windows of five, all of one law: an alarm within 100 windows has a chance of a tenth at
+    /// most (a hundred windows of c = 1,000), and one of a hundredth that the reference misleads.
+    #[test]
+    fn streams_of_the_same_law_seldom_alarm() {
+        let mut seed = 7u64;
+        let mut draw = |n: u64, share: f64| {
+            let one = |seed: &mut u64| {
+                *seed = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
+                let z = (*seed ^ (*seed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+                let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+                ((z ^ (z >> 31)) >> 11) as f64 * 2f64.powi(-53) < share
+            };
+            errors(n, (0..n).filter(|_| one(&mut seed)).count() as u64)
+        };
+        let mut alarms = 0;
+        for stream in 0..40 {
+            let share = [0.02, 0.05, 0.2, 0.5][stream % 4];
+            let (reference, mut detector) = (draw(100, share), Detector::default());
+            alarms += u32::from((0..100).any(|_| {
+                let window = draw(5, share);
+                let case = Case { reference, window, recent: window, enough: 1 };
+                let found = judge(&[case], vec![std::mem::take(&mut detector)], &POLICY).remove(0);
+                detector = found.watched.detector;
+                found.watched.named
+            }));
+        }
+        assert!(alarms <= 6, "{alarms} of 40");
+    }
+
     #[test]
     fn fewer_errors_are_a_change_too() {
         assert!(first_alarm(&[errors(400, 200)], 40, &[0.2]).is_some());
