@@ -277,6 +277,7 @@ fn what_strangers_call_a_class_or_a_column_is_asked_about() {
             reason: None,
             timings: Timings::default(),
             predictions: vec![prediction("not Turin")],
+            gaps: vec![],
         }],
         payload: Payload::Withheld("too long for Ada Lovelace".into()),
         ..observation(Value::Null, Value::Null)
