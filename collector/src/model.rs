@@ -7,6 +7,7 @@
 mod database;
 mod events;
 mod memory;
+mod refused;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
@@ -163,9 +164,8 @@ impl World {
             heartbeat: true,
             observations: plain.into_iter().map(|plain| self.masker.mask(plain).sample).collect(),
         });
-        let packed = Arc::new(record::write(&record).unwrap());
         let made = (!self.made.is_multiple_of(11)).then(|| insert::rows(&record));
-        Post { guard: record.guard(), record: packed, made, ids, heartbeat: true }
+        Post { guard: record.guard(), record: Arc::new(record::write(&record).unwrap()), made, ids, heartbeat: true }
     }
 
     /// Posts in one round; what is not answered waits.

@@ -29,7 +29,7 @@ impl<T: Tables> Inserter<T> {
         let ids: HashSet<Uuid> = refused.iter().flat_map(|(block, _)| block.ids()).collect();
         tracing::error!(table, segment = %segment.id, refused = ids.len(), %error, "ClickHouse refuses rows; they are put aside");
         let sentence = format!("table {table}, from segment {}: {error}\n", segment.id);
-        let (id, dir, most) = (first.segment(), self.quarantine.clone(), self.quarantine_max_bytes);
+        let (id, dir, most) = (id_of(first), self.quarantine.clone(), self.quarantine_max_bytes);
         let (disk, path, masker) = (self.disk.clone(), segment.path.clone(), self.masker.clone());
         let observations = ids.len() as u64;
         self.durably("refused rows cannot be put aside", move || {
@@ -78,6 +78,12 @@ impl<T: Tables> Inserter<T> {
         self.metrics.quarantined(UNREADABLE, loaded.unreadable as u64);
         Ok(())
     }
+}
+
+/// What a refused block is put aside under: one that was not halved has its segment's own id, as other tables' blocks have.
+fn id_of(block: &Block) -> Uuid {
+    use sha2::{Digest as _, Sha256};
+    crate::pipeline::id_of(Sha256::new().chain_update(block.segment()).chain_update(block.table().name()))
 }
 
 /// Bytes in the folder.

@@ -34,7 +34,7 @@ struct State {
     tokens: Vec<(Table, String)>,
     late: Vec<(Part, String)>,
     fates: VecDeque<Fate>,
-    poison: HashSet<Uuid>,
+    poison: HashSet<(Table, Uuid)>,
     lies: u32,
 }
 
@@ -68,7 +68,12 @@ impl Database {
 
     /// An observation that the table of observations never takes.
     pub fn refuse(&self, id: Uuid) {
-        self.state().poison.insert(id);
+        self.refuse_in(Table::Observations, id);
+    }
+
+    /// The same of any table.
+    pub fn refuse_in(&self, table: Table, id: Uuid) {
+        self.state().poison.insert((table, id));
     }
 
     /// What was under way arrives.
@@ -134,7 +139,7 @@ impl Tables for Database {
     async fn put(&self, block: &Block, token: &str) -> Result<(), Error> {
         let mut state = self.state();
         let ids: Vec<Uuid> = block.ids().collect();
-        if block.table() == Table::Observations && ids.iter().any(|id| state.poison.contains(id)) {
+        if ids.iter().any(|id| state.poison.contains(&(block.table(), *id))) {
             return Err(Error::Refused { code: Some(469), message: "a constraint".to_owned() });
         }
         let part = Part { table: block.table(), segment: block.segment(), ids, rows: block.rows(), told: false };
