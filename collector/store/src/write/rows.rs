@@ -201,8 +201,9 @@ impl SegmentBuilder {
         }
     }
 
-    /// One row an item that both answered, by classes or by how far apart they are; one row with item 0 and without labels where the shadow failed, and where there is
-    /// nothing to compare because the primary or the task gives no classes: its failures are a share of all that it was asked.
+    /// One row an item that both answered, by classes or by how far apart they are; one row with item 0 and without labels where
+    /// the shadow failed, and where there is nothing to compare because the primary or the task gives neither: its failures are a
+    /// share of all that it was asked.
     fn comparison(&mut self, sample: &MaskedSample, shadow: &ShadowAnswer, received_at_ms: i64) {
         let none = Prediction { label: String::new(), confidence: 0.0, margin: 0.0, entropy: 0.0 };
         let answered = shadow.outcome == Outcome::Ok;
