@@ -119,7 +119,7 @@ fn concept(scale: Scale) -> Alert {
     };
     listed("DriftlineConceptDrift", expr)
         .of_a_model()
-        .timed(scale.interval(0), scale.interval(600))
+        .timed(Span::ZERO, scale.interval(600))
         .says(
             format!("Answers of {} err otherwise than they did ({})", label("model"), label("state")),
             format!(
