@@ -15,8 +15,12 @@ const sentence = ({ kind, text }: Event) => (/^[A-Z0-9]/.test(text) || /^(promot
 
 function shape(event: Event): Word {
   if (event.kind === "drift") return /resolved|no longer|over/.test(event.text) ? "resolved" : "drifted";
-  return SHAPES[event.kind] ?? "insufficient";
+  const verdict = event.kind === "shadow" ? /^(promote|hold|reject):/.exec(event.text) : null;
+  return (verdict?.[1] as Word | undefined) ?? SHAPES[event.kind] ?? "insufficient";
 }
+
+/** Where there is more to see of it. */
+const place = ({ kind, model, version }: Event) => to(kind === "shadow" && version ? { view: "shadows", model, shadow: version } : { view: "model", model });
 
 export function EventList({ events }: { events: Event[] }) {
   if (!events.length) return <Empty title="Nothing happened yet"><p>Deployments, references and changes of state will be listed here.</p></Empty>;
@@ -25,7 +29,7 @@ export function EventList({ events }: { events: Event[] }) {
       {events.map((event, i) => (
         <li key={`${event.at_ms}${event.text}${i}`}>
           <Shape state={shape(event)} />
-          <div><p>{sentence(event)}</p><p class="small quiet">{event.kind}{event.model && <> · <a href={to({ view: "model", model: event.model })}>{event.model}</a></>}{event.version && ` · ${event.version}`}</p></div>
+          <div><p>{sentence(event)}</p><p class="small quiet">{event.kind}{event.model && <> · <a href={place(event)}>{event.model}</a></>}{event.version && ` · ${event.version}`}</p></div>
           <Time at={event.at_ms} />
         </li>
       ))}

@@ -86,7 +86,7 @@ function Detail({ page }: { page: SloPage }) {
         <Stat name="Budget" value={budgetText(status)} />
         <Stat name="Ends" value={when} note={why} />
         <Stat name="Bad" value={count(status.bad)} note={`of ${plural(status.events, "event")}`} />
-        <Stat name="Model" value={status.model} />
+        <Stat name="Model" value={status.model} note={<a href={to({ view: "model", model: status.model })}>its traffic and drift</a>} />
         <Stat name="Period" value={span(page.period_ms)} />
       </dl>
       <Panel title="Budget" aside="what was left of it, over the period">{points.length > 1 ? <BurnDown page={page} points={points} /> : <Empty title="No events in the period"><p>The budget is drawn from the first request that counts.</p></Empty>}</Panel>
