@@ -44,7 +44,7 @@ pub struct Driftline {
     pub grpc: String,
     pub collector: String,
     pub analyzer: String,
-    clickhouse: String,
+    pub clickhouse: String,
     password: String,
     user: String,
 }

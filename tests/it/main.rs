@@ -13,6 +13,7 @@ mod monitoring;
 mod names;
 mod page;
 mod privacy;
+mod runbooks;
 mod silences;
 mod switch;
 mod tidy;

@@ -45,6 +45,11 @@ async fn filled() -> Driftline {
         [analyzer]
         provisional_after = 200
         min_detectable = 0.5
+        min_window_n = 20
+        [analyzer.segments]
+        reference = 200
+        [analyzer.models.router]
+        segments = ["text.length_bucket"]
         [analyzer.shadow]
         min_time = "1s"
         [analyzer.segments]
@@ -71,11 +76,20 @@ fn text(i: usize) -> String {
     format!("{}{who}", said.join(" "))
 }
 
+/// The same, made longer than any of them was, and no longer than the bucket of the longest.
+fn long_text(i: usize) -> String {
+    let mut said = text(i);
+    while said.len() < 110 {
+        said.push_str(" please");
+    }
+    said
+}
+
 /// Sends requests, and a label for every second answer.
-async fn traffic(driftline: &Driftline, from: usize, requests: usize) {
+async fn traffic(driftline: &Driftline, from: usize, requests: usize, say: fn(usize) -> String) {
     let mut labels = Vec::new();
     for i in from..from + requests {
-        let answer = driftline.predict(TEXT_MODEL, &text(i)).await;
+        let answer = driftline.predict(TEXT_MODEL, &say(i)).await;
         if i % 2 == 0 {
             labels.push(json!({"id": answer["id"], "label": answer["predictions"][0]["label"]}));
         }
@@ -140,9 +154,29 @@ async fn fill(driftline: &Driftline) {
     let (since, mut sent) = (Instant::now(), 0);
     while !is_full(driftline).await {
         assert!(since.elapsed() < PATIENCE, "waited in vain for verdicts, a shadow and samples\n{}", driftline.log());
-        traffic(driftline, sent, 50).await;
+        traffic(driftline, sent, 50, text).await;
         sent += 50;
     }
+}
+
+/// Longer texts, until their length has drifted and the verdict names the part of the traffic that it comes from.
+async fn lengthen(driftline: &Driftline) {
+    let (since, mut sent) = (Instant::now(), 0);
+    while !is_explained(driftline).await {
+        assert!(since.elapsed() < PATIENCE, "waited in vain for a drift with its causes\n{}", driftline.log());
+        traffic(driftline, sent, 50, long_text).await;
+        sent += 50;
+    }
+}
+
+async fn is_explained(driftline: &Driftline) -> bool {
+    let seen = overview(driftline).await;
+    let features = model(&seen, TEXT_MODEL).and_then(|router| router["features"].as_array());
+    features.into_iter().flatten().any(|one| {
+        one["feature"] == "text.chars"
+            && one["state"] == "drifted"
+            && one["causes"].as_array().is_some_and(|causes| !causes.is_empty())
+    })
 }
 
 async fn is_full(driftline: &Driftline) -> bool {
@@ -165,6 +199,7 @@ async fn the_page_in_a_browser() {
     );
     let (driftline, empty) = (filled().await, Driftline::up().await);
     fill(&driftline).await;
+    lengthen(&driftline).await;
     disagree(&driftline).await;
     widen(&driftline).await;
     driftline

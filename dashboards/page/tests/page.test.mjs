@@ -63,6 +63,7 @@ const VIEWS = [
   ["overview", "#/", [`[data-model="${MODEL}"]`, ".spark canvas", ".budgets li", ".events li", ".ledger"]],
   ["model", `#/models/${MODEL}?range=15m`, [".chart canvas", ".heat canvas", ".heat .names li", `[data-feature="output.confidence"]`, ".shares .share"]],
   ["feature", `#/models/${MODEL}/features/output.confidence?range=15m`, [".chart canvas", ".stats .stat", ".changes li"]],
+  ["segments", `#/models/${MODEL}/features/text.chars?range=15m`, ["[data-cause]", "[data-segment]", ".chart canvas"]],
   ["categories", `#/models/${MODEL}/features/output.label?range=15m`, [".shares .share", ".chart canvas"]],
   ["confidence", `#/models/${MODEL}/confidence?range=15m`, [".chart canvas", ".shares .share"]],
   ["slos", "#/slos", [".slo .meter", ".burns li"]],
@@ -149,6 +150,16 @@ describe("the page", () => {
     await page.keyboard.type("margin");
     await page.locator(`[data-feature="output.confidence"]`).waitFor({ state: "detached" });
     assert.match(page.url(), /match=margin/);
+    await close();
+  });
+
+  it("puts what moved first", async () => {
+    const { page, close } = await open(PAGE, `#/models/${MODEL}`);
+    await settled(page);
+    const states = await page.locator("tr[data-feature]").evaluateAll((rows) => rows.map((row) => row.dataset.state));
+    const moved = states.filter((state) => state === "drifted").length;
+    assert.ok(moved > 0 && states.slice(0, moved).every((state) => state === "drifted"), states.join(" "));
+    assert.match(await page.locator(".overall").textContent(), new RegExp(`${MODEL}.* drifted`));
     await close();
   });
 
