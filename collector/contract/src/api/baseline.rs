@@ -13,7 +13,44 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BaselineInfo, Distribution};
+use super::Distribution;
+
+/// A frozen reference.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BaselineInfo {
+    /// Model name.
+    pub model: String,
+    /// Version whose observations it was frozen from.
+    pub version: String,
+    /// SHA-256 over its contents, hex.
+    pub fingerprint: String,
+    /// When it was frozen.
+    pub frozen_at_ms: i64,
+    /// Features in it.
+    pub features: u64,
+    /// Observations it was frozen from (the largest count over features; of those that somebody chose, where there are any).
+    pub observations: u64,
+    /// Whether the first traffic made any of it.
+    pub provisional: bool,
+    /// So many of its features.
+    #[serde(default)]
+    pub provisional_features: u64,
+    /// Fingerprint of the reference that somebody chose and that the first traffic added those features to; else empty.
+    #[serde(default)]
+    pub completes: String,
+}
+
+/// Freeze a reference from stored observations.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FreezeBaseline {
+    /// Model name.
+    pub model: String,
+    /// Start of the time range, inclusive.
+    pub from_ms: i64,
+    /// End of the time range, exclusive.
+    pub to_ms: i64,
+}
 
 /// Where a baseline stands among those of its model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
