@@ -52,10 +52,6 @@ async fn filled() -> Driftline {
         segments = ["text.length_bucket"]
         [analyzer.shadow]
         min_time = "1s"
-        [analyzer.segments]
-        reference = 200
-        [analyzer.models.router]
-        segments = ["text.length_bucket"]
         [proxy.models.models.router]
         primary = "1"
         shadows = [{ version = "2", percent = 100 }]
