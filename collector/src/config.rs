@@ -97,7 +97,7 @@ pub struct RawInsert {
 
 impl Default for RawInsert {
     fn default() -> Self {
-        Self { segments: 2, quarantine_max_bytes: ByteSize::mib(1024), ready_max_bytes: ByteSize::mib(128) }
+        Self { segments: 2, quarantine_max_bytes: ByteSize::mib(1024), ready_max_bytes: ByteSize::mib(256) }
     }
 }
 

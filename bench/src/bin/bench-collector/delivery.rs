@@ -177,7 +177,7 @@ pub(super) async fn memory(program: &Path) -> anyhow::Result<Memory> {
 
 /// What the defaults allow, see docs/RELIABILITY.md: 128 MiB for the program, `limits.max_posts_bytes`, six times
 /// `log.segment_max_bytes` for each of `insert.segments`, `insert.ready_max_bytes`, and `kserve.max_waiting_bytes`.
-const ALLOWED_BYTES: u64 = (128 + 512 + 2 * 6 * 32 + 128 + 64) << 20;
+const ALLOWED_BYTES: u64 = (128 + 512 + 2 * 6 * 32 + 256 + 64) << 20;
 
 /// Batches as the proxy packs them, source by source in turn.
 fn posts(random: &mut Random, epoch: u64) -> anyhow::Result<Vec<bytes::Bytes>> {
