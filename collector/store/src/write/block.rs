@@ -287,7 +287,10 @@ impl Rows {
 
     /// The block; `None` without rows.
     pub fn finish(self) -> Option<Block> {
-        let Self { table, segment, bytes, starts } = self;
+        let Self { table, segment, mut bytes, mut starts } = self;
+        // it may wait in memory, and is counted by what is in it
+        bytes.shrink_to_fit();
+        starts.shrink_to_fit();
         (!starts.is_empty()).then(|| Block { table, segment, bytes: bytes.into(), starts })
     }
 }
