@@ -76,6 +76,7 @@ pub fn need(method: &Method, path: &str) -> Need {
             Need::Nothing
         }
         "/v2/repository/index" => Need::Scope(Scope::Read),
+        _ if path.starts_with("/grpc.reflection.") => Need::Scope(Scope::Read),
         _ if path.starts_with("/inference.GRPCInferenceService/") => match last {
             "ServerLive" | "ServerReady" => Need::Nothing,
             "ModelInfer" | "ModelStreamInfer" => Need::Scope(Scope::Infer),

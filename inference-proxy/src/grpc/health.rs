@@ -8,14 +8,13 @@ use axum::response::Response;
 use axum::routing::post;
 use bytes::Bytes;
 use host::edge::Readiness;
-use http_body_util::{BodyExt as _, Limited};
 use prost::Message;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use super::codec;
-use super::frames::{self, Frames, HEAD_BYTES};
+use super::frames::{self, Cutter, Frames};
 use super::{MAX_QUESTION_BYTES, SERVICE, ask};
 use crate::error::ApiError;
 
@@ -78,14 +77,11 @@ async fn check(health: Health, request: Request) -> Result<Response, ApiError> {
 /// Says it at once and whenever it changes, until the client has heard enough or the server stops. Of a service that is
 /// not here it says that, and goes on in case it comes, as the protocol has it.
 async fn watch(health: Health, request: Request) -> Result<Response, ApiError> {
-    let body = Limited::new(request.into_body(), MAX_QUESTION_BYTES).collect().await;
-    let body = body.map_err(|_| ApiError::body_too_large(MAX_QUESTION_BYTES))?.to_bytes();
     let unread = |what: String| ApiError::invalid("bad_message", format!("the message cannot be read: {what}"));
-    let plain = body.first() == Some(&0) && body.len() == HEAD_BYTES.saturating_add(frames::length(&body));
-    if !plain {
-        return Err(unread("it is not one message, or it is compressed".to_owned()));
-    }
-    let HealthRequest { service } = codec::decode(body.slice(HEAD_BYTES..)).map_err(unread)?;
+    let message = Cutter::of(request.into_body()).message(MAX_QUESTION_BYTES).await;
+    let message = message.map_err(|status| unread(status.message().to_owned()))?;
+    let message = message.ok_or_else(|| unread("there is none".to_owned()))?;
+    let HealthRequest { service } = codec::decode(message).map_err(unread)?;
     let (said, frames) = Frames::channel();
     tokio::spawn(tell(health, is_ours(&service), said));
     Ok(frames::response(frames).map(Body::new))

@@ -12,15 +12,18 @@
 //! | `ServerMetadata`, `ModelMetadata`, `ModelConfig`, `ModelStatistics` | what is served, how, and what it did |
 //! | `ModelInfer` | inference, one observation a call |
 //! | `ModelStreamInfer` | the same many times over one call, one observation a message ([`stream`]) |
+//! | `ServerReflection` | what of all this there is, for clients without definitions ([`reflection`]) |
 //! | `RepositoryIndex`, `RepositoryModelLoad`, `RepositoryModelUnload` | the repository |
 //! | shared memory, trace and log settings | `UNIMPLEMENTED` |
 
 pub mod about;
 pub mod answer;
 pub mod codec;
+pub mod descriptor;
 pub mod frames;
 pub mod health;
 pub mod message;
+pub mod reflection;
 pub mod request;
 pub mod status;
 pub mod stream;

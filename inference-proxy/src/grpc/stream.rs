@@ -16,7 +16,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 use axum::routing::post;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use contract::headers::OBSERVATION_ID;
 use http_body_util::BodyExt as _;
 use prost::Message;
@@ -28,8 +28,9 @@ use tower::ServiceExt as _;
 
 use super::SERVICE;
 use super::codec::Plain;
-use super::frames::{self, Frames, HEAD_BYTES};
+use super::frames::{self, Cutter, Frames, HEAD_BYTES};
 use super::message::{Choice, ModelInferResponse, Parameter};
+use super::reflection;
 
 /// Answers of one stream that may be under way or wait for a client that does not read; then no more is read of it.
 const OPEN_MAX: usize = 32;
@@ -47,9 +48,13 @@ pub struct Streams {
     pub idle_max: Duration,
 }
 
-/// The call.
+/// The calls that take a stream.
 pub fn router(streams: Streams) -> Router {
-    Router::new().route(&format!("{SERVICE}ModelStreamInfer"), post(infer)).with_state(Arc::new(streams))
+    let reflection = reflection::router(&streams.stopping);
+    Router::new()
+        .merge(reflection)
+        .route(&format!("{SERVICE}ModelStreamInfer"), post(infer))
+        .with_state(Arc::new(streams))
 }
 
 async fn infer(State(streams): State<Arc<Streams>>, request: Request) -> Response {
@@ -58,7 +63,7 @@ async fn infer(State(streams): State<Arc<Streams>>, request: Request) -> Respons
     let (parts, asked) = request.into_parts();
     let asking = Asking { streams, headers: told_on(parts.headers), peer: parts.extensions.get().copied() };
     tokio::spawn(async move {
-        let status = asking.read(Cutter { body: asked, rest: Bytes::new() }, &waiting).await;
+        let status = asking.read(Cutter::of(asked), &waiting).await;
         let _gone = waiting.send(Next::End(status)).await;
     });
     tokio::spawn(write(answers, said));
@@ -157,62 +162,6 @@ impl Asking {
     }
 }
 
-/// A stream's messages, cut out of its body.
-struct Cutter {
-    body: Body,
-    rest: Bytes,
-}
-
-impl Cutter {
-    /// The head of the next message; `None` at the end.
-    async fn head(&mut self) -> Result<Option<Bytes>, Status> {
-        let mut head = BytesMut::with_capacity(HEAD_BYTES);
-        while head.len() < HEAD_BYTES {
-            if self.rest.is_empty() && !self.more().await? {
-                return if head.is_empty() { Ok(None) } else { Err(broken()) };
-            }
-            let piece = self.rest.split_to((HEAD_BYTES - head.len()).min(self.rest.len()));
-            head.extend_from_slice(&piece);
-        }
-        Ok(Some(head.freeze()))
-    }
-
-    /// Passes so many bytes on; what is not wanted any more is thrown away, and the next message begins behind it.
-    async fn pour(&mut self, mut left: usize, into: mpsc::Sender<Result<Bytes, Status>>) -> Result<(), Status> {
-        let mut wanted = true;
-        while left > 0 {
-            if self.rest.is_empty() && !self.more().await? {
-                return Err(broken());
-            }
-            let piece = self.rest.split_to(left.min(self.rest.len()));
-            left -= piece.len();
-            wanted = wanted && into.send(Ok(piece)).await.is_ok();
-        }
-        Ok(())
-    }
-
-    async fn more(&mut self) -> Result<bool, Status> {
-        loop {
-            match self.body.frame().await {
-                None => return Ok(false),
-                Some(Err(_)) => return Err(broken()),
-                Some(Ok(frame)) => {
-                    if let Ok(data) = frame.into_data()
-                        && !data.is_empty()
-                    {
-                        self.rest = data;
-                        return Ok(true);
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn broken() -> Status {
-    Status::invalid_argument("the stream broke off inside a message")
-}
-
 /// `inference.ModelStreamInferResponse`; the answer in it is bytes already.
 #[derive(Clone, PartialEq, Message)]
 struct StreamAnswer {
@@ -262,62 +211,3 @@ fn said_of(id: Option<&HeaderValue>) -> Vec<u8> {
 }
 
 const FINAL: &str = "triton_final_response";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn cutter(pieces: &[&[u8]]) -> Cutter {
-        let (send, pieces_in) = mpsc::channel(64);
-        pieces.iter().for_each(|piece| send.try_send(Ok(Bytes::copy_from_slice(piece))).unwrap());
-        Cutter { body: Body::new(Frames::of(pieces_in)), rest: Bytes::new() }
-    }
-
-    /// Every message that a body holds, and how it ended.
-    async fn cut(pieces: &[&[u8]]) -> (Vec<Vec<u8>>, Result<(), String>) {
-        let mut cutter = cutter(pieces);
-        let mut all = Vec::new();
-        loop {
-            let head = match cutter.head().await {
-                Ok(Some(head)) => head,
-                Ok(None) => return (all, Ok(())),
-                Err(status) => return (all, Err(status.message().to_owned())),
-            };
-            let (into, mut poured) = mpsc::channel(64);
-            let ended = cutter.pour(frames::length(&head), into).await;
-            let mut message = Vec::new();
-            while let Some(Ok(piece)) = poured.recv().await {
-                message.extend_from_slice(&piece);
-            }
-            all.push(message);
-            if let Err(status) = ended {
-                return (all, Err(status.message().to_owned()));
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn messages_are_found_however_the_network_cut_them() {
-        let whole = [0, 0, 0, 0, 3, b'a', b'b', b'c', 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, b'z'];
-        let expected = [b"abc".to_vec(), vec![], b"z".to_vec()];
-        for size in 1..=whole.len() {
-            let pieces: Vec<&[u8]> = whole.chunks(size).collect();
-            assert_eq!(cut(&pieces).await, (expected.to_vec(), Ok(())), "pieces of {size}");
-        }
-        for end in [2, 6] {
-            let (_, ended) = cut(&[&whole[..end]]).await;
-            assert!(ended.unwrap_err().contains("broke off inside a message"), "{end}");
-        }
-    }
-
-    /// A call that refuses before it reads: the rest of its message is not the next one's.
-    #[tokio::test]
-    async fn what_nobody_wants_is_thrown_away() {
-        let mut cutter = cutter(&[&[0, 0, 0, 0, 2, b'a', b'b'], &[0, 0, 0, 0, 1, b'c']]);
-        let head = cutter.head().await.unwrap().unwrap();
-        let (into, poured) = mpsc::channel(1);
-        drop(poured);
-        cutter.pour(frames::length(&head), into).await.unwrap();
-        assert_eq!(cutter.head().await.unwrap().unwrap(), Bytes::from_static(&[0, 0, 0, 0, 1]));
-    }
-}

@@ -225,6 +225,8 @@ async fn bad_input_is_told_what_and_where_and_is_observed() {
     let predict = "/v1/models/router/predict";
     let tensor = |rest: &str| format!(r#"{{"inputs":[{{{rest}}}]}}"#).into_bytes();
     let text = |text: &str| json!({ "text": text }).to_string().into_bytes();
+    let many_lists =
+        |rest: &str| format!("{{{rest},\"parameters\":{{\"a\":[{}]}}}}", vec!["[]"; 2_000].join(",")).into_bytes();
     let cases: Vec<(&str, Vec<u8>, u16, &str)> = vec![
         (infer, b"{\n  \"inputs\": [}".to_vec(), 400, "line 2 column"),
         (infer, b"{\"inputs\":[{\"name\":\"\xff\"}]}".to_vec(), 400, "not UTF-8 at byte 20"),
@@ -253,6 +255,8 @@ async fn bad_input_is_told_what_and_where_and_is_observed() {
         (predict, br#"{"texts":[]}"#.to_vec(), 400, "`texts` is empty"),
         (predict, b"{}".to_vec(), 400, "neither `text` nor `texts`"),
         (predict, br#"{"txt":"x"}"#.to_vec(), 400, "unknown field `txt`"),
+        (predict, many_lists("\"text\":\"x\""), 400, "`parameters` hold more than 1024 values"),
+        (infer, many_lists(&format!("\"inputs\":[{FLOWER}]")), 400, "`parameters` hold more than 1024 values"),
         ("/v1/models/flowers/predict", text("x"), 400, "takes tensors, not text"),
         ("/v1/models/nobody/predict", text("x"), 404, "'nobody'"),
         ("/v2/models/router/versions/9/infer", text("x"), 404, "'9'"),

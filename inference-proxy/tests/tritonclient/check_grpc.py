@@ -17,6 +17,7 @@ import tritonclient.grpc as grpc
 import tritonclient.grpc.aio as aio
 from tritonclient.grpc import service_pb2 as messages
 from tritonclient.grpc import service_pb2_grpc as service
+from google.protobuf import descriptor_pb2, descriptor_pool
 from tritonclient.utils import InferenceServerException
 
 from check import EXTREMES, FLOWERS
@@ -115,6 +116,85 @@ class Server(Client):
     def test_what_is_not_served_says_so(self):
         self.refused("UNIMPLEMENTED", "SystemSharedMemoryStatus' is not served here", self.client.get_system_shared_memory_status)
         self.refused("UNIMPLEMENTED", "TraceSetting' is not served here", self.client.get_trace_settings, "flowers")
+
+
+class Reflection(Client):
+    """What a server says of itself, read with protobuf's own descriptors: gRPC's reflection_pb2 is not needed for it."""
+
+    def ask(self, *questions, version="v1"):
+        call = self.channel.stream_stream(f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo")
+        return [fields_of(answer) for answer in call(iter(questions), timeout=WAIT)]
+
+    def file(self, tag, name):
+        [answer] = self.ask(field(tag, name.encode()))
+        return descriptor_pb2.FileDescriptorProto.FromString(fields_of(answer[4])[1])
+
+    def test_services(self):
+        for version in ["v1", "v1alpha"]:
+            [answer] = self.ask(field(7, b""), version=version)
+            self.assertIn(b"inference.GRPCInferenceService", answer[6])
+            self.assertIn(b"grpc.health.v1.Health", answer[6])
+
+    def test_every_message_is_as_the_client_has_it(self):
+        for file in [self.file(3, "inference.proto"), self.file(4, "inference.GRPCInferenceService")]:
+            pool = descriptor_pool.DescriptorPool()
+            pool.AddSerializedFile(file.SerializeToString())
+            theirs = descriptor_pool.Default()
+            ours = pool.FindFileByName("inference.proto")
+            checked = [same(message, theirs.FindMessageTypeByName(message.full_name)) for message in ours.message_types_by_name.values()]
+            self.assertGreater(sum(checked), 120)
+            service = ours.services_by_name["GRPCInferenceService"]
+            for method in service.methods:
+                their = theirs.FindServiceByName(service.full_name).methods_by_name[method.name]
+                for what in [lambda m: m.input_type.full_name, lambda m: m.output_type.full_name, lambda m: (m.client_streaming, m.server_streaming)]:
+                    self.assertEqual(what(method), what(their), method.name)
+
+    def test_what_there_is_not(self):
+        unknown, nothing = self.ask(field(4, b"inference.Nobody"), b"")
+        self.assertIn(b"'inference.Nobody'", unknown[7])
+        self.assertIn(b"nothing is asked", nothing[7])
+
+
+def field(tag, value):
+    return bytes([tag << 3 | 2, len(value)]) + value
+
+
+def fields_of(message):
+    """The last of each field that holds bytes."""
+    found, at = {}, 0
+    def varint():
+        nonlocal at
+        value = shift = 0
+        while True:
+            byte = message[at]
+            at += 1
+            value |= (byte & 127) << shift
+            if byte < 128:
+                return value
+            shift += 7
+    while at < len(message):
+        key = varint()
+        size = varint()
+        if key & 7 == 2:
+            found[key >> 3] = message[at:at + size]
+            at += size
+    return found
+
+
+def same(ours, theirs):
+    """Every field of ours is one of theirs; gives how many there are."""
+    count = 0
+    for name, mine in ours.fields_by_name.items():
+        other = theirs.fields_by_name[name]
+        about = lambda f: (f.number, f.type, f.is_repeated, f.message_type and f.message_type.full_name, f.enum_type and f.enum_type.full_name,
+                           f.containing_oneof and f.containing_oneof.name)
+        assert about(mine) == about(other), (ours.full_name, name, about(mine), about(other))
+        count += 1
+    for nested, mine in ours.nested_types_by_name.items():
+        other = theirs.nested_types_by_name[nested]
+        assert mine.GetOptions().map_entry == other.GetOptions().map_entry, nested
+        count += same(mine, other)
+    return count
 
 
 class Inference(Client):
