@@ -215,17 +215,32 @@ impl Echo {
             return None;
         }
         let (names, entities): (Vec<&str>, Vec<Entity>) = names.into_iter().unzip();
-        let names = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(names).ok()?;
+        let names = AhoCorasick::builder().match_kind(MatchKind::Standard).build(names).ok()?;
         Some(Self { names, entities })
     }
 
+    /// Adds the names that stand whole in a text, where nothing that is given covers them: of those that begin at one
+    /// place the longest, since a shorter one within it adds nothing.
     fn find(&self, text: &str, given: &mut Vec<Given>) {
-        for hit in self.names.find_iter(text) {
-            let range = hit.start()..hit.end();
-            let whole = !word_before(text, range.start) && !word_at(text, range.end);
-            if whole && !given.iter().any(|g| g.range.start <= range.start && range.end <= g.range.end) {
-                given.push(Given { range, entity: self.entities[hit.pattern().as_usize()] });
+        let mut longest: BTreeMap<usize, Given> = BTreeMap::new();
+        for hit in self.names.find_overlapping_iter(text) {
+            if !word_before(text, hit.start()) && !word_at(text, hit.end()) {
+                // hits come by their ends, so a later one from here is longer
+                let entity = self.entities[hit.pattern().as_usize()];
+                longest.insert(hit.start(), Given { range: hit.range(), entity });
             }
         }
+        let (mut known, mut reach) = (std::mem::take(given).into_iter().peekable(), 0);
+        for (start, hit) in longest {
+            while let Some(before) = known.next_if(|before| before.range.start <= start) {
+                reach = reach.max(before.range.end);
+                given.push(before);
+            }
+            if hit.range.end > reach {
+                reach = hit.range.end;
+                given.push(hit);
+            }
+        }
+        given.extend(known);
     }
 }
