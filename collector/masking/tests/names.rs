@@ -4,10 +4,12 @@
 //! collector's tests.
 #![allow(clippy::unwrap_used)]
 
-use contract::wire::{Content, Feature, FeatureValue, Observation, Outcome, Payload, Timings};
+use contract::wire::{
+    Content, Feature, FeatureValue, Observation, Outcome, Payload, Prediction, ShadowAnswer, Timings,
+};
 use masking::{
     Answered, Entity, Finding, Known, Masked, Masker, Memo, RawConfig, RawKeys, RawNamed, RawNames, RawOperator,
-    WITHHELD_NAMES, WITHHELD_NAMES_LIMIT,
+    WITHHELD_NAMES, WITHHELD_NAMES_LIMIT, Withheld,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -272,6 +274,114 @@ fn a_short_text_is_asked_about_once() {
     let second = masker.inquiry([&plain], &memo);
     assert!(second.is_done());
     assert_eq!(contents(&masker.mask_named(plain, &second.known())).0, &json!(["[PLACE]", "ordinary"]));
+}
+
+/// What our proxy calls a class or a column is its model's; what somebody else calls so may be a sentence.
+#[test]
+fn what_strangers_call_a_class_or_a_column_is_asked_about() {
+    let prediction = |label: &str| Prediction { label: label.into(), confidence: 0.5, margin: 0.0, entropy: 0.0 };
+    let plain = Observation {
+        features: vec![
+            category("output.label", "Ada Lovelace"),
+            category("text.language", "from Turin"),
+            category("input.Acme", "billing"),
+            category("output.Ada Lovelace.norm", "x"),
+        ],
+        predictions: vec![prediction("Ada Lovelace"), prediction("billing")],
+        shadows: vec![ShadowAnswer {
+            version: "2".into(),
+            outcome: Outcome::Ok,
+            reason: None,
+            timings: Timings::default(),
+            predictions: vec![prediction("not Turin")],
+            gaps: vec![],
+        }],
+        payload: Payload::Withheld("too long for Ada Lovelace".into()),
+        ..observation(Value::Null, Value::Null)
+    };
+    let told = |masked: &Masked| {
+        let of = |feature: &Feature| match &feature.value {
+            FeatureValue::Category(category) => format!("{}={category}", feature.name),
+            other => panic!("{other:?}"),
+        };
+        let labels = masked.sample.predictions.iter().chain(&masked.sample.shadows[0].predictions);
+        (masked.sample.features.iter().map(of).collect::<Vec<_>>(), labels.map(|p| p.label.clone()).collect::<Vec<_>>())
+    };
+    let masker = masker();
+    let mut inquiry = masker.inquiry_of_strangers([&plain], &Memo::default());
+    let batch = inquiry.batch();
+    inquiry.answered(batch.iter().map(|text| WORDS.answer(text)));
+    let masked = masker.mask_named(plain.clone(), &inquiry.known());
+    let (features, labels) = told(&masked);
+    let expected = [
+        "output.label=[PERSON]",
+        "text.language=from [PLACE]",
+        "input.[ORGANISATION]=billing",
+        "output.[PERSON].norm=x",
+    ];
+    assert_eq!(features, expected);
+    assert_eq!(labels, ["[PERSON]", "billing", "not [PLACE]"]);
+    assert_eq!(withheld(&masked), "too long for [PERSON]");
+
+    // without an answer none of it passes, and what a program writes stays
+    let unanswered = masker.inquiry_of_strangers([&plain], &Memo::default()).known();
+    let masked = masker.mask_named(plain.clone(), &unanswered);
+    let (features, labels) = told(&masked);
+    let expected = [
+        "output.label=[WITHHELD]",
+        "text.language=[WITHHELD]",
+        "input.[WITHHELD]=[WITHHELD]",
+        "output.[WITHHELD]=[WITHHELD]",
+    ];
+    assert_eq!(features, expected);
+    assert_eq!(labels, ["[WITHHELD]", "billing", "[WITHHELD]"]);
+    assert_eq!(withheld(&masked), "[WITHHELD]");
+
+    // our proxy's are not asked about
+    let asked = masker.inquiry([&plain], &Memo::default()).batch();
+    assert_eq!(asked, ["billing", "too long for Ada Lovelace"]);
+}
+
+#[test]
+fn texts_that_stand_alone_are_masked_or_not_answered_for() {
+    let masker = masker();
+    let mut inquiry = masker.inquiry_of_texts(["shipped by Ada Lovelace", "billing"], &Memo::default());
+    assert_eq!(inquiry.batch(), ["shipped by Ada Lovelace"]);
+    inquiry.answered([WORDS.answer("shipped by Ada Lovelace")]);
+    let known = inquiry.known();
+    assert_eq!(masker.mask_text_named("shipped by Ada Lovelace", &known).unwrap().0, "shipped by [PERSON]");
+    assert_eq!(masker.mask_name_named("billing", &known).unwrap().0, "billing");
+    assert_eq!(masker.mask_name_named("Turin", &known), Err(Withheld(WITHHELD_NAMES)));
+    let long = "Turin ".repeat(20_000);
+    assert_eq!(masker.mask_text_named(&long, &known), Err(Withheld(WITHHELD_NAMES_LIMIT)));
+}
+
+/// Two clients with names became one, `[PERSON]`, whom nobody could forget.
+#[test]
+fn a_client_is_a_key_also_where_its_name_is_masked() {
+    let secrets = [("spring", "0"), ("autumn", "1")].map(|(id, digit)| (id.to_owned(), digit.repeat(32)));
+    let keys = RawKeys { active: "spring".into(), secrets: secrets.into() };
+    let keyed = Masker::new(&RawConfig { keys, ..RawConfig::default() }).unwrap();
+    let stored = |masker: &Masker, client: &str| {
+        let plain = Observation { client: Some(client.to_owned()), ..observation(Value::Null, Value::Null) };
+        let once = WORDS.mask(masker, plain).sample;
+        let twice = masker.mask((*once).clone());
+        assert_eq!(twice.sample, once, "a second pass finds the token as it is");
+        once.client.clone().unwrap()
+    };
+    for client in ["Ada Lovelace", "ada@example.com", "Someone From Turin"] {
+        let token = stored(&keyed, client);
+        assert!(token.starts_with("[CLIENT:spring:"), "{client}: {token}");
+        assert!(keyed.client_tokens(client).contains(&token), "it is found by its name");
+        assert_eq!(keyed.client_tokens(client).len(), 2, "also after a rotation");
+    }
+    assert_ne!(stored(&keyed, "Ada Lovelace"), stored(&keyed, "Someone From Turin"));
+    assert_eq!(stored(&keyed, "acme-shop-7"), "acme-shop-7");
+    assert_eq!(stored(&masker(), "Ada Lovelace"), "[PERSON]", "without a key it is nobody's");
+    // nobody was asked: it is hidden and still itself
+    let plain = Observation { client: Some("Ada Lovelace".into()), ..observation(Value::Null, Value::Null) };
+    let unanswered = keyed.mask_named(plain, &Known::default()).sample.client.clone();
+    assert_eq!(unanswered.unwrap(), stored(&keyed, "Ada Lovelace"));
 }
 
 /// What a model of any appetite leaves when it is asked again about what was masked: every letter is a name to it.
