@@ -19,6 +19,8 @@ const THREADS_MAX: usize = 16;
 const GROUP_MAX: usize = 4;
 /// Pieces of a stream that wait to be walked.
 const PIECES_WAITING: usize = 4;
+/// How often who waits for the engine is told that it works.
+const SIGN_OF_LIFE: std::time::Duration = std::time::Duration::from_secs(1);
 /// Bytes of a value.
 const VALUE_BYTES: u64 = 8;
 
@@ -52,6 +54,12 @@ impl Values<'_> {
         rule: &column::Rule,
         read: &mut dyn FnMut(u64),
     ) -> Result<Vec<ColumnReport>, OfflineError> {
+        let (reference, current) = self.rows;
+        if !columns.is_empty()
+            && reference.checked_mul(current).is_none_or(|product| product > i64::MAX.cast_unsigned())
+        {
+            return Err(OfflineError::TooMany { reference, current });
+        }
         let (read, rule) = (RefCell::new(read), Arc::new(rule.clone()));
         match self.room() {
             Some(room) => self.held(columns, &rule, &room, &read).await,
@@ -143,10 +151,6 @@ impl Values<'_> {
     ) -> Result<ColumnReport, OfflineError> {
         let (first, second) = ((&self.tables.0, &self.sides.0), (&self.tables.1, &self.sides.1));
         let sorts = (self.sorts(first, (name, *was)).await?, self.sorts(second, (name, *is)).await?);
-        if sorts.0.total().checked_mul(sorts.1.total()).is_none_or(|product| product > i64::MAX.cast_unsigned()) {
-            let (reference, current) = self.rows;
-            return Err(OfflineError::TooMany { reference, current });
-        }
         let (to_first, from_first) = mpsc::channel(PIECES_WAITING);
         let (to_second, from_second) = mpsc::channel(PIECES_WAITING);
         let walked = {
@@ -177,15 +181,20 @@ impl Values<'_> {
         read: &Progress<'_>,
     ) -> Result<(), OfflineError> {
         let mut places = self.files.sorted(table, column).map_err(said(side))?;
-        while let Some((_, words)) = places.next().await.map_err(said(side))? {
+        loop {
+            let Ok(next) = tokio::time::timeout(SIGN_OF_LIFE, places.next()).await else {
+                // it is being sorted
+                (read.borrow_mut())(0);
+                continue;
+            };
+            let Some((_, words)) = next.map_err(said(side))? else { return Ok(()) };
             let piece: Vec<u64> = words.iter().map(|word| u64::from_le_bytes(*word)).collect();
             (read.borrow_mut())(piece.len() as u64);
             // nobody reads on only where the walk panicked, which is said when it is joined
             if to.send(piece).await.is_err() {
-                break;
+                return Ok(());
             }
         }
-        Ok(())
     }
 }
 

@@ -36,16 +36,18 @@ pub struct SortCounts {
 pub struct Numbers {
     cursor: BytesCursor,
     url: String,
+    blocks: Blocks,
+}
+
+/// What has come of blocks, which are cut anywhere on the way.
+#[derive(Default)]
+struct Blocks {
+    /// Columns of each.
     columns: u64,
     pending: Vec<u8>,
     /// Bytes of `pending` that were read.
     read: usize,
-    block: Block,
-}
-
-/// How far a block is read.
-#[derive(Clone, Copy, Default)]
-struct Block {
+    /// Rows of the block at hand, and columns of it that are still to come.
     rows: u64,
     left: u64,
 }
@@ -104,7 +106,7 @@ impl Files {
         let client = self.store.client().clone().with_compression(Compression::None);
         let cursor = bind(client.query(sql), table).fetch_bytes("Native");
         let cursor = cursor.map_err(|error| Error::from_client(&error, &url, ASKED))?;
-        Ok(Numbers { cursor, url, columns: columns as u64, pending: Vec::new(), read: 0, block: Block::default() })
+        Ok(Numbers { cursor, url, blocks: Blocks { columns: columns as u64, ..Blocks::default() } })
     }
 }
 
@@ -124,44 +126,54 @@ impl Numbers {
     /// [`Error`] where the engine fails on the way, or sends what it should not.
     pub async fn next(&mut self) -> Result<Option<(usize, &[[u8; 8]])>, Error> {
         let (column, from, to) = loop {
-            if let Some(piece) = self.piece()? {
+            if let Some(piece) = self.blocks.piece()? {
                 break piece;
             }
-            self.pending.drain(..self.read);
-            self.read = 0;
             match self.cursor.next().await {
-                Ok(Some(bytes)) => self.pending.extend_from_slice(&bytes),
-                Ok(None) if self.pending.is_empty() && self.block.left == 0 => return Ok(None),
+                Ok(Some(bytes)) => self.blocks.push(&bytes),
+                Ok(None) if self.blocks.are_whole() => return Ok(None),
                 Ok(None) => return Err(malformed("the end of a block is missing")),
                 Err(error) => return Err(Error::from_client(&error, &self.url, ASKED)),
             }
         };
-        Ok(Some((column, self.pending[from..to].as_chunks().0)))
+        Ok(Some((column, self.blocks.pending[from..to].as_chunks().0)))
+    }
+}
+
+impl Blocks {
+    fn push(&mut self, bytes: &[u8]) {
+        self.pending.drain(..self.read);
+        self.read = 0;
+        self.pending.extend_from_slice(bytes);
+    }
+
+    fn are_whole(&self) -> bool {
+        self.read == self.pending.len() && self.left == 0
     }
 
     /// The next column of a block that has wholly come: its position, and where it lies.
     fn piece(&mut self) -> Result<Option<(usize, usize, usize)>, Error> {
         let mut rest = Reader { bytes: &self.pending, at: self.read };
-        if self.block.left == 0 {
+        if self.left == 0 {
             let (Some(columns), Some(rows)) = (rest.number(), rest.number()) else { return Ok(None) };
             if columns != self.columns {
                 return Err(malformed("a block has other columns than were asked for"));
             }
-            self.block = Block { rows, left: columns };
+            (self.rows, self.left) = (rows, columns);
             self.read = rest.at;
         }
         let (Some(_name), Some(kind)) = (rest.word(), rest.word()) else { return Ok(None) };
         if kind != TYPE {
             return Err(malformed("a column is sent as another type than was asked for"));
         }
-        let bytes = usize::try_from(self.block.rows).ok().and_then(|rows| rows.checked_mul(8));
+        let bytes = usize::try_from(self.rows).ok().and_then(|rows| rows.checked_mul(8));
         let (from, to) = (rest.at, bytes.and_then(|bytes| rest.at.checked_add(bytes)));
         let to = to.ok_or_else(|| malformed("a block is larger than memory"))?;
         if to > self.pending.len() {
             return Ok(None);
         }
-        let column = (self.columns - self.block.left) as usize;
-        self.block.left -= 1;
+        let column = (self.columns - self.left) as usize;
+        self.left -= 1;
         self.read = to;
         Ok(Some((column, from, to)))
     }
@@ -198,5 +210,60 @@ impl<'a> Reader<'a> {
         let word = self.bytes.get(self.at..self.at.checked_add(length)?)?;
         self.at += length;
         Some(word)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A block as ClickHouse writes it: columns, rows, then for each column its name, its type and its words.
+    fn block(columns: &[&[u64]], kind: &str) -> Vec<u8> {
+        let mut bytes = vec![columns.len() as u8];
+        let rows = columns[0].len();
+        bytes.extend(if rows < 128 { vec![rows as u8] } else { vec![(rows & 0x7f) as u8 | 0x80, (rows >> 7) as u8] });
+        for words in columns {
+            bytes.extend([&[1, b'c', kind.len() as u8], kind.as_bytes()].concat());
+            bytes.extend(words.iter().flat_map(|word| word.to_le_bytes()));
+        }
+        bytes
+    }
+
+    fn read(bytes: &[u8], piece: usize) -> Result<[Vec<u64>; 2], Error> {
+        let mut blocks = Blocks { columns: 2, ..Blocks::default() };
+        let mut found = [vec![], vec![]];
+        for bytes in bytes.chunks(piece) {
+            blocks.push(bytes);
+            while let Some((column, from, to)) = blocks.piece()? {
+                let (words, _) = blocks.pending[from..to].as_chunks();
+                found[column].extend(words.iter().map(|word| u64::from_le_bytes(*word)));
+            }
+        }
+        if blocks.are_whole() { Ok(found) } else { Err(malformed("the end of a block is missing")) }
+    }
+
+    #[test]
+    fn blocks_are_read_however_they_are_cut() {
+        let (first, second): (Vec<u64>, Vec<u64>) = ((0..200).collect(), (0..200).map(|i| u64::MAX - i).collect());
+        let bytes = [block(&[&first, &second], "UInt64"), block(&[&[], &[]], "UInt64"), block(&[&[7], &[8]], "UInt64")]
+            .concat();
+        let expected = [[&first[..], &[7]].concat(), [&second[..], &[8]].concat()];
+        for piece in [1, 2, 3, 7, 8, 9, 100, 1_601, bytes.len()] {
+            assert_eq!(read(&bytes, piece).unwrap(), expected, "pieces of {piece}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_block_is_said() {
+        let whole = block(&[&[1], &[2]], "UInt64");
+        for (bytes, words) in [
+            (whole[..whole.len() - 1].to_vec(), "the end of a block"),
+            (block(&[&[1]], "UInt64"), "other columns"),
+            (block(&[&[1], &[2]], "Int64"), "another type"),
+            ([&[2][..], &[0xff; 9], &[0x01, 1, b'c', 6], b"UInt64"].concat(), "larger than memory"),
+        ] {
+            let said = read(&bytes, 5).unwrap_err().to_string();
+            assert!(said.contains(words), "{said}");
+        }
     }
 }
