@@ -8,7 +8,7 @@ use std::{
 use contract::{
     api::{
         ConceptKind, DriftState, FeatureVerdict, Segments, ShadowStatus, ShadowVerdict,
-        quality::{Classification, Figure},
+        quality::{Classification, Estimate, Figure},
     },
     metrics::{Metric, analyzer as names},
     slo::Slo,
@@ -71,7 +71,7 @@ const FROM_SNAPSHOT: [&Metric; 27] = [
 ];
 
 /// Gauges that are set from labels.
-const FROM_LABELS: [&Metric; 12] = [
+const FROM_LABELS: [&Metric; 14] = [
     &names::QUALITY_LABELLED,
     &names::QUALITY_CORRECT,
     &names::QUALITY_CONFIDENCE,
@@ -82,6 +82,8 @@ const FROM_LABELS: [&Metric; 12] = [
     &names::QUALITY_CALIBRATION,
     &names::QUALITY_AUROC,
     &names::QUALITY_EXPECTED,
+    &names::QUALITY_EXPECTED_F1,
+    &names::QUALITY_EXPECTED_AUROC,
     &names::QUALITY_MAE,
     &names::QUALITY_RMSE,
 ];
@@ -147,7 +149,11 @@ impl Values {
         self.put(&names::QUALITY_LOG_LOSS, labels, of_classes(|one| one.log_loss));
         self.put(&names::QUALITY_CALIBRATION, labels, classes.and_then(|one| one.calibration_error));
         self.put(&names::QUALITY_AUROC, labels, of_classes(|one| one.auroc));
-        self.put(&names::QUALITY_EXPECTED, labels, given.estimate.as_ref().map(|one| one.accuracy.value));
+        let expected = given.estimate.as_ref();
+        let of_expected = |figure: fn(&Estimate) -> Option<Figure>| expected.and_then(figure).map(|one| one.value);
+        self.put(&names::QUALITY_EXPECTED, labels, of_expected(|one| Some(one.accuracy)));
+        self.put(&names::QUALITY_EXPECTED_F1, labels, of_expected(|one| one.macro_f1));
+        self.put(&names::QUALITY_EXPECTED_AUROC, labels, of_expected(|one| one.auroc));
         self.put(&names::QUALITY_MAE, labels, given.numbers.as_ref().map(|one| one.mae.value));
         self.put(&names::QUALITY_RMSE, labels, given.numbers.as_ref().map(|one| one.rmse.value));
     }

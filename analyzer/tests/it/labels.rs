@@ -104,6 +104,8 @@ async fn errors_that_change_while_inputs_stay_are_concept_drift() {
     assert!(snapshot.overview.events.iter().any(|event| event.text.starts_with("Concept drift")));
     let text = bench.registry.render();
     assert!(text.contains("driftline_concept_state{model=\"m\",state=\"concept\"} 1"), "{text}");
+    let expected = |figure: &str| format!("driftline_quality_expected_{figure}_ratio{{model=\"m\",window=\"1d\"}}");
+    assert!(["accuracy", "macro_f1", "auroc"].iter().all(|figure| text.contains(&expected(figure))), "{text}");
     bench.restart();
     assert_eq!(bench.tick().await.overview.models[0].concept.as_ref(), Some(concept), "a restart forgets nothing");
 }

@@ -30,12 +30,14 @@ pub(super) fn quality() -> Row {
                 "Of all answers, from confidence calibrated by earlier labels; it assumes that answers are as right as they were.",
                 &a::QUALITY_EXPECTED,
             ),
-            share("F1", "Mean over the classes that have labels.", &a::QUALITY_F1),
+            share("F1", "Mean over the classes that have labels; of two classes, beside what is expected.", &a::QUALITY_F1)
+                .series(of(&a::QUALITY_EXPECTED_F1), "{{model}} over {{window}}, expected"),
             share(
                 "Ranking (AUROC)",
                 "Chance that a positive scores above a negative; with more than two classes, a right answer above a wrong one.",
                 &a::QUALITY_AUROC,
-            ),
+            )
+            .series(of(&a::QUALITY_EXPECTED_AUROC), "{{model}} over {{window}}, expected"),
             share("Calibration error", "Mean gap of confidence and accuracy over ten bins.", &a::QUALITY_CALIBRATION),
             number("Brier score", "Of the winning class; lower is better.", &a::QUALITY_BRIER),
             number("Log loss", "Of the winning class, in nats; lower is better.", &a::QUALITY_LOG_LOSS),

@@ -179,7 +179,19 @@ pub const QUALITY_AUROC: Metric = Metric::gauge(
 /// What is expected without labels.
 pub const QUALITY_EXPECTED: Metric = Metric::gauge(
     "driftline_quality_expected_accuracy_ratio",
-    "Accuracy expected of all answers given within a window, labelled or not, from confidence calibrated by earlier labels.",
+    "Accuracy expected of all answers given within a window, labelled or not, from confidence calibrated by labels.",
+    &["model", "window"],
+);
+/// The same of F1.
+pub const QUALITY_EXPECTED_F1: Metric = Metric::gauge(
+    "driftline_quality_expected_macro_f1_ratio",
+    "Mean F1 expected of all answers given within a window, of models with two classes, from calibrated confidence.",
+    &["model", "window"],
+);
+/// The same of ranking.
+pub const QUALITY_EXPECTED_AUROC: Metric = Metric::gauge(
+    "driftline_quality_expected_auroc_ratio",
+    "AUROC expected of all answers given within a window, from calibrated confidence.",
     &["model", "window"],
 );
 /// Errors of numbers.
@@ -306,6 +318,8 @@ pub const ALL: &[Metric] = &[
     QUALITY_CALIBRATION,
     QUALITY_AUROC,
     QUALITY_EXPECTED,
+    QUALITY_EXPECTED_F1,
+    QUALITY_EXPECTED_AUROC,
     QUALITY_MAE,
     QUALITY_RMSE,
     CONCEPT_STATE,
