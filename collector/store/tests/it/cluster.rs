@@ -7,7 +7,7 @@ use store::erase::Subject;
 use store::read::page::SampleFilter;
 use store::read::{BaselineRow, ContentAsked, Window};
 use store::retention::Age;
-use store::write::{EncodedSegment, Inserted};
+use store::write::{Block, EncodedSegment, Inserted};
 use store::{Error, RawConfig, Store};
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -125,6 +125,14 @@ async fn questions(store: &Store) -> Vec<String> {
     ]
 }
 
+/// The code with which the database refuses a block that is said to have been tried before.
+async fn refusal(store: &Store, block: &Block) -> Option<u32> {
+    match store.write_block(block, true).await.unwrap_err() {
+        Error::Refused { code, .. } => code,
+        _ => None,
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_segment_is_one_block_of_one_shard_and_inserted_once_whoever_is_killed() {
     let mut shards = Shards::start(3).await;
@@ -192,11 +200,7 @@ async fn a_segment_is_one_block_of_one_shard_and_inserted_once_whoever_is_killed
     // with a Keeper another replica could speak for it; here nobody does, so nothing is known
     let kept = connect(RawConfig { shards: vec![], ..shards.raw() });
     let block = &waiting[0].blocks()[0];
-    let told = async |store: &Store| match store.write_block(block, true).await.unwrap_err() {
-        Error::Refused { code, .. } => Some(code),
-        _ => None,
-    };
-    assert_eq!(told(&kept).await, told(&store).await);
+    assert_eq!(refusal(&kept, block).await, refusal(&store, block).await);
     shards.restart(1).await;
     for segment in waiting {
         insert(&store, segment, true).await.unwrap();
