@@ -354,7 +354,7 @@ mod tests {
             ),
             (
                 r#"{"model":"m","version":"1","outcome":"ok","features":[{"name":"x","value":[1]}]}"#,
-                "features[0].value: is none of a number, a text, null and",
+                "features[0].value: is a list, and a number, a string, null or",
             ),
             (&format!(r#"{BATCH}{{"id":1}}]}}"#), "observations[0].id: "),
         ] {
