@@ -260,7 +260,7 @@ impl Service {
         let told = events.map(|events| tokio::spawn(events.run(telling.clone())));
         let loading = tokio::spawn(load_all(Arc::clone(&edge), readiness.clone()));
         let said = {
-            let (shutdown, readiness) = (shutdown.clone(), readiness.clone());
+            let (shutdown, readiness, stopping) = (shutdown.clone(), readiness.clone(), stopping.clone());
             async move {
                 shutdown.cancelled().await;
                 readiness.set(false);
@@ -273,7 +273,9 @@ impl Service {
             () = said => Ok(()),
         };
         loading.abort();
+        // where nothing was open, or a listener failed, nobody has said it yet
         readiness.set(false);
+        stopping.cancel();
         edge.observer.settle().await;
         if let (Some(mirror), Some(workers)) = (&edge.observer.mirror, workers) {
             mirror.drain(workers, mirror_drain).await;

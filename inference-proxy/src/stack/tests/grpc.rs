@@ -226,11 +226,10 @@ async fn each_message_of_a_stream_is_let_in_and_observed_as_a_call_is() {
     let bearer = format!("Bearer {}", key.secret);
     // one to open it, three to ask
     let mut stream = Open::call(&proxy, STREAM, &[("authorization", &bearer)]).await;
+    let mut told = Vec::new();
+    // one by one: only answers keep their order
     for _ in 0..5 {
         stream.ask(&flower()).await;
-    }
-    let mut told = Vec::new();
-    for _ in 0..5 {
         let answer = stream.next().await.unwrap();
         told.push(String::from_utf8_lossy(&answer).contains("too many requests"));
     }
@@ -249,10 +248,10 @@ async fn each_message_of_a_stream_is_let_in_and_observed_as_a_call_is() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_stream_asked_ends_with_it() {
     let proxy = with_grpc(|raw| raw.request_timeout = Duration::from_secs(600)).await;
-    let stream = Open::call(&proxy, STREAM, &[]).await;
-    stream.ask(&many_steps(4_000_000)).await;
     let free = || proxy.service.edge().admission.available_permits();
     let all = free();
+    let stream = Open::call(&proxy, STREAM, &[]).await;
+    stream.ask(&many_steps(4_000_000)).await;
     let until = async |open: bool| {
         while (free() < all) != open {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -261,6 +260,12 @@ async fn what_a_stream_asked_ends_with_it() {
     tokio::time::timeout(Duration::from_secs(60), until(true)).await.unwrap();
     drop(stream);
     tokio::time::timeout(Duration::from_secs(60), until(false)).await.unwrap();
+    while proxy.service.edge().observer.mirror.as_ref().unwrap().counts().observed == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let (observations, ledger, _) = proxy.finish().await;
+    assert_eq!((observations.len(), ledger.observed), (1, 1));
+    assert_eq!(observations[0].outcome, Outcome::Cancelled);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
