@@ -2,13 +2,14 @@
 //!
 //! What folding changed is remembered, so that what is found in the folded text is replaced in the original.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
+use crate::scan::{BLOCK, blocks, places};
+
 /// A folded text and the way back.
-pub(crate) struct Folded<'a> {
+pub(crate) struct Folded {
     /// What is searched.
-    pub text: Cow<'a, str>,
+    pub text: String,
     /// What folding changed.
     pub changes: Changes,
 }
@@ -53,41 +54,33 @@ impl Changes {
     }
 }
 
-/// Folds a text; one that is plain already is borrowed.
-pub(crate) fn fold(text: &str) -> Folded<'_> {
-    if is_plain(text) {
-        return Folded { text: Cow::Borrowed(text), changes: Changes::default() };
-    }
+/// Folds a text.
+pub(crate) fn fold(text: &str) -> Folded {
     let mut folder =
         Folder { text: String::with_capacity(text.len()), changes: Changes::default(), from: text, copied: 0 };
-    let bytes = text.as_bytes();
-    let mut at = 0;
-    while let Some(skip) = bytes[at..].iter().position(|b| !PLAIN[usize::from(*b)]) {
-        at += skip;
-        let next = bytes.get(at + 1).copied().unwrap_or(b'x');
-        at = match bytes[at] {
-            // a blank between two signs, the most frequent of all
-            b' ' if PLAIN[usize::from(next)] || next == b'%' => at + 1,
-            b'%' if bytes[at..].starts_with(b"%40") => {
-                folder.change(Some('@'), at, at + 3);
-                at + 3
-            }
-            _ => folder.step(at),
-        };
-    }
+    let mut next = 0;
+    uneven(text.as_bytes(), |at| {
+        // what stands here may have been taken in with what stood before
+        if at >= next {
+            next = folder.take(at);
+        }
+    });
     folder.finish()
 }
 
-/// Bytes that stand for themselves wherever they stand.
-const PLAIN: [bool; 256] = {
-    let mut plain = [false; 256];
-    let mut b = b'!';
-    while b <= b'~' {
-        plain[b as usize] = b != b'%';
-        b += 1;
-    }
-    plain
-};
+/// Calls back for each byte that may not stand for itself: control characters, percent signs, what is beyond ASCII, and
+/// blanks before any of these but the percent sign, or before another blank.
+fn uneven(bytes: &[u8], mut found: impl FnMut(usize)) {
+    blocks(bytes, |at, block, within| {
+        let control = block.below(b' ') | block.equal(0x7f);
+        let (blank, beyond) = (block.equal(b' '), block.beyond_ascii());
+        let wide = (control | blank | beyond) & within;
+        let past = bytes.get(at + BLOCK).is_some_and(|b| !(b'!'..=b'~').contains(b));
+        let before_wide = wide >> 1 | u64::from(past) << (BLOCK - 1);
+        let marked = control | block.equal(b'%') | beyond | blank & before_wide;
+        places(marked & within).for_each(|i| found(at + i));
+    });
+}
 
 /// Whether folding can bring to light what a scan of the text as it is does not see: a digit or a sign in another form,
 /// or a word that something unseen cuts in two (`(a<zero width>t)` between brackets).
@@ -105,13 +98,36 @@ struct Folder<'a> {
     copied: usize,
 }
 
-impl<'a> Folder<'a> {
+impl Folder<'_> {
     fn change(&mut self, to: Option<char>, start: usize, end: usize) {
         self.text.push_str(&self.from[self.copied..start]);
         let at = self.text.len();
         self.text.extend(to);
-        self.changes.push(at..self.text.len(), start..end);
+        // a byte for a byte shifts nothing: the way back is that of the bytes before
+        if end - start != 1 || self.text.len() - at != 1 {
+            self.changes.push(at..self.text.len(), start..end);
+        }
         self.copied = end;
+    }
+
+    /// Takes in what stands at a byte that may not stand for itself; gives the place behind.
+    fn take(&mut self, at: usize) -> usize {
+        let rest = &self.from.as_bytes()[at..];
+        if rest.starts_with(b"%40") {
+            self.change(Some('@'), at, at + 3);
+            at + 3
+        } else if rest[0] == b'\n' && rest.get(1).is_some_and(u8::is_ascii_graphic) && !self.wraps(at, at + 1) {
+            // the most frequent of all: the end of a line
+            self.change(Some(' '), at, at + 1);
+            at + 1
+        } else {
+            self.step(at)
+        }
+    }
+
+    /// Whether an address was wrapped at its at sign.
+    fn wraps(&self, start: usize, end: usize) -> bool {
+        self.from[..start].ends_with('@') || self.from[end..].starts_with('@')
     }
 
     /// Takes in the character at `start`, or the blanks that begin there; gives the place behind.
@@ -129,8 +145,7 @@ impl<'a> Folder<'a> {
                 end = at + next.len_utf8();
             }
             // an address that was wrapped at its at sign is one address
-            let wrapped = broken && (self.from[..start].ends_with('@') || self.from[end..].starts_with('@'));
-            if wrapped {
+            if broken && self.wraps(start, end) {
                 self.change(None, start, end);
             } else if &self.from[start..end] != " " {
                 self.change(Some(' '), start, end);
@@ -141,17 +156,10 @@ impl<'a> Folder<'a> {
         end
     }
 
-    fn finish(mut self) -> Folded<'a> {
+    fn finish(mut self) -> Folded {
         self.text.push_str(&self.from[self.copied..]);
-        Folded { text: Cow::Owned(self.text), changes: self.changes }
+        Folded { text: self.text, changes: self.changes }
     }
-}
-
-/// Whether folding would change nothing.
-fn is_plain(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    let printed = bytes.iter().fold(true, |plain, b| plain & (b.wrapping_sub(b' ') < 95) & (*b != b'%'));
-    printed && memchr::memmem::find(bytes, b"  ").is_none()
 }
 
 /// Characters that have no width and so can stand unseen inside an identifier: Unicode's default-ignorable ones
@@ -231,6 +239,35 @@ mod tests {
         assert_eq!(&text[folded.changes.original(&(at..at + 3))], "４１\u{200B}１");
         let plain = fold("abc");
         assert_eq!(plain.changes.original(&(1..2)), 1..2);
+    }
+
+    /// Every character taken in one by one.
+    fn slow(text: &str) -> Folded {
+        let mut folder = Folder { text: String::new(), changes: Changes::default(), from: text, copied: 0 };
+        let mut at = 0;
+        while at < text.len() {
+            at = if text[at..].starts_with("%40") {
+                folder.change(Some('@'), at, at + 3);
+                at + 3
+            } else {
+                folder.step(at)
+            };
+        }
+        folder.finish()
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_passed_over_stands_for_itself(text in "([ -~]{0,30}|[ \\n\\t%]{1,2}|%40|@\\n|[\u{200B}４é\u{3000}]){0,12}") {
+            let (fast, slow) = (fold(&text), slow(&text));
+            proptest::prop_assert_eq!(&fast.text, &slow.text);
+            for start in 0..fast.text.len() {
+                for end in start + 1..=fast.text.len() {
+                    let ways = [&fast, &slow].map(|folded| folded.changes.original(&(start..end)));
+                    proptest::prop_assert_eq!(&ways[0], &ways[1]);
+                }
+            }
+        }
     }
 
     proptest::proptest! {

@@ -14,6 +14,8 @@ use crate::triggers::Triggers;
 
 /// Deeper values are withheld; also what keeps the walk off the end of the stack.
 pub(crate) const DEPTH_MAX: usize = 64;
+/// The least number of as many digits as a card's number has.
+const CARD_MIN: f64 = 1e11;
 /// The word in a token of a field that is hashed as a whole.
 const FIELD: &str = "FIELD";
 
@@ -98,7 +100,7 @@ impl Walk<'_> {
                 let mut masked = Map::with_capacity(object.len());
                 let mut taken = BTreeMap::new();
                 for (key, value) in object {
-                    let key = self.key(key, path)?;
+                    let (key, _) = self.key(key, path)?;
                     let value = self.field(value, field, path, depth + 1)?;
                     masked.insert(unused(&masked, &mut taken, key), value);
                 }
@@ -115,10 +117,7 @@ impl Walk<'_> {
     fn object(&mut self, object: Map<String, Value>, path: &str, depth: usize) -> Result<Map<String, Value>, Withhold> {
         // a tensor's data also goes by the tensor's name
         let tensor = match (object.get("name"), object.get("data")) {
-            (Some(Value::String(name)), Some(_)) => match self.told(name) {
-                Some(told) => Some(told),
-                None => Some(self.key(name.clone(), path)?),
-            },
+            (Some(Value::String(name)), Some(_)) => Some(self.told(name)),
             _ => None,
         };
         let root = path.split('.').next().unwrap_or_default();
@@ -126,16 +125,14 @@ impl Walk<'_> {
         let mut masked = Map::with_capacity(object.len());
         let mut taken = BTreeMap::new();
         for (key, value) in object {
-            // what a key tells is read after patterns masked it, so that a second pass reads the same
-            let told = self.told(&key);
-            let key = self.key(key, path)?;
+            let (key, told) = self.key(key, path)?;
             let told = told.as_deref().unwrap_or(&key);
             let value = match (&tensor, field) {
                 (Some(_), Some(field)) if told == "data" => self.field(value, field, path, depth + 1)?,
                 (Some(name), None) if told == "data" => {
-                    self.value(value, &self.below(path, "data"), Context::of_key(name), depth + 1)?
+                    self.value(value, &self.below(path, "data"), self.rules.names.context(name), depth + 1)?
                 }
-                _ => self.value(value, &self.below(path, told), Context::of_key(told), depth + 1)?,
+                _ => self.value(value, &self.below(path, told), self.rules.names.context(told), depth + 1)?,
             };
             masked.insert(unused(&masked, &mut taken, key), value);
         }
@@ -156,27 +153,28 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// A key, or the name of a tensor, by which the rules of fields and the words beside a value are looked up, where a model
-    /// looks for names: masked by patterns alone, so that a model that takes `SSN` for a name does not hide what its value is.
-    fn told(&self, key: &str) -> Option<String> {
-        self.names?;
-        Some(match self.rules.mask_name(key, Context::default()) {
+    /// A key, or the name of a tensor, by which the rules of fields and the words beside a value are looked up: masked by
+    /// patterns alone, so that a second pass reads the same, and a model that takes `SSN` for a name does not hide what its
+    /// value is.
+    fn told(&self, key: &str) -> String {
+        match self.rules.mask_name(key, Context::default()) {
             Outcome::Clean => key.to_owned(),
             Outcome::Masked(masked, _) => masked,
             Outcome::Withheld(_) => text::WITHHELD.to_owned(),
-        })
+        }
     }
 
-    /// Goes over a key.
-    fn key(&mut self, key: String, path: &str) -> Result<String, Withhold> {
+    /// Goes over a key: what it becomes, and what it tells where that is something else.
+    fn key(&mut self, key: String, path: &str) -> Result<(String, Option<String>), Withhold> {
         self.spend(key.len())?;
         let given = self.names.map_or(Ok(vec![]), |names| names.of_key(&key))?;
-        let outcome = if given.is_empty() {
-            self.rules.mask_name(&key, Context::default())
-        } else {
-            self.rules.mask(&key, Context::default(), &given)
-        };
-        self.outcome(key, path, outcome)
+        if given.is_empty() {
+            let outcome = self.rules.mask_name(&key, Context::default());
+            return Ok((self.outcome(key, path, outcome)?, None));
+        }
+        let told = self.told(&key);
+        let outcome = self.rules.mask(&key, Context::default(), &given);
+        Ok((self.outcome(key, path, outcome)?, Some(told)))
     }
 
     /// Goes over a text.
@@ -206,6 +204,9 @@ impl Walk<'_> {
     }
 
     fn number(&mut self, number: Number, path: &str, context: Context) -> Value {
+        if !may_identify(number.as_f64(), context) {
+            return Value::Number(number);
+        }
         let text = number.to_string();
         let Some(entity) = number_entity(self.rules, &text, number.as_f64(), context) else {
             return Value::Number(number);
@@ -263,6 +264,12 @@ fn integer(text: &str, value: Option<f64>) -> Option<String> {
     (x.fract() == 0.0 && (0.0..9e15).contains(&x)).then(|| format!("{x:.0}"))
 }
 
+/// Whether a number can be an identifier: where its field is not named for one only a card's number can, which is no small
+/// one. Most numbers are told apart by this, before they are written out.
+pub(crate) fn may_identify(value: Option<f64>, context: Context) -> bool {
+    !context.named.is_empty() || value.is_none_or(|x| x >= CARD_MIN)
+}
+
 /// What a number is, if it is an identifier: a card number by its check digit; others only where their field is named
 /// for them, since one order number in a hundred has somebody's check digits.
 pub(crate) fn number_entity(rules: &Rules, text: &str, value: Option<f64>, context: Context) -> Option<Entity> {
@@ -279,4 +286,40 @@ pub(crate) fn number_entity(rules: &Rules, text: &str, value: Option<f64>, conte
         .into_iter()
         .filter(|(range, entity)| *range == (0..digits.len()) && context.named.has(*entity) && wanted(entity));
     named.map(|(_, entity)| entity).min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::strategy::Strategy as _;
+
+    use crate::recognize::words::Named;
+    use crate::{Masker, RawConfig};
+
+    #[test]
+    fn the_name_of_a_tensor_is_one_hit() {
+        let masker = Masker::new(&RawConfig::default()).unwrap();
+        let tensor = serde_json::json!({"name": "of jane@example.com", "data": [1.5, 2.5]});
+        let (masked, spans) = masker.find_json(tensor).unwrap();
+        assert_eq!(masked, serde_json::json!({"name": "of [EMAIL]", "data": [1.5, 2.5]}));
+        assert_eq!(spans.iter().map(|span| span.path.as_str()).collect::<Vec<_>>(), ["input.name"]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_number_that_is_not_looked_at_is_no_identifier(
+            x in proptest::prelude::prop_oneof![
+                proptest::num::f64::ANY.prop_map(Value::from),
+                proptest::num::i64::ANY.prop_map(Value::from),
+                (10_u32..14, 0_u64..1_000).prop_map(|(digits, n)| Value::from(10_u64.pow(digits) - 500 + n)),
+            ],
+        ) {
+            let masker = Masker::new(&RawConfig::default()).unwrap();
+            let Value::Number(number) = x else { return Ok(()) };
+            let found = number_entity(&masker.rules, &number.to_string(), number.as_f64(), Context::default());
+            proptest::prop_assert!(found.is_none() || may_identify(number.as_f64(), Context::default()), "{number}");
+            let named = Context { named: Named::of(Entity::Phone), name: false };
+            proptest::prop_assert!(may_identify(number.as_f64(), named));
+        }
+    }
 }

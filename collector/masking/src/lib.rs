@@ -1,9 +1,9 @@
 //! Recognizes and replaces personal data; the only maker of a [`MaskedSample`]. Pure: no clock, no I/O.
 //!
 //! Reading order: `observation.rs` (what of an observation is gone over), `text.rs` (what is done to a text),
-//! `triggers.rs` (the scan that most texts end with), then `recognize/` (a file a family; `national.rs` is the table of
-//! countries' identifiers, `words.rs` that of the words beside weak ones), and `naming.rs` (names, which only a model
-//! finds). The choices:
+//! `triggers.rs` (the scan that most texts end with; `scan.rs` below it), then `recognize/` (a file a family;
+//! `national.rs` is the table of countries' identifiers, `words.rs` that of the words beside weak ones), and `naming.rs`
+//! (names, which only a model finds). The choices:
 //!
 //! * Rules with validators (checksums, structure, issuer and country tables, context words), no model: what is masked
 //!   can be explained, costs microseconds, and is the same in proxy and collector.
@@ -37,6 +37,7 @@ mod operator;
 mod recognize;
 mod rule;
 mod sample;
+mod scan;
 mod text;
 mod triggers;
 

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::config::{Checked, RawField};
 use crate::entity::{Entity, Hits};
-use crate::json::{self, Walk, Withhold, number_entity};
+use crate::json::{self, Walk, Withhold, may_identify, number_entity};
 use crate::names::Names;
 use crate::naming::{self, Inquiry, Known, Memo, Naming, Scope, View};
 use crate::recognize::Context;
@@ -23,7 +23,7 @@ use crate::{MaskedSample, RawConfig, WITHHELD_ERROR, WITHHELD_LIMIT, WITHHELD_RU
 /// Recognizes and replaces personal data, as configured.
 #[derive(Clone, Debug)]
 pub struct Masker {
-    rules: Rules,
+    pub(crate) rules: Rules,
     fields: BTreeMap<String, RawField>,
     longest: usize,
     categories: BTreeMap<String, BTreeSet<String>>,
@@ -151,9 +151,7 @@ impl Masker {
     /// Goes over a text that stands alone.
     #[must_use]
     pub fn mask_text(&self, text: &str) -> (String, Hits) {
-        let (mut masked, mut hits) = (text.to_owned(), Hits::default());
-        self.text(&mut masked, Context::default(), &mut hits);
-        (masked, hits)
+        self.mask_text_with(text, &[])
     }
 
     /// Goes over a text of which the caller has found something already (names by a model, say): that is masked too, and
@@ -226,10 +224,6 @@ impl Masker {
         settle(name, self.rules.mask_name(name, Context::NAME), hits);
     }
 
-    fn text(&self, text: &mut String, context: Context, hits: &mut Hits) {
-        settle(text, self.rules.mask(text, context, &[]), hits);
-    }
-
     /// Goes over a text of which a model may have been asked.
     fn named(&self, text: &mut String, given: Result<Vec<Given>, Withhold>, context: Context, hits: &mut Hits) {
         match given {
@@ -269,12 +263,14 @@ impl Masker {
             FeatureValue::Category(value) if !declared(value) => {
                 let names = names.filter(|names| names.strangers() || naming::is_open(&given));
                 let found = names.map_or(Ok(vec![]), |names| names.of_text(value));
-                self.named(value, found, Context::of_key(&feature.name), hits);
+                self.named(value, found, self.rules.names.context(&feature.name), hits);
             }
             // statistics of ours are no identifiers, whatever they look like
             FeatureValue::Number(x) if !is_statistic(&feature.name) => {
-                let context = Context::of_key(&feature.name);
-                if let Some(entity) = number_entity(&self.rules, &x.to_string(), Some(*x), context) {
+                let context = self.rules.names.context(&feature.name);
+                if may_identify(Some(*x), context)
+                    && let Some(entity) = number_entity(&self.rules, &x.to_string(), Some(*x), context)
+                {
                     hits.add(entity);
                     feature.value = FeatureValue::Missing;
                 }

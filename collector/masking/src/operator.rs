@@ -97,7 +97,7 @@ fn canonical(entity: Entity, value: &str) -> String {
         | Entity::ApiKey
         | Entity::CryptoWallet
         | Entity::Ipv4
-        | Entity::Custom => folded.into_owned(),
+        | Entity::Custom => folded,
         _ => folded.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_uppercase()).collect(),
     }
 }

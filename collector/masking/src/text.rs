@@ -12,7 +12,7 @@ use crate::names::Names;
 use crate::operator::{self, Keys, Operator};
 use crate::recognize::{self, Context};
 use crate::rule::Rule;
-use crate::triggers;
+use crate::triggers::{self, Survey};
 
 /// Replacing can join what stood apart, so a text is gone over again after a hit; more rounds than this mean a text
 /// made to keep the masker busy, which is withheld.
@@ -96,36 +96,36 @@ impl Rules {
     /// Goes over a text. `context` says what is known of the field it stands in.
     pub fn mask(&self, text: &str, context: Context, given: &[Given]) -> Outcome {
         let mut pieces: Vec<Piece> = Vec::new();
-        if !given.is_empty()
-            && let Err(why) = self.place(text, context, given, &mut pieces)
-        {
-            return Outcome::Withheld(why);
-        }
-        let mut current = Cow::Borrowed(text);
-        let mut changes = Changes::default();
-        for _ in 0..ROUNDS_MAX {
-            if !pieces.is_empty() {
-                (current, changes) = render(text, &pieces);
+        match self.spans(text, context) {
+            Ok(found) => {
+                for (range, kind) in found {
+                    self.replace(text, &mut pieces, range, kind, false);
+                }
             }
-            let found = match self.spans(&current, context) {
-                Ok(found) if found.is_empty() && pieces.is_empty() => return Outcome::Clean,
-                Ok(found) if found.is_empty() => return Outcome::Masked(current.into_owned(), pieces),
-                Ok(found) => found,
+            Err(why) => return Outcome::Withheld(why),
+        }
+        if !given.is_empty() {
+            self.place(text, given, &mut pieces);
+        }
+        if pieces.is_empty() {
+            return Outcome::Clean;
+        }
+        for _ in 1..ROUNDS_MAX {
+            let (current, changes) = render(text, &pieces);
+            match self.spans(&current, context) {
+                Ok(found) if found.is_empty() => return Outcome::Masked(current, pieces),
+                Ok(found) => found.into_iter().for_each(|(range, kind)| {
+                    self.replace(text, &mut pieces, changes.original(&range), kind, false);
+                }),
                 Err(why) => return Outcome::Withheld(why),
-            };
-            for (range, kind) in found {
-                self.replace(text, &mut pieces, changes.original(&range), kind, false);
             }
         }
         Outcome::Withheld(Unsafe::Rounds)
     }
 
-    /// Places what patterns find in the text as it was written, and what the caller found beside that. The patterns come
-    /// first: a name may be the word that tells what a number is (`NHS`), or a part of an address.
-    fn place(&self, text: &str, context: Context, given: &[Given], pieces: &mut Vec<Piece>) -> Result<(), Unsafe> {
-        for (range, kind) in self.spans(text, context)? {
-            self.replace(text, pieces, range, kind, false);
-        }
+    /// Places what the caller found beside what patterns find in the text as it was written. The patterns come first: a
+    /// name may be the word that tells what a number is (`NHS`), or a part of an address.
+    fn place(&self, text: &str, given: &[Given], pieces: &mut Vec<Piece>) {
         let mut taken = self.markers(text);
         taken.extend(pieces.iter().map(|piece| piece.range.clone()));
         taken.sort_unstable_by_key(|range| range.start);
@@ -134,12 +134,12 @@ impl Rules {
                 self.replace(text, pieces, range, Kind::Entity(span.entity), true);
             }
         }
-        Ok(())
     }
 
     /// Goes over a name of a field, a model or a class: what was found clean once is remembered.
     pub fn mask_name(&self, name: &str, context: Context) -> Outcome {
-        if self.rules.is_empty() && triggers::of(name) == (triggers::Triggers::default(), true) {
+        let survey = triggers::of(name);
+        if self.rules.is_empty() && survey.triggers.none() && survey.ascii {
             return Outcome::Clean;
         }
         if self.names.is_clean(name, context) {
@@ -160,7 +160,7 @@ impl Rules {
 
     /// What is found in one round: disjoint, in order.
     fn spans(&self, text: &str, context: Context) -> Result<Vec<(Range<usize>, Kind)>, Unsafe> {
-        let (mut triggers, ascii) = triggers::of(text);
+        let Survey { mut triggers, ascii, plain } = triggers::of(text);
         if !self.rules.is_empty() && text.len() > self.max_rule_bytes {
             return Err(Unsafe::Rule);
         }
@@ -168,10 +168,15 @@ impl Rules {
         if !looked_at && self.rules.is_empty() {
             return Ok(Vec::new());
         }
-        let Folded { text: folded, changes } = fold(text);
+        let (folded, changes) = if plain {
+            (Cow::Borrowed(text), Changes::default())
+        } else {
+            let Folded { text, changes } = fold(text);
+            (Cow::Owned(text), changes)
+        };
         if !ascii {
             // another script's digits are digits only now
-            triggers = triggers::of(&folded).0;
+            triggers = triggers::of(&folded).triggers;
         }
         let mut spans: Vec<(Range<usize>, Kind)> = Vec::new();
         if !triggers.none() {
@@ -250,7 +255,7 @@ impl Rules {
 }
 
 /// The text with its pieces in place, and the way back.
-fn render<'a>(text: &str, pieces: &[Piece]) -> (Cow<'a, str>, Changes) {
+fn render(text: &str, pieces: &[Piece]) -> (String, Changes) {
     let mut masked = String::with_capacity(text.len());
     let mut changes = Changes::default();
     let mut copied = 0;
@@ -262,7 +267,7 @@ fn render<'a>(text: &str, pieces: &[Piece]) -> (Cow<'a, str>, Changes) {
         copied = piece.range.end;
     }
     masked.push_str(&text[copied..]);
-    (Cow::Owned(masked), changes)
+    (masked, changes)
 }
 
 /// A range widened to whole characters within a text.

@@ -1,10 +1,12 @@
 //! The scan that every text goes through first: which kinds of bytes it holds, so that most texts go no further.
 //!
-//! The choice is byte classes, thirty-two bytes a step in a loop that compiles to vector instructions, rather than a
-//! multi-pattern automaton: nearly every entity holds four digits, an at sign, two colons, an equals sign or a long run
-//! without a blank, and ordinary prose holds none of these. The recognizers then look only around what was seen.
+//! The choice is byte classes, sixty-four bytes a step ([`crate::scan`]), rather than a multi-pattern automaton: nearly
+//! every entity holds four digits, an at sign, two colons, an equals sign or a long run without a blank, and ordinary prose
+//! holds none of these. The recognizers then look only around what was seen.
 
 use std::ops::Range;
+
+use crate::scan::{BLOCK, Block, blocks, places};
 
 /// Least digits of anything that digits alone give away: `1.1.1.1`, `1.2.90`, `ABCDE1234F`.
 const DIGITS_MIN: usize = 4;
@@ -33,97 +35,116 @@ impl Triggers {
     }
 }
 
-/// The classes of bytes, a bit each, so that one pass tells all of them.
-const DIGIT: u8 = 1;
-const COLON: u8 = 1 << 1;
-/// The at sign, and the percent sign that may write one.
-const AT: u8 = 1 << 2;
-const EQUALS: u8 = 1 << 3;
-const BRACKET: u8 = 1 << 4;
-const BEYOND_ASCII: u8 = 1 << 7;
+/// What one pass over a text tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Survey {
+    /// What a recognizer may find.
+    pub triggers: Triggers,
+    /// Whether there is nothing beyond ASCII.
+    pub ascii: bool,
+    /// Whether folding would change nothing: printed ASCII with single blanks and no percent sign.
+    pub plain: bool,
+}
 
-/// Scans a text. The second value is whether it is ASCII.
-pub(crate) fn of(text: &str) -> (Triggers, bool) {
+/// Scans a text.
+pub(crate) fn of(text: &str) -> Survey {
     let bytes = text.as_bytes();
-    let (classes, long) = survey(bytes);
-    let has = |class: u8| classes & class != 0;
-    let count = |wanted: fn(u8) -> bool| bytes.iter().map(|b| usize::from(wanted(*b))).sum::<usize>();
+    let mut tally = Tally::default();
+    blocks(bytes, |_, block, within| tally.take(block, within));
     let triggers = Triggers {
-        digits: has(DIGIT) && count(|b| b.is_ascii_digit()) >= DIGITS_MIN,
-        at: has(AT) || has(BRACKET) && super::recognize::email::may_be_spelled_out(bytes),
-        colons: has(COLON) && count(|b| b == b':') >= 2,
-        equals: has(EQUALS),
-        long,
+        digits: tally.digits >= DIGITS_MIN as u32,
+        at: tally.at || tally.brackets && super::recognize::email::may_be_spelled_out(bytes),
+        colons: tally.colons >= 2,
+        equals: tally.equals,
+        long: tally.runs.long,
     };
-    (triggers, !has(BEYOND_ASCII))
+    Survey { triggers, ascii: !tally.beyond, plain: !(tally.beyond || tally.uneven) }
 }
 
-/// The classes that occur, and whether a long run does.
-fn survey(bytes: &[u8]) -> (u8, bool) {
-    let (mut classes, mut run, mut long) = (0_u8, 0_usize, false);
-    let (chunks, rest) = bytes.as_chunks::<32>();
-    for chunk in chunks {
-        for &b in chunk {
-            classes |= class(b);
-        }
-        for word in chunk.as_chunks::<8>().0 {
-            let blanks = blanks(u64::from_le_bytes(*word));
-            if blanks == 0 {
-                run += 8;
-            } else {
-                long |= run + blanks.trailing_zeros() as usize / 8 >= LONG_MIN;
-                run = blanks.leading_zeros() as usize / 8;
-            }
-            long |= run >= LONG_MIN;
-        }
-    }
-    for &b in rest {
-        classes |= class(b);
-        run = if b > b' ' { run + 1 } else { 0 };
-        long |= run >= LONG_MIN;
-    }
-    (classes, long)
+#[derive(Default)]
+struct Tally {
+    digits: u32,
+    colons: u32,
+    at: bool,
+    equals: bool,
+    brackets: bool,
+    beyond: bool,
+    uneven: bool,
+    runs: Runs,
+    /// Whether the block before ended in a blank.
+    blank_before: u64,
 }
 
-/// The class of a byte, without a branch.
-const fn class(b: u8) -> u8 {
-    (DIGIT * (b.wrapping_sub(b'0') < 10) as u8)
-        | (COLON * (b == b':') as u8)
-        | (AT * ((b == b'@') as u8 | (b == b'%') as u8))
-        | (EQUALS * (b == b'=') as u8)
-        | (BRACKET * ((b == b'(') as u8 | (b | 0x20 == b'{') as u8))
-        | (b & BEYOND_ASCII)
+impl Tally {
+    #[inline]
+    fn take(&mut self, block: Block<'_>, within: u64) {
+        let percent = block.equal(b'%');
+        self.digits += block.digits().count_ones();
+        self.colons += block.equal(b':').count_ones();
+        // the percent sign may write an at sign
+        self.at |= percent | block.equal(b'@') != 0;
+        self.equals |= block.equal(b'=') != 0;
+        self.brackets |= block.any([b'(', b'[', b'{']) != 0;
+        self.beyond |= block.beyond_ascii() != 0;
+        let (control, blanks) = (block.below(b' ') | block.equal(0x7f), block.below(b' ' + 1));
+        let blank = blanks & within;
+        let twice = blank & (blank << 1 | self.blank_before);
+        self.uneven |= percent | control | twice != 0;
+        self.blank_before = blank >> (BLOCK - 1);
+        self.runs.take(blanks);
+    }
+}
+
+/// Runs without a blank.
+#[derive(Default)]
+struct Runs {
+    /// Whether one had [`LONG_MIN`] bytes.
+    long: bool,
+    /// The length of the one that the last block ended in.
+    open: u32,
+}
+
+impl Runs {
+    #[inline]
+    fn take(&mut self, blanks: u64) {
+        self.long |= holds_long(!blanks) || self.open + blanks.trailing_zeros() >= LONG_MIN as u32;
+        self.open = if blanks == 0 { self.open + BLOCK as u32 } else { blanks.leading_zeros() };
+        // longer ones need not be counted
+        self.open = self.open.min(LONG_MIN as u32);
+    }
+}
+
+/// Whether a mask has [`LONG_MIN`] bits in a row.
+#[inline]
+fn holds_long(filled: u64) -> bool {
+    // two, four, eight, sixteen, and four more
+    const { assert!(LONG_MIN == 20) };
+    let two = filled & filled >> 1;
+    let four = two & two >> 2;
+    let eight = four & four >> 4;
+    eight & eight >> 8 & four >> 16 != 0
 }
 
 /// Calls back for each run of [`LONG_MIN`] bytes or more without a blank.
 pub(crate) fn long_runs(bytes: &[u8], mut found: impl FnMut(Range<usize>)) {
-    let (mut start, mut at) = (0, 0);
-    let mut end_at = |blank: usize| {
-        if blank - start >= LONG_MIN {
-            found(start..blank);
+    let mut start = 0;
+    let mut end_at = |start: &mut usize, blank: usize| {
+        if blank - *start >= LONG_MIN {
+            found(*start..blank);
         }
-        start = blank + 1;
+        *start = blank + 1;
     };
-    let (words, rest) = bytes.as_chunks::<8>();
-    for word in words {
-        let mut blanks = blanks(u64::from_le_bytes(*word));
-        while blanks != 0 {
-            end_at(at + blanks.trailing_zeros() as usize / 8);
-            blanks &= blanks - 1;
+    blocks(bytes, |at, block, within| {
+        let blanks = block.below(b' ' + 1) & within;
+        if holds_long(!blanks) {
+            places(blanks).for_each(|i| end_at(&mut start, at + i));
+        } else {
+            // only the first can end a long one, which began before
+            end_at(&mut start, at + blanks.trailing_zeros() as usize);
+            start = at + BLOCK - blanks.leading_zeros() as usize;
         }
-        at += 8;
-    }
-    for (i, _) in rest.iter().enumerate().filter(|(_, b)| **b <= b' ') {
-        end_at(at + i);
-    }
-    end_at(bytes.len());
-}
-
-/// The highest bit of each byte that is a blank or a control character.
-const fn blanks(word: u64) -> u64 {
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    let above = (word & !HIGH) + 0x5F5F_5F5F_5F5F_5F5F;
-    !(above | word) & HIGH
+    });
+    end_at(&mut start, bytes.len());
 }
 
 #[cfg(test)]
@@ -134,15 +155,15 @@ mod tests {
     fn prose_triggers_nothing() {
         for text in ["", "Hello, could you help me with my order? It came in 3 parts.", "naïve café, isn’t it – 😀"]
         {
-            assert!(of(text).0.none(), "{text}");
+            assert!(of(text).triggers.none(), "{text}");
         }
-        assert!(of("it's ascii").1 && !of("it’s not").1);
+        assert!(of("it's ascii").ascii && !of("it’s not").ascii);
     }
 
     proptest::proptest! {
         #[test]
-        fn the_fast_scan_says_what_a_slow_one_says(text in "[ -~é\\n]{0,80}( |[a-z0-9/]{1,50}){0,4}") {
-            let (triggers, ascii) = of(&text);
+        fn the_fast_scan_says_what_a_slow_one_says(text in "[ -~é\\n]{0,80}( |[a-z0-9/]{1,50}){0,8}[ %\\x7f]?") {
+            let Survey { triggers, ascii, plain } = of(&text);
             proptest::prop_assert_eq!(ascii, text.is_ascii());
             let longest = text.split(|c: char| c <= ' ').map(str::len).max().unwrap_or(0);
             proptest::prop_assert_eq!(triggers.long, longest >= LONG_MIN);
@@ -153,6 +174,8 @@ mod tests {
             proptest::prop_assert_eq!(triggers.digits, text.bytes().filter(u8::is_ascii_digit).count() >= DIGITS_MIN);
             proptest::prop_assert_eq!(triggers.colons, text.matches(':').count() >= 2);
             proptest::prop_assert_eq!(triggers.equals, text.contains('='));
+            let even = text.bytes().all(|b| matches!(b, b' '..=b'~') && b != b'%') && !text.contains("  ");
+            proptest::prop_assert_eq!(plain, even);
         }
     }
 }

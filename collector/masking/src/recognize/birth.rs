@@ -45,9 +45,9 @@ pub(crate) fn is_date(groups: &Groups<'_>, first: usize) -> bool {
 
 /// `3.5.1990`, `05/03/90`, `1990-05-03`, `19900503`: the span and its last run.
 fn in_numbers(groups: &Groups<'_>, first: usize) -> Option<(Range<usize>, usize)> {
-    let number = |i: usize| groups.digits(i).parse::<u32>().ok();
-    if groups.digits(first).len() == 8 {
-        let whole = number(first)?;
+    let number = |i: usize| groups.number(i) as u32;
+    if groups.length(first) == 8 {
+        let whole = number(first);
         let iso = is_birth(whole / 10_000, whole / 100 % 100, whole % 100);
         let european = is_birth(whole % 10_000, whole / 10_000 % 100, whole / 1_000_000);
         return (iso || european).then(|| (groups.range(first), first));
@@ -56,30 +56,30 @@ fn in_numbers(groups: &Groups<'_>, first: usize) -> Option<(Range<usize>, usize)
     if last >= groups.len() {
         return None;
     }
+    // lengths first: they tell most numbers from dates
+    let lengths = [first, first + 1, last].map(|i| groups.length(i));
+    if !matches!(lengths, [4, 1 | 2, 1 | 2] | [1 | 2, 1 | 2, 2 | 4]) {
+        return None;
+    }
     let gap = groups.gap(first)?;
     if !matches!(gap, "." | "/" | "-" | ". " | " ") || groups.gap(first + 1) != Some(gap) {
         return None;
     }
-    let lengths = [first, first + 1, last].map(|i| groups.range(i).len());
-    let (a, b, c) = (number(first)?, number(first + 1)?, number(last)?);
+    let (a, b, c) = (number(first), number(first + 1), number(last));
     let right = match lengths {
-        [4, 1 | 2, 1 | 2] => is_birth(a, b, c),
-        [1 | 2, 1 | 2, 4] => is_birth(c, b, a) || is_birth(c, a, b),
-        [1 | 2, 1 | 2, 2] => {
-            [1900, 2000].iter().any(|century| is_birth(century + c, b, a) || is_birth(century + c, a, b))
-        }
-        _ => false,
+        [4, ..] => is_birth(a, b, c),
+        [_, _, 4] => is_birth(c, b, a) || is_birth(c, a, b),
+        _ => [1900, 2000].iter().any(|century| is_birth(century + c, b, a) || is_birth(century + c, a, b)),
     };
     right.then(|| (groups.span(first, last), last))
 }
 
 /// `3 May 1990`, `3rd of May, 1990`, `May 3, 1990`, `3. Mai 1990`, `3 de mayo de 1990`.
 fn with_name(groups: &Groups<'_>, first: usize) -> Option<(Range<usize>, usize)> {
-    let (day, year) = (groups.digits(first), groups.digits((first + 1).min(groups.len() - 1)));
-    if day.len() > 2 || year.len() != 4 || first + 1 >= groups.len() {
+    if first + 1 >= groups.len() || groups.length(first) > 2 || groups.length(first + 1) != 4 {
         return None;
     }
-    let (day, year) = (day.parse().ok()?, year.parse().ok()?);
+    let (day, year) = (groups.number(first) as u32, groups.number(first + 1) as u32);
     let gap = groups.gap(first)?;
     let between = gap.len() <= 24 && gap.chars().all(|c| c.is_alphabetic() || matches!(c, ' ' | '.' | ',' | '-' | '/'));
     if !between {

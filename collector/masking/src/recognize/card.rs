@@ -6,6 +6,7 @@ use super::check::{luhn, value};
 use super::groups::Groups;
 use crate::entity::Entity;
 
+const DIGITS_MIN: usize = 12;
 const DIGITS_MAX: usize = 19;
 
 pub(crate) fn find(groups: &Groups<'_>, found: &mut Vec<(Range<usize>, Entity)>) {
@@ -23,7 +24,7 @@ pub(crate) fn find(groups: &Groups<'_>, found: &mut Vec<(Range<usize>, Entity)>)
 
 /// The last run of the longest card number that begins with run `first`.
 fn at(groups: &Groups<'_>, first: usize) -> Option<usize> {
-    if groups.digits(first).len() < 3 || groups.word_before(first) {
+    if !groups.may_begin(first, DIGITS_MIN) || groups.length(first) < 3 || groups.word_before(first) {
         return None;
     }
     let joins = |gap: &str| matches!(gap, " " | "-" | ".");
@@ -31,8 +32,8 @@ fn at(groups: &Groups<'_>, first: usize) -> Option<usize> {
         .chain(first, DIGITS_MAX, joins)
         .filter(|&(last, total)| {
             // single digits in a row are a list of numbers, not a card
-            let grouped = first == last || (first..=last).all(|i| groups.digits(i).len() >= 3);
-            total >= 12 && grouped && !groups.word_after(last) && {
+            let grouped = first == last || (first..=last).all(|i| groups.length(i) >= 3);
+            total >= DIGITS_MIN && grouped && !groups.word_after(last) && {
                 let mut digits = [0; DIGITS_MAX];
                 let count = groups.copy_digits(first, last, &mut digits);
                 is_card(&digits[..count])
@@ -44,7 +45,7 @@ fn at(groups: &Groups<'_>, first: usize) -> Option<usize> {
 
 /// Whether digits are a card number.
 pub(crate) fn is_card(digits: &[u8]) -> bool {
-    (12..=DIGITS_MAX).contains(&digits.len()) && issuer_fits(digits) && luhn(digits)
+    (DIGITS_MIN..=DIGITS_MAX).contains(&digits.len()) && issuer_fits(digits) && luhn(digits)
 }
 
 /// First and last prefix of six digits, and the lengths that go with it.

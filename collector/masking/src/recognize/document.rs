@@ -19,15 +19,23 @@ const LICENCE: (usize, usize, usize) = (6, 18, 4);
 pub(crate) fn find(groups: &Groups<'_>, context: Context, found: &mut Vec<(Range<usize>, Entity)>) {
     let mut from = 0;
     for run in 0..groups.len() {
-        if groups.range(run).start < from || birth::is_date(groups, run) {
+        let digits = groups.range(run);
+        if digits.start < from || is_short(groups.text.as_bytes(), &digits) || birth::is_date(groups, run) {
             continue;
         }
-        let span = around(groups.text.as_bytes(), groups.range(run).start);
+        let span = around(groups.text.as_bytes(), digits.start);
         from = span.end;
         if let Some(entity) = of(groups.text, &span, context) {
             found.push((span, entity));
         }
     }
+}
+
+/// Whether digits are a word of their own, and too few: most numbers are told apart by this.
+fn is_short(bytes: &[u8], digits: &Range<usize>) -> bool {
+    let joins = |b: &u8| b.is_ascii_alphanumeric() || *b == b'-';
+    let before = digits.start.checked_sub(1).is_some_and(|i| joins(&bytes[i]));
+    digits.len() < PASSPORT.2.min(LICENCE.2) && !before && !bytes.get(digits.end).is_some_and(joins)
 }
 
 /// The word around a digit: letters, digits and single hyphens; a prefix of one or two capitals may stand apart.
@@ -58,6 +66,9 @@ fn around(bytes: &[u8], at: usize) -> Range<usize> {
 
 fn of(text: &str, span: &Range<usize>, context: Context) -> Option<Entity> {
     let word = &text.as_bytes()[span.clone()];
+    if word.len() < LICENCE.0.min(PASSPORT.0) {
+        return None;
+    }
     let signs = word.iter().filter(|b| b.is_ascii_alphanumeric()).count();
     let digits = word.iter().filter(|b| b.is_ascii_digit()).count();
     let fits = |(least, most, with): (usize, usize, usize)| (least..=most).contains(&signs) && digits >= with;

@@ -3,37 +3,61 @@
 
 use std::ops::Range;
 
+use super::check::number;
 use super::shape::{stands_free_after, stands_free_before};
 use crate::operator::marker_end;
+use crate::scan::{BLOCK, blocks, places};
+
+/// The longest gap that any way of writing a number has between two groups of it.
+const GAP_MAX: usize = 3;
 
 /// The runs of ASCII digits in a folded text, in order.
 pub(crate) struct Groups<'a> {
     /// The text.
     pub text: &'a str,
-    runs: Vec<Range<usize>>,
+    runs: Vec<Run>,
+}
+
+#[derive(Clone, Copy)]
+struct Run {
+    start: usize,
+    end: usize,
+    /// Digits from here on, as long as no gap is longer than [`GAP_MAX`].
+    ahead: usize,
 }
 
 impl<'a> Groups<'a> {
     pub fn of(text: &'a str) -> Self {
         let bytes = text.as_bytes();
-        let mut runs = Vec::new();
-        let mut at = 0;
-        while at < bytes.len() {
-            // most stretches of eight hold no digit, and vector instructions tell
-            if let Some(eight) = bytes.get(at..at + 8)
-                && eight.iter().fold(true, |none, b| none & !b.is_ascii_digit())
-            {
-                at += 8;
-                continue;
+        let mut runs: Vec<Run> = Vec::with_capacity(16);
+        let (mut inside, mut start) = (0, 0);
+        blocks(bytes, |at, block, _| {
+            let digits = block.digits();
+            // where a run begins or ends
+            for edge in places(digits ^ (digits << 1 | inside)) {
+                if digits >> edge & 1 == 1 {
+                    start = at + edge;
+                } else {
+                    runs.push(Run { start, end: at + edge, ahead: 0 });
+                }
             }
-            let start = at + bytes[at..].iter().take(8).take_while(|b| !b.is_ascii_digit()).count();
-            let length = bytes[start..].iter().take_while(|b| b.is_ascii_digit()).count();
-            if length > 0 {
-                runs.push(start..start + length);
-            }
-            at = start + length;
+            inside = digits >> (BLOCK - 1);
+        });
+        if inside == 1 {
+            runs.push(Run { start, end: bytes.len(), ahead: 0 });
+        }
+        let (mut next, mut ahead) = (usize::MAX, 0);
+        for run in runs.iter_mut().rev() {
+            ahead = run.end - run.start + if next - run.end <= GAP_MAX { ahead } else { 0 };
+            run.ahead = ahead;
+            next = run.start;
         }
         Self { text, runs }
+    }
+
+    /// Whether a run begins a number of so many digits, however it is grouped: what has fewer is not looked at closer.
+    pub fn may_begin(&self, i: usize, digits: usize) -> bool {
+        self.runs[i].ahead >= digits
     }
 
     pub fn len(&self) -> usize {
@@ -42,12 +66,22 @@ impl<'a> Groups<'a> {
 
     /// Where a run lies.
     pub fn range(&self, i: usize) -> Range<usize> {
-        self.runs[i].clone()
+        self.runs[i].start..self.runs[i].end
+    }
+
+    /// How many digits a run has.
+    pub fn length(&self, i: usize) -> usize {
+        self.runs[i].end - self.runs[i].start
     }
 
     /// A run's digits.
     pub fn digits(&self, i: usize) -> &'a str {
         &self.text[self.range(i)]
+    }
+
+    /// The number that a run writes; at most eighteen digits of it.
+    pub fn number(&self, i: usize) -> u64 {
+        number(&self.text.as_bytes()[self.range(i)])
     }
 
     /// What stands between a run and the next; `None` after the last.
@@ -72,7 +106,7 @@ impl<'a> Groups<'a> {
         (first..self.len())
             .take_while(move |&i| i == first || self.gap(i - 1).is_some_and(&joins))
             .map(move |i| {
-                total += self.runs[i].len();
+                total += self.length(i);
                 (i, total)
             })
             .take_while(move |&(_, total)| total <= digits_max)
@@ -82,7 +116,7 @@ impl<'a> Groups<'a> {
     pub fn copy_digits(&self, first: usize, last: usize, to: &mut [u8]) -> usize {
         let mut count = 0;
         for run in first..=last {
-            let digits = self.digits(run).as_bytes();
+            let digits = &self.text.as_bytes()[self.range(run)];
             let Some(room) = to.get_mut(count..count + digits.len()) else { return count };
             room.copy_from_slice(digits);
             count += digits.len();
@@ -136,5 +170,56 @@ impl<'a> Groups<'a> {
         }
         lead.make_ascii_lowercase();
         lead
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entity::Entity;
+    use crate::recognize::{Context, birth, card, phone, shape};
+
+    impl<'a> Groups<'a> {
+        /// The same, and every run is looked at closer.
+        fn unhurried(text: &'a str) -> Self {
+            let mut groups = Self::of(text);
+            groups.runs.iter_mut().for_each(|run| run.ahead = usize::MAX);
+            groups
+        }
+    }
+
+    fn found(groups: &Groups<'_>) -> Vec<(Range<usize>, Entity)> {
+        let mut found = Vec::new();
+        card::find(groups, &mut found);
+        phone::find(groups, Context::default(), &mut found);
+        shape::find(groups, Context::default(), &mut found);
+        birth::find(groups, Context::default(), &mut found);
+        found
+    }
+
+    /// Digits, what stands between them, and words that say what they are.
+    const NUMBERS: &str =
+        "([0-9]{1,5}|[ .()/+-]{1,4}|4111 1111 1111 1111|call |ssn |nhs |[A-Z]{1,2} ?|é|[a-z ]{1,70}){0,24}";
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { cases: 2_000, ..Default::default() })]
+
+        #[test]
+        fn runs_are_where_digits_are(text in NUMBERS) {
+            let groups = Groups::of(&text);
+            let slow: Vec<Range<usize>> = text
+                .as_bytes()
+                .chunk_by(|a, b| a.is_ascii_digit() == b.is_ascii_digit())
+                .scan(0, |at, run| { *at += run.len(); Some((*at - run.len()..*at, run[0].is_ascii_digit())) })
+                .filter_map(|(run, digits)| digits.then_some(run))
+                .collect();
+            let runs: Vec<Range<usize>> = (0..groups.len()).map(|i| groups.range(i)).collect();
+            proptest::prop_assert_eq!(runs, slow);
+        }
+
+        #[test]
+        fn what_is_not_looked_at_closer_is_nothing(text in NUMBERS) {
+            proptest::prop_assert_eq!(found(&Groups::of(&text)), found(&Groups::unhurried(&text)));
+        }
     }
 }

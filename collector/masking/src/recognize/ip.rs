@@ -61,7 +61,7 @@ pub(crate) fn find_v6(text: &str, found: &mut Vec<(Range<usize>, Entity)>) {
 fn v6_in(text: &str, start: usize, end: usize) -> Option<Range<usize>> {
     // `12:30:45` and `std::` are many: two colons and four digits, or none
     let run = &text[start..end];
-    if run.len() < 6 {
+    if run.len() < 6 || run.bytes().filter(|b| *b == b':').count() < 2 {
         return None;
     }
     let trimmed = run.trim_end_matches('.');

@@ -1,6 +1,7 @@
 //! JSON web tokens (RFC 7519): base64url parts with dots, the first of which is a header with an algorithm.
 
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use memchr::memmem;
 
@@ -9,12 +10,14 @@ use crate::entity::Entity;
 /// A header longer than this holds a certificate chain; nobody sends those in a text.
 const HEADER_BYTES_MAX: usize = 4096;
 
+/// `{"` in Base64.
+static OPENING: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(b"eyJ"));
+
 /// Tokens in a run without blanks.
 pub(crate) fn find(text: &str, run: Range<usize>, found: &mut Vec<(Range<usize>, Entity)>) {
     let bytes = text.as_bytes();
     let mut from = 0;
-    // `{"` in base64
-    for start in memmem::find_iter(&bytes[run.clone()], b"eyJ").map(|i| run.start + i) {
+    for start in OPENING.find_iter(&bytes[run.clone()]).map(|i| run.start + i) {
         if start < from || super::word_before(text, start) {
             continue;
         }

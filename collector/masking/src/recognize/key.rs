@@ -7,7 +7,6 @@
 use std::ops::Range;
 use std::sync::LazyLock;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use memchr::memmem;
 
 use super::{Context, words};
@@ -99,49 +98,57 @@ const FORMATS: &[Format] = &[
     Format("AccountKey=", Signs::Base64, 88, 88),
 ];
 
-static PREFIXES: LazyLock<AhoCorasick> = LazyLock::new(|| {
-    let prefixes = FORMATS.iter().map(|format| format.0);
-    AhoCorasick::builder()
-        .match_kind(MatchKind::Standard)
-        .kind(Some(AhoCorasickKind::DFA))
-        .build(prefixes)
-        .expect("the prefixes are constants")
+/// The formats by the first byte of their prefix, which is ASCII.
+static BY_FIRST: LazyLock<[Vec<&'static Format>; 128]> = LazyLock::new(|| {
+    let begins = |b: usize| FORMATS.iter().filter(|format| usize::from(format.0.as_bytes()[0]) == b).collect();
+    std::array::from_fn(begins)
 });
+/// How a private key begins.
+static ARMOUR: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(b"-----BEGIN "));
 
 /// Keys in a run without blanks.
 pub(crate) fn find(text: &str, run: Range<usize>, context: Context, found: &mut Vec<(Range<usize>, Entity)>) {
-    let bytes = text.as_bytes();
-    for hit in PREFIXES.find_overlapping_iter(&bytes[run.clone()]) {
-        let Format(_, signs, least, most) = &FORMATS[hit.pattern().as_usize()];
-        let (start, body) = (run.start + hit.start(), run.start + hit.end());
-        let room = &bytes[body..run.end.min(body + BODY_BYTES_MAX)];
-        let length = room.iter().take_while(|b| signs.has(**b)).count();
-        // a full stop of the sentence is no part of a key
-        let length = length - bytes[body..body + length].iter().rev().take_while(|b| **b == b'.').count();
-        if (*least..=*most).contains(&length)
-            && !super::word_before(text, start)
-            && !super::word_at(text, body + length)
-        {
-            found.push((start..body + length, Entity::ApiKey));
+    let (bytes, formats) = (text.as_bytes(), &*BY_FIRST);
+    for start in run.clone() {
+        let begun = formats.get(usize::from(bytes[start])).filter(|begun| !begun.is_empty());
+        // a key begins where a word does
+        let Some(begun) = begun.filter(|_| !super::word_before(text, start)) else { continue };
+        for format in begun.iter().filter(|format| bytes[start..run.end].starts_with(format.0.as_bytes())) {
+            found.extend(end(text, start, run.end, format).map(|end| (start..end, Entity::ApiKey)));
         }
     }
     named(text, run, context, found);
 }
 
+/// The end of a key that begins at `start`, in a run that ends at `past`.
+fn end(text: &str, start: usize, past: usize, format: &Format) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let Format(prefix, signs, least, most) = format;
+    let body = start + prefix.len();
+    let room = &bytes[body..past.min(body + BODY_BYTES_MAX)];
+    let length = room.iter().take_while(|b| signs.has(**b)).count();
+    // a full stop of the sentence is no part of a key
+    let length = length - room[..length].iter().rev().take_while(|b| **b == b'.').count();
+    ((*least..=*most).contains(&length) && !super::word_at(text, body + length)).then_some(body + length)
+}
+
 /// An AWS secret: forty signs of Base64 where a word says that a secret follows.
 fn named(text: &str, run: Range<usize>, context: Context, found: &mut Vec<(Range<usize>, Entity)>) {
     const SECRET_BYTES: usize = 40;
+    if run.len() < SECRET_BYTES {
+        return;
+    }
     let bytes = text.as_bytes();
     let is_sign = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/');
     let mut at = run.start;
     while at < run.end {
         let length = bytes[at..run.end].iter().take_while(|b| is_sign(b)).count();
         let span = at..at + length;
-        let varied = bytes[span.clone()].iter().any(u8::is_ascii_digit)
-            && bytes[span.clone()].iter().any(u8::is_ascii_uppercase)
-            && bytes[span.clone()].iter().any(u8::is_ascii_lowercase);
+        let has = |class: fn(&u8) -> bool| bytes[span.clone()].iter().any(class);
         if length == SECRET_BYTES
-            && varied
+            && has(u8::is_ascii_digit)
+            && has(u8::is_ascii_uppercase)
+            && has(u8::is_ascii_lowercase)
             && (context.named.has(Entity::ApiKey) || words::near(text, &span).has(Entity::ApiKey))
         {
             found.push((span, Entity::ApiKey));
@@ -153,7 +160,7 @@ fn named(text: &str, run: Range<usize>, context: Context, found: &mut Vec<(Range
 /// `-----BEGIN … PRIVATE KEY-----` and all that belongs to it.
 pub(crate) fn private_keys(bytes: &[u8], found: &mut Vec<(Range<usize>, Entity)>) {
     let mut from = 0;
-    for start in memmem::find_iter(bytes, b"-----BEGIN ") {
+    for start in ARMOUR.find_iter(bytes) {
         if start < from {
             continue;
         }
@@ -188,4 +195,27 @@ fn private_key_end(bytes: &[u8], body: usize) -> usize {
         end += skip + line;
     }
     body + end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn a_key_is_found_wherever_a_format_begins(text in "(AKIA|sk-|sk-proj-|ghp_|hf_|SG\\.|[A-Za-z0-9_.-]{1,40}|é|/){1,6}") {
+            let (mut fast, mut slow) = (Vec::new(), Vec::new());
+            find(&text, 0..text.len(), Context::default(), &mut fast);
+            for (start, _) in text.char_indices().filter(|(start, _)| !crate::recognize::word_before(&text, *start)) {
+                for format in FORMATS.iter().filter(|format| text[start..].starts_with(format.0)) {
+                    slow.extend(end(&text, start, text.len(), format).map(|end| (start..end, Entity::ApiKey)));
+                }
+            }
+            let sorted = |mut spans: Vec<(Range<usize>, Entity)>| {
+                spans.sort_unstable_by_key(|(span, _)| (span.start, span.end));
+                spans
+            };
+            proptest::prop_assert_eq!(sorted(fast), sorted(slow));
+        }
+    }
 }

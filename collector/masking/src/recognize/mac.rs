@@ -5,40 +5,61 @@ use std::ops::Range;
 
 use super::shape::{stands_free_after, stands_free_before};
 use crate::entity::Entity;
+use crate::scan::{blocks, places};
 
 /// `00:1A:2B:3C:4D:5E`.
 pub(crate) fn find_colons(text: &str, found: &mut Vec<(Range<usize>, Entity)>) {
-    separated(text, b':', 2, 6, found);
+    let mut pairs = Written { sign: b':', width: 2, groups: 6, from: 0 };
+    memchr::memchr_iter(b':', text.as_bytes()).for_each(|at| pairs.take(text, at, found));
 }
 
 /// `00-1A-2B-3C-4D-5E` and `001a.2b3c.4d5e`.
 pub(crate) fn find_others(text: &str, found: &mut Vec<(Range<usize>, Entity)>) {
-    separated(text, b'-', 2, 6, found);
-    separated(text, b'.', 4, 3, found);
+    let mut pairs = Written { sign: b'-', width: 2, groups: 6, from: 0 };
+    let mut fours = Written { sign: b'.', width: 4, groups: 3, from: 0 };
+    blocks(text.as_bytes(), |at, block, _| {
+        places(block.equal(b'-')).for_each(|i| pairs.take(text, at + i, found));
+        places(block.equal(b'.')).for_each(|i| fours.take(text, at + i, found));
+    });
 }
 
-fn separated(text: &str, sign: u8, width: usize, groups: usize, found: &mut Vec<(Range<usize>, Entity)>) {
-    let bytes = text.as_bytes();
-    let length = groups * (width + 1) - 1;
-    let mut from = 0;
-    for at in memchr::memchr_iter(sign, bytes) {
-        let Some(start) = at.checked_sub(width).filter(|start| *start >= from) else { continue };
-        let Some(run) = bytes.get(start..start + length) else { break };
-        let fits = run
-            .iter()
-            .enumerate()
-            .all(|(i, b)| if i % (width + 1) == width { *b == sign } else { b.is_ascii_hexdigit() });
+/// A way of writing an address.
+struct Written {
+    sign: u8,
+    width: usize,
+    groups: usize,
+    /// Where the last one ended.
+    from: usize,
+}
+
+impl Written {
+    /// Looks whether the sign at a place is the first of an address.
+    #[inline]
+    fn take(&mut self, text: &str, at: usize, found: &mut Vec<(Range<usize>, Entity)>) {
+        let bytes = text.as_bytes();
+        // most full stops and hyphens have no other so near
+        if bytes.get(at + self.width + 1) == Some(&self.sign)
+            && let Some(span) = self.around(text, at)
+        {
+            self.from = span.end;
+            found.push((span, Entity::Mac));
+        }
+    }
+
+    fn around(&self, text: &str, at: usize) -> Option<Range<usize>> {
+        let (bytes, width) = (text.as_bytes(), self.width);
+        let start = at.checked_sub(width).filter(|start| *start >= self.from)?;
+        let end = start + self.groups * (width + 1) - 1;
+        let run = bytes.get(start..end)?;
+        let mut signs = run.iter().enumerate();
+        let fits = signs.all(|(i, b)| if i % (width + 1) == width { *b == self.sign } else { b.is_ascii_hexdigit() });
         // an address has digits; what has none is words
-        let digits = run.iter().any(u8::is_ascii_digit);
-        if !fits || !digits {
-            continue;
+        if !fits || !run.iter().any(u8::is_ascii_digit) {
+            return None;
         }
-        let whole = stands_free_before(text, start) && stands_free_after(text, start + length);
-        let tied = goes_on(bytes[start + length..].iter()) || goes_on(bytes[..start].iter().rev());
-        if whole && !tied {
-            found.push((start..start + length, Entity::Mac));
-            from = start + length;
-        }
+        let whole = stands_free_before(text, start) && stands_free_after(text, end);
+        let tied = goes_on(bytes[end..].iter()) || goes_on(bytes[..start].iter().rev());
+        (whole && !tied).then_some(start..end)
     }
 }
 

@@ -13,6 +13,8 @@ use super::phone_lengths::is_possible;
 use super::{Context, words};
 use crate::entity::Entity;
 
+/// The shortest of all, which a word must name.
+const DIGITS_MIN: usize = 7;
 /// The longest number of E.164, country code included.
 const DIGITS_MAX: usize = 15;
 const LEAD_BYTES: usize = 32;
@@ -38,6 +40,10 @@ const WORDS: [&str; 14] = [
 pub(crate) fn find(groups: &Groups<'_>, context: Context, found: &mut Vec<(Range<usize>, Entity)>) {
     let mut next = 0;
     while next < groups.len() {
+        if !groups.may_begin(next, DIGITS_MIN) {
+            next += 1;
+            continue;
+        }
         let hit = international(groups, next)
             .or_else(|| north_american(groups, next))
             .or_else(|| trunk(groups, next))
@@ -114,7 +120,7 @@ fn north_american(groups: &Groups<'_>, first: usize) -> Option<usize> {
         area += 1;
     }
     let last = area + 2;
-    if last >= groups.len() || ![3, 3, 4].into_iter().eq((area..=last).map(|i| groups.range(i).len())) {
+    if last >= groups.len() || ![3, 3, 4].into_iter().eq((area..=last).map(|i| groups.length(i))) {
         return None;
     }
     let (one, two) = (groups.gap(area)?, groups.gap(area + 1)?);
@@ -164,7 +170,7 @@ fn named(groups: &Groups<'_>, first: usize, context: Context) -> Option<usize> {
     }
     let last = groups
         .chain(first, DIGITS_MAX, joins)
-        .filter(|&(last, total)| total >= 7 && ends(groups, last))
+        .filter(|&(last, total)| total >= DIGITS_MIN && ends(groups, last))
         .map(|(last, _)| last)
         .last()?;
     (context.named.has(Entity::Phone) || says_phone(&groups.lead(first, LEAD_BYTES))).then_some(last)

@@ -15,6 +15,8 @@ use crate::entity::Entity;
 
 /// The longest identifier of the table, without its separators.
 pub(crate) const SIGNS_MAX: usize = 20;
+/// The least digits of a form that begins with one.
+const DIGITS_MIN: usize = 8;
 /// The longest run of digits that a form can begin with.
 const LEAD_MAX: usize = 20;
 
@@ -30,21 +32,27 @@ pub(crate) struct Row {
 
 /// Rows by how a candidate begins: with a letter, or with a run of so many digits.
 struct Index {
-    letter: Vec<&'static Row>,
+    letter: [Vec<&'static Row>; 26],
     digits: [Vec<&'static Row>; LEAD_MAX],
 }
 
 static INDEX: LazyLock<Index> = LazyLock::new(|| {
-    let mut index = Index { letter: Vec::new(), digits: std::array::from_fn(|_| Vec::new()) };
+    let mut index = Index { letter: std::array::from_fn(|_| Vec::new()), digits: std::array::from_fn(|_| Vec::new()) };
     for row in national::ROWS {
         let leads = leads(row.form);
         if leads.is_empty() {
-            index.letter.push(row);
+            let letters = (b'A'..=b'Z').zip(&mut index.letter);
+            letters.filter(|(letter, _)| may_begin(row.form, *letter)).for_each(|(_, rows)| rows.push(row));
         }
         leads.into_iter().filter(|n| *n < LEAD_MAX).for_each(|n| index.digits[n].push(row));
     }
     index
 });
+
+/// Whether a form that begins with a letter can begin with this one.
+fn may_begin(form: &str, capital: u8) -> bool {
+    matches!(form.as_bytes()[0], b'@' | b'^' | b'*') || form.as_bytes()[0].eq_ignore_ascii_case(&capital)
+}
 
 /// The lengths that the first run of digits can have; none where the form begins with a letter.
 fn leads(form: &str) -> Vec<usize> {
@@ -76,8 +84,11 @@ pub(crate) fn find(groups: &Groups<'_>, context: Context, found: &mut Vec<(Range
             continue;
         }
         last = begin;
+        if begin == start && !groups.may_begin(run, DIGITS_MIN) {
+            continue;
+        }
         let rows = match (lettered, end - start) {
-            (true, _) => &INDEX.letter,
+            (true, _) => &INDEX.letter[usize::from(groups.text.as_bytes()[begin].to_ascii_uppercase() - b'A')],
             (false, length) if length < LEAD_MAX => &INDEX.digits[length],
             _ => continue,
         };
@@ -192,6 +203,16 @@ fn matched(form: &[u8], text: &[u8], begin: usize, signs: &mut [u8; SIGNS_MAX]) 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn forms_that_begin_with_digits_have_so_many_close_together() {
+        for row in national::ROWS.iter().filter(|row| !leads(row.form).is_empty()) {
+            assert!(row.form.matches('#').count() >= DIGITS_MIN, "{}", row.form);
+            // between two digits stand a letter and a separator at most, which is what `Groups::may_begin` looks past
+            let apart = row.form.trim_end_matches(['~', '@']).split('#').map(str::len).max();
+            assert!(apart <= Some(3), "{}", row.form);
+        }
+    }
 
     #[test]
     fn forms_begin_as_they_are_written() {

@@ -10,8 +10,8 @@ use sha3::Keccak256;
 
 use crate::entity::Entity;
 
-const BITCOIN: &[u8; 58] = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
-const XRP: &[u8; 58] = b"rpshnaf39wBUDNEGHJKLM4PQRST7VWXYZ2bcdeCg65jkm8oFqi1tuvAxyz";
+static BITCOIN: [u8; 256] = digits(b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz");
+static XRP: [u8; 256] = digits(b"rpshnaf39wBUDNEGHJKLM4PQRST7VWXYZ2bcdeCg65jkm8oFqi1tuvAxyz");
 /// The parts before the separator of Bech32 addresses that are looked for.
 const BECH32: &[&str] = &["bc", "tb", "ltc", "tltc", "addr", "cosmos", "osmo"];
 const LENGTH_MAX: usize = 110;
@@ -38,7 +38,9 @@ pub(crate) fn find(text: &str, run: Range<usize>, found: &mut Vec<(Range<usize>,
 fn is_address(word: &str) -> bool {
     match word.as_bytes() {
         [b'0', b'x' | b'X', hex @ ..] => is_ethereum(hex),
-        [b'r', ..] if word.len() <= 36 && base58_check(word, XRP, &[&[0]], 25) => true,
+        [b'r', ..] if word.len() <= 36 && decoded(word, &XRP).is_some_and(|number| checks(&number, &[&[0]], 25)) => {
+            true
+        }
         _ => is_base58(word) || is_bech32(word),
     }
 }
@@ -47,34 +49,64 @@ fn is_base58(word: &str) -> bool {
     // version bytes by the chains' parameters: Bitcoin 0 and 5, Litecoin 48 and 50, Dogecoin 30 and 22, Dash 76 and 16,
     // Tron 65, Zcash 1cb8 and 1cbd; private keys (WIF) 128, 176
     const SHORT: &[&[u8]] = &[&[0], &[5], &[48], &[50], &[30], &[22], &[76], &[16], &[65]];
+    const ZCASH: &[&[u8]] = &[&[0x1c, 0xb8], &[0x1c, 0xbd]];
+    const PRIVATE: &[&[u8]] = &[&[128], &[176]];
+    if !matches!(word.len(), 25..=36 | 51 | 52) {
+        return false;
+    }
+    let Some(number) = decoded(word, &BITCOIN) else { return false };
     match word.len() {
-        25..=36 => {
-            base58_check(word, BITCOIN, SHORT, 25) || base58_check(word, BITCOIN, &[&[0x1c, 0xb8], &[0x1c, 0xbd]], 26)
-        }
-        51 => base58_check(word, BITCOIN, &[&[128], &[176]], 37),
-        52 => base58_check(word, BITCOIN, &[&[128], &[176]], 38),
-        _ => false,
+        51 => checks(&number, PRIVATE, 37),
+        52 => checks(&number, PRIVATE, 38),
+        _ => checks(&number, SHORT, 25) || checks(&number, ZCASH, 26),
     }
 }
 
-/// Base58Check: a version, a payload, four bytes of a double SHA-256.
-fn base58_check(word: &str, alphabet: &[u8; 58], versions: &[&[u8]], length: usize) -> bool {
-    let mut bytes = [0_u8; 40];
-    let bytes = &mut bytes[..length];
+/// What stands for no digit of an alphabet.
+const NONE: u8 = u8::MAX;
+
+/// The digit that each byte writes in an alphabet.
+const fn digits(alphabet: &[u8; 58]) -> [u8; 256] {
+    let mut digits = [NONE; 256];
+    let mut i = 0;
+    while i < alphabet.len() {
+        digits[alphabet[i] as usize] = i as u8;
+        i += 1;
+    }
+    digits
+}
+
+/// Bytes of the largest number that 52 digits to the base 58 write, and a little.
+const NUMBER_BYTES: usize = 40;
+
+/// The number that at most 52 digits to the base 58 write.
+fn decoded(word: &str, digits: &[u8; 256]) -> Option<[u8; NUMBER_BYTES]> {
+    let mut limbs = [0_u32; NUMBER_BYTES / 4];
     for sign in word.bytes() {
-        let Some(digit) = alphabet.iter().position(|a| *a == sign) else { return false };
-        let mut carry = digit as u32;
-        for byte in bytes.iter_mut().rev() {
-            carry += u32::from(*byte) * 58;
-            *byte = carry as u8;
-            carry >>= 8;
+        let digit = digits[usize::from(sign)];
+        if digit == NONE {
+            return None;
         }
-        if carry != 0 {
-            return false;
+        let mut carry = u64::from(digit);
+        for limb in limbs.iter_mut().rev() {
+            carry += u64::from(*limb) * 58;
+            *limb = carry as u32;
+            carry >>= 32;
         }
     }
+    let mut number = [0; NUMBER_BYTES];
+    for (bytes, limb) in number.chunks_exact_mut(4).zip(limbs) {
+        bytes.copy_from_slice(&limb.to_be_bytes());
+    }
+    Some(number)
+}
+
+/// Base58Check: a version, a payload, four bytes of a double SHA-256, `length` bytes in all.
+fn checks(number: &[u8; NUMBER_BYTES], versions: &[&[u8]], length: usize) -> bool {
+    let (above, bytes) = number.split_at(NUMBER_BYTES - length);
     let (payload, check) = bytes.split_at(length - 4);
-    versions.iter().any(|version| payload.starts_with(version))
+    above.iter().all(|b| *b == 0)
+        && versions.iter().any(|version| payload.starts_with(version))
         && Sha256::digest(Sha256::digest(payload)).starts_with(check)
 }
 
@@ -150,6 +182,25 @@ mod tests {
             let wrong = format!("{}{slip}", &address[..last]);
             let unchecked = address == address.to_ascii_lowercase() && address.starts_with("0x");
             assert_eq!(is_address(&wrong), unchecked, "{wrong}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_number_to_the_base_58_is_the_sum_of_its_digits(word in "[1-9A-HJ-NP-Za-km-z]{1,52}") {
+            let number = decoded(&word, &BITCOIN).unwrap();
+            // back again: the remainders by 58, the last first
+            let mut rest = number.to_vec();
+            for sign in word.bytes().rev() {
+                let remainder = rest.iter_mut().fold(0_u32, |carry, byte| {
+                    let now = carry << 8 | u32::from(*byte);
+                    *byte = (now / 58) as u8;
+                    now % 58
+                });
+                proptest::prop_assert_eq!(remainder, u32::from(BITCOIN[usize::from(sign)]));
+            }
+            proptest::prop_assert!(rest.iter().all(|byte| *byte == 0));
+            proptest::prop_assert_eq!(decoded(&format!("{word}0"), &BITCOIN), None);
         }
     }
 }

@@ -235,19 +235,36 @@ pub(crate) fn in_key(key: &str) -> Named {
 
 fn each(words: &AhoCorasick, text: &str, span: &Range<usize>, mut found: impl FnMut(usize)) {
     // a word counts if its end lies in the window
-    let mut back = text[..span.start].char_indices().rev();
-    let near = back.nth(WINDOW_CHARS - 1).map_or(0, |(i, _)| i);
-    let far = back.nth(WORD_CHARS_MAX - 1).map_or(0, |(i, _)| i);
+    let near = chars_back(text, span.start, WINDOW_CHARS);
+    let far = chars_back(text, near, WORD_CHARS_MAX);
     within(words, text, far..span.start, |word, end| {
         if end > near {
             found(word);
         }
     });
     let after = &text[span.end..];
-    let length = after.char_indices().nth(WINDOW_CHARS).map_or(after.len(), |(i, _)| i);
+    let length = chars_ahead(after, WINDOW_CHARS);
     let ends = |b: &u8| matches!(b, b'.' | b';' | b'!' | b'?' | b',') || b.is_ascii_digit();
     let length = after.as_bytes()[..length].iter().position(ends).unwrap_or(length);
     within(words, text, span.end..span.end + length, |word, _| found(word));
+}
+
+/// Where so many characters before a place begin, or the text does.
+fn chars_back(text: &str, at: usize, chars: usize) -> usize {
+    let near = at.saturating_sub(chars);
+    if text.as_bytes()[near..at].is_ascii() {
+        return near;
+    }
+    text[..at].char_indices().rev().nth(chars - 1).map_or(0, |(i, _)| i)
+}
+
+/// How many bytes so many characters take, or all there are.
+fn chars_ahead(text: &str, chars: usize) -> usize {
+    let near = text.len().min(chars);
+    if text.as_bytes()[..near].is_ascii() {
+        return near;
+    }
+    text.char_indices().nth(chars).map_or(text.len(), |(i, _)| i)
 }
 
 fn within(words: &AhoCorasick, text: &str, window: Range<usize>, mut found: impl FnMut(usize, usize)) {
@@ -312,6 +329,19 @@ mod tests {
         }
         for key in ["telemetry", "order", "excellent", "assn", "cellar"] {
             assert!(in_key(key).is_empty(), "{key}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_window_is_so_many_characters(text in "[ -~]{0,40}é?[ -~]{0,40}(😀|[a-z]{0,20})") {
+            for at in text.char_indices().map(|(at, _)| at).chain([text.len()]) {
+                let before = text[..at].char_indices().rev().nth(WINDOW_CHARS - 1).map_or(0, |(i, _)| i);
+                proptest::prop_assert_eq!(chars_back(&text, at, WINDOW_CHARS), before);
+                let after = &text[at..];
+                let length = after.char_indices().nth(WINDOW_CHARS).map_or(after.len(), |(i, _)| i);
+                proptest::prop_assert_eq!(chars_ahead(after, WINDOW_CHARS), length);
+            }
         }
     }
 }
