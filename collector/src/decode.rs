@@ -10,6 +10,7 @@ mod words;
 use std::io::Read as _;
 
 use contract::wire::{Batch, Events, Feedback, Label, Labels, Observation, Outcomes};
+use rmp_serde::decode::ReadRefReader;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
@@ -278,7 +279,10 @@ fn flat<T: DeserializeOwned, L: DeserializeOwned>(
 fn quickly<T: DeserializeOwned>(body: &[u8], form: Form) -> Option<T> {
     match form {
         Form::Json => serde_json::from_slice(body).ok(),
-        Form::Msgpack => rmp_serde::from_slice(body).ok(),
+        Form::Msgpack => {
+            let mut reader = rmp_serde::Deserializer::from_read_ref(body);
+            T::deserialize(&mut reader).ok().filter(|_| is_at_end(&mut reader))
+        }
         Form::Lines | Form::Csv => None,
     }
 }
@@ -301,9 +305,20 @@ fn read<T: DeserializeOwned>(body: &[u8], form: Form) -> Result<T, Refusal> {
         }
         Form::Msgpack => {
             let mut reader = rmp_serde::Deserializer::from_read_ref(body);
-            serde_path_to_error::deserialize(&mut reader).map_err(sentence)
+            let value = serde_path_to_error::deserialize(&mut reader).map_err(sentence)?;
+            if !is_at_end(&mut reader) {
+                let more = "the body goes on after its MessagePack value; send one value a post";
+                return Err(Refusal::Malformed(more.to_owned()));
+            }
+            Ok(value)
         }
     }
+}
+
+/// Whether nothing is left: the reader does not tell where it is, but only there it misses a marker. A number needs no
+/// second one, whatever it meets.
+fn is_at_end(reader: &mut rmp_serde::Deserializer<ReadRefReader<'_, [u8]>>) -> bool {
+    matches!(u8::deserialize(reader), Err(rmp_serde::decode::Error::InvalidMarkerRead(_)))
 }
 
 /// `observations[3].timings.total_us: invalid type: …`
@@ -389,6 +404,19 @@ mod tests {
         let packed = rmp_serde::to_vec_named(&serde_json::from_str::<Labels>(&two).unwrap()).unwrap();
         assert_eq!(labels(&packed, Form::Msgpack).unwrap().len(), 2);
         assert!(labels(&packed[..packed.len() - 1], Form::Msgpack).is_err());
+    }
+
+    #[test]
+    fn two_batches_in_one_body_are_not_taken_for_one() {
+        let batch: Batch = serde_json::from_str(&format!("{BATCH}]}}")).unwrap();
+        let one = rmp_serde::to_vec_named(&batch).unwrap();
+        assert!(matches!(observations(&one, Form::Msgpack, 5), Ok(Posted::Batch(_))));
+        // a second batch, and what begins every kind of value and is not whole
+        let more = [0x00, 0x81, 0x91, 0xA1, 0xC0, 0xC1, 0xC4, 0xC7, 0xCA, 0xCC, 0xD4, 0xD9, 0xDC, 0xDE, 0xFF];
+        for rest in std::iter::once(one.clone()).chain(more.map(|byte| vec![byte])) {
+            let refused = observations(&[one.as_slice(), &rest].concat(), Form::Msgpack, 5).unwrap_err();
+            assert!(refused.to_string().contains("goes on after its MessagePack value"), "{rest:x?}: {refused}");
+        }
     }
 
     fn held() -> Held {
