@@ -20,6 +20,8 @@ const ROUNDS_MAX: usize = 16;
 
 /// What stands for a text that could not be made safe.
 pub(crate) const WITHHELD: &str = "[WITHHELD]";
+/// The word in the token of a client.
+pub(crate) const CLIENT: &str = "CLIENT";
 
 /// What is looked for, and what is done with it.
 #[derive(Clone, Debug)]
@@ -239,7 +241,7 @@ impl Rules {
         let ours = |range: &Range<usize>| {
             let word = text[range.start + 1..range.end - 1].split(':').next().unwrap_or_default();
             let entity = |entity: &Entity| entity.marker().trim_matches(['[', ']']) == word;
-            let whole = ["FIELD", WITHHELD.trim_matches(['[', ']'])].contains(&word);
+            let whole = ["FIELD", CLIENT, WITHHELD.trim_matches(['[', ']'])].contains(&word);
             whole || Entity::ALL.iter().any(entity) || self.rules.iter().any(|rule| rule.marker == word)
         };
         ends.filter(ours).collect()

@@ -6,10 +6,7 @@ use crate::Withheld;
 use crate::entity::{Entity, Hits};
 use crate::naming::{self, Known, View};
 use crate::recognize::Context;
-use crate::text::{Given, WITHHELD};
-
-/// The word in the token of a client.
-const CLIENT: &str = "CLIENT";
+use crate::text::{CLIENT, Given, WITHHELD};
 
 impl Masker {
     /// Goes over a text that stands alone with what a model said of it.
@@ -35,7 +32,7 @@ impl Masker {
     /// What a client's name may have become under every configured key: what to look for to find its requests.
     #[must_use]
     pub fn client_tokens(&self, client: &str) -> Vec<String> {
-        self.rules.keys.tokens(CLIENT, Entity::Person, client)
+        self.rules.keys.tokens(CLIENT, Entity::Custom, client)
     }
 
     /// Goes over a name in which a model found names.
@@ -67,12 +64,12 @@ impl Masker {
     }
 
     /// Goes over a client's name. It is a key: one that does not stay as it is becomes a token as a whole, where there is
-    /// a key to make it with, so that two clients stay two and each can be found.
+    /// a key to make it with, so that two clients stay two and each can be found. Unlike a person's name, a key has its case.
     pub(super) fn client(&self, client: &mut String, names: Option<&View<'_>>, hits: &mut Hits) {
         let given = client.clone();
         self.word(client, names, hits);
         if *client != given
-            && let Some(token) = self.rules.keys.token(CLIENT, Entity::Person, &given)
+            && let Some(token) = self.rules.keys.token(CLIENT, Entity::Custom, &given)
         {
             *client = token;
         }
