@@ -41,10 +41,10 @@ impl Budget {
 }
 
 impl Held {
-    /// Takes so many bytes more.
+    /// Takes so many bytes more; where they are not there, it holds what it held.
     pub fn grow(&mut self, bytes: usize) -> Result<(), Refusal> {
-        self.bytes = self.bytes.saturating_add(bytes);
-        let wanted = self.bytes.div_ceil(UNIT_BYTES);
+        let bytes = self.bytes.saturating_add(bytes);
+        let wanted = bytes.div_ceil(UNIT_BYTES);
         let more = u32::try_from(wanted - self.units).ok();
         let more = more.and_then(|more| self.budget.units.clone().try_acquire_many_owned(more).ok());
         let Some(more) = more else {
@@ -52,7 +52,7 @@ impl Held {
                 "open posts hold all the memory they may (collector.limits.max_posts_bytes); nothing was stored";
             return Err(Refusal::Later { reason: sentence.to_owned(), after_seconds: 1 });
         };
-        self.units = wanted;
+        (self.bytes, self.units) = (bytes, wanted);
         match &mut self.permit {
             Some(permit) => permit.merge(more),
             None => self.permit = Some(more),
@@ -75,6 +75,7 @@ mod tests {
         assert!(matches!(one.grow(1), Err(Refusal::Later { .. })));
         drop(two);
         one.grow(UNIT_BYTES).unwrap();
+        assert_eq!(budget.units.available_permits(), 8, "what was refused is not held");
         drop(one);
         assert_eq!(budget.units.available_permits(), 10);
     }

@@ -2,9 +2,12 @@
 //! written out only where there is a fault.
 
 use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use contract::wire::{Batch, Event, FeatureValue, Feedback, Label, Observation, Payload, SINGLE_SOURCE, WIRE_VERSION};
+use contract::wire::{
+    Batch, Event, FeatureValue, Feedback, Gap, Label, Observation, Payload, SINGLE_SOURCE, WIRE_VERSION,
+};
 
 use crate::config::Limits;
 use crate::pipeline::Refusal;
@@ -15,6 +18,8 @@ const NAME_BYTES_MAX: usize = 256;
 const TEXT_BYTES_MAX: usize = 4096;
 const FEATURES_MAX: usize = 65_536;
 const SHADOWS_MAX: usize = 64;
+/// Of gaps without a unit; of 32-bit floats one may lie a little outside.
+const GAP_RELATIVE: RangeInclusive<f64> = -1e-6..=2.0 + 1e-6;
 /// Texts that programs write for numbers that JSON has none for, and how these are written here.
 const NO_NUMBERS: [(&str, &str); 7] = [
     ("nan", "NaN"),
@@ -123,6 +128,30 @@ pub(crate) fn single(observation: &Observation, at: impl Display + Copy) -> Resu
                 "{at}features[{i}].value is the text \"{text}\", which would be a category; write {{\"number\": \"{meant}\"}} for the \
                  number, or null for a value that is missing"
             ));
+        }
+    }
+    gaps(observation, at)
+}
+
+/// Distances: one that is not a number, or below 0, would be within every tolerance.
+fn gaps(observation: &Observation, at: impl Display + Copy) -> Result<(), Refusal> {
+    for (i, shadow) in observation.shadows.iter().enumerate() {
+        for (j, gap) in shadow.gaps.iter().enumerate() {
+            let fault = |what: &str, x: f64, range: &str| {
+                invalid(format!("{at}shadows[{i}].gaps[{j}].{what} is {x}; it is a distance, {range}"))
+            };
+            match *gap {
+                Gap::Number { absolute, .. } if !(0.0..=f64::MAX).contains(&absolute) => {
+                    return fault("number.absolute", absolute, "finite and 0 or more");
+                }
+                Gap::Number { relative: x, .. } if !GAP_RELATIVE.contains(&x) => {
+                    return fault("number.relative", x, "0 to 2");
+                }
+                Gap::Vector { distance: x } if !GAP_RELATIVE.contains(&x) => {
+                    return fault("vector.distance", x, "0 to 2");
+                }
+                Gap::Number { .. } | Gap::Vector { .. } | Gap::Shape => {}
+            }
         }
     }
     Ok(())
@@ -257,6 +286,32 @@ mod tests {
             error.starts_with("features[1].value is the text \"-inf\"") && error.contains(r#"{"number": "-Infinity"}"#),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_gap_is_a_distance() {
+        let said = |gap: Gap| {
+            let line = format!(
+                r#"{{"id":"01890000-0000-7000-8000-000000000001","at_ms":{NOW},"model":"m","version":"1","outcome":"ok",
+                    "shadows":[{{"version":"2","outcome":"ok"}}]}}"#
+            );
+            let mut plain: Observation = serde_json::from_str(&line).unwrap();
+            plain.shadows[0].gaps = vec![Gap::Shape, gap];
+            single(&plain, "").map_err(|refusal| refusal.to_string())
+        };
+        for good in [Gap::Number { absolute: 1e300, relative: 2.0 }, Gap::Vector { distance: -6e-8 }, Gap::Shape] {
+            assert_eq!(said(good), Ok(()));
+        }
+        for (bad, expected) in [
+            (Gap::Number { absolute: f64::NAN, relative: 0.0 }, "shadows[0].gaps[1].number.absolute is NaN; it is"),
+            (Gap::Number { absolute: f64::INFINITY, relative: 0.0 }, "absolute is inf; it is a distance, finite"),
+            (Gap::Number { absolute: -1.0, relative: 0.0 }, "absolute is -1"),
+            (Gap::Number { absolute: 1.0, relative: 2.1 }, "relative is 2.1; it is a distance, 0 to 2"),
+            (Gap::Vector { distance: -0.5 }, "shadows[0].gaps[1].vector.distance is -0.5; it is a distance, 0 to 2"),
+        ] {
+            let sentence = said(bad).unwrap_err();
+            assert!(sentence.contains(expected), "{sentence}");
+        }
     }
 
     #[test]

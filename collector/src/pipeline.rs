@@ -214,7 +214,7 @@ impl Pipeline {
         // the permit goes along: a sender that hangs up does not end the work
         let work = tokio::task::spawn_blocking(move || {
             let made = make(&shared, &mut post, host::clock::now_ms());
-            (made, post.held, permit)
+            (made.map(|made| made.within(&mut post.held)), post.held, permit)
         });
         let (Made { entry, stored, found, source, begun }, held, permit) = match work.await {
             Ok((made, held, permit)) => (made?, held, permit),
@@ -248,6 +248,14 @@ struct Made {
     found: Found,
     source: &'static str,
     begun: Option<Begun>,
+}
+
+impl Made {
+    /// Its rows are held until they are in the log, or dropped where there is no room: they are only a copy.
+    fn within(mut self, held: &mut Held) -> Self {
+        self.entry.made = self.entry.made.filter(|rows| held.grow(rows.held_bytes()).is_ok());
+        self
+    }
 }
 
 /// What masking did to a post; counted once it is stored, since a post may come again.
@@ -376,4 +384,56 @@ fn made(record: &Record<MaskedSample>, found: Found, source: &'static str) -> Re
     let entry = Entry { guard, payload, counts, rows, plain, made, urgent: false };
     let stored = entry.counts.total();
     Ok(Made { entry, stored, found, source, begun: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use contract::wire::{Gap, Ledger, Outcome, ShadowAnswer};
+
+    fn batch(shadows: usize, gaps: usize) -> Record<MaskedSample> {
+        let line = serde_json::json!({
+            "id": uuid::Uuid::from_u128(1), "at_ms": 1_767_225_600_000_i64, "model": "m", "version": "1", "outcome": "ok",
+            "shadows": [{"version": "2", "outcome": "ok"}],
+        });
+        let mut plain: Observation = serde_json::from_value(line).unwrap();
+        let answer = ShadowAnswer { gaps: vec![Gap::Shape; gaps], ..plain.shadows[0].clone() };
+        assert_eq!(answer.outcome, Outcome::Ok);
+        plain.shadows = vec![answer; shadows];
+        let masker = Masker::new(&masking::RawConfig::default()).unwrap();
+        Record::Batch(Batch {
+            source: "s".to_owned(),
+            epoch: 1,
+            seq: 1,
+            sent_at_ms: 1,
+            received_at_ms: 2,
+            ledger: Ledger::default(),
+            single: None,
+            heartbeat: true,
+            observations: vec![masker.mask(plain).sample],
+        })
+    }
+
+    #[test]
+    fn gaps_are_rows_and_too_many_are_refused() {
+        let few = made(&batch(3, 100), Found::default(), SOURCE_HTTP).unwrap();
+        assert_eq!(few.entry.rows, 300);
+        let most = few.entry.made.unwrap().blocks().iter().map(store::write::Block::rows).max();
+        assert_eq!(most, Some(few.entry.rows), "what is counted is what is made");
+        let refused = made(&batch(64, 8_000), Found::default(), SOURCE_HTTP).err();
+        assert!(matches!(refused, Some(Refusal::TooLarge(_))), "{refused:?}");
+    }
+
+    #[test]
+    fn rows_without_room_are_left_to_the_log() {
+        let whole = |bytes| {
+            let budget = Budget::new(bytes);
+            let mut held = budget.held();
+            let made = made(&batch(1, 100), Found::default(), SOURCE_HTTP).unwrap().within(&mut held);
+            let left = held.grow(bytes).is_ok();
+            (made.entry.made.is_some(), left)
+        };
+        assert_eq!(whole(1 << 20), (true, false), "rows that are kept are held");
+        assert_eq!(whole(1 << 10), (false, true), "rows that are dropped hold nothing");
+    }
 }

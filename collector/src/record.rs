@@ -3,7 +3,7 @@
 //! Packed as MessagePack and compressed with zstd. Written, its observations are [`MaskedSample`]s, which cannot be read
 //! back; read, they are plain again, and whoever reads them masks them again.
 
-use contract::wire::{Event, Feedback, Label, Ledger, Observation};
+use contract::wire::{Event, Feedback, Label, Ledger, Observation, ShadowAnswer};
 use masking::MaskedSample;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -140,8 +140,9 @@ impl Record<MaskedSample> {
     pub fn rows(&self) -> u64 {
         match self {
             Self::Batch(batch) => {
+                let answers = |shadow: &ShadowAnswer| shadow.predictions.len().max(shadow.gaps.len()).max(1);
                 let of = |sample: &MaskedSample| {
-                    let compared: usize = sample.shadows.iter().map(|shadow| shadow.predictions.len().max(1)).sum();
+                    let compared: usize = sample.shadows.iter().map(answers).sum();
                     sample.features.len().max(compared).max(1) as u64
                 };
                 batch.observations.iter().map(of).sum()

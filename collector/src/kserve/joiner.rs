@@ -35,6 +35,8 @@ use crate::record::{self, Batch, Packed, Record, Single, Unreadable};
 
 /// Observations that are on their way into the log at once.
 const TOGETHER: usize = 64;
+/// Rows of one joined observation that wait in memory for the log; larger ones are made from it.
+const ROWS_BYTES_MAX: usize = 256 << 10;
 const TICK: Duration = Duration::from_millis(200);
 const RETRY_MIN: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(5);
@@ -278,7 +280,7 @@ pub(crate) fn entry(record: &Record<MaskedSample>) -> Option<Entry> {
     match record::write(record) {
         Ok(Packed { payload, plain }) => {
             let (guard, counts, rows) = (record.guard(), record.counts(), record.rows());
-            let made = Some(insert::rows(record));
+            let made = Some(insert::rows(record)).filter(|rows| rows.held_bytes() <= ROWS_BYTES_MAX);
             Some(Entry { guard, payload, counts, rows, plain, made, urgent: false })
         }
         Err(error @ (Unreadable::TooLarge(_) | Unreadable::Damaged(_))) => {

@@ -157,7 +157,7 @@ impl Block {
         Some(Self { table, segment, bytes: bytes.into(), starts })
     }
 
-    /// Bytes of memory that it takes.
+    /// Bytes of memory that it takes beside itself.
     pub(super) fn held_bytes(&self) -> usize {
         self.bytes.len() + size_of_val(self.starts.as_slice())
     }
@@ -233,7 +233,9 @@ impl Rows {
         self.raw(&n.to_le_bytes())
     }
 
+    /// Of what is not a number one is written: the log does not keep which it was, and rows are the same bytes from it.
     pub fn f64(&mut self, x: f64) -> &mut Self {
+        let x = if x.is_nan() { f64::NAN } else { x };
         self.raw(&x.to_le_bytes())
     }
 

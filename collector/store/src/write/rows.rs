@@ -41,10 +41,12 @@ impl EncodedSegment {
         Self { blocks: Table::ALL.into_iter().filter_map(|table| Block::join(segment, &of(table))).collect() }
     }
 
-    /// Bytes of memory that it takes.
+    /// Bytes of memory that it takes: of a single label most are not its row's.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
-        self.blocks.iter().map(Block::held_bytes).sum()
+        let blocks = self.blocks.capacity() * size_of::<Block>();
+        // it lies in a list, which has room for as many again when it grows
+        2 * size_of::<Self>() + blocks + self.blocks.iter().map(Block::held_bytes).sum::<usize>()
     }
 
     /// The blocks in the order in which they are inserted.
