@@ -15,6 +15,8 @@ use crate::cycle;
 /// Samples in one answer, and unless asked otherwise.
 const SAMPLES_MAX: u64 = 200;
 const SAMPLES: u64 = 50;
+/// So far apart the clocks of those who write events may be.
+const AHEAD_MS: i64 = 60_000;
 /// Events in one answer.
 const EVENTS_MAX: u64 = 500;
 /// Characters of a text to look for.
@@ -97,8 +99,8 @@ pub(super) async fn events(
 ) -> Result<Json<Vec<Event>>, Refusal> {
     let Query(asked) = asked.map_err(|error| bad_query(&error))?;
     let now_ms = (api.clock)();
-    // a span leaves its end out, and what happens in this very millisecond has happened
-    let to_ms = asked.to_ms.or(Some(now_ms + 1));
+    // what a clock a little ahead of this one wrote down has happened too
+    let to_ms = asked.to_ms.or(Some(now_ms + AHEAD_MS));
     let span = Asked { from_ms: asked.from_ms, to_ms }.span(now_ms)?;
     let limit = asked.limit.unwrap_or(EVENTS_MAX).clamp(1, EVENTS_MAX);
     let filter = EventFilter { model: asked.model, kind: asked.kind, span, limit };

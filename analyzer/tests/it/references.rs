@@ -55,7 +55,9 @@ async fn whoever_goes_back_to_what_was_chosen_keeps_it() {
 /// The act is one row and its event another: where the second was not written, nobody was told what is judged against.
 #[tokio::test]
 async fn a_promotion_whose_event_was_lost_is_told_all_the_same() {
-    let mut bench = Bench::build(raw()).await;
+    let (config, _file) = with_a_file();
+    let mut bench = Bench::build(config).await;
+    bench.after(-1).await;
     for index in 0..4 {
         step(&mut bench, index).await;
     }
