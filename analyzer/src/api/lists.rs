@@ -15,8 +15,6 @@ use crate::cycle;
 /// Samples in one answer, and unless asked otherwise.
 const SAMPLES_MAX: u64 = 200;
 const SAMPLES: u64 = 50;
-/// So far apart the clocks of those who write events may be.
-const AHEAD_MS: i64 = 60_000;
 /// Events in one answer.
 const EVENTS_MAX: u64 = 500;
 /// Characters of a text to look for.
