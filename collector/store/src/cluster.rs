@@ -327,7 +327,7 @@ mod tests {
             let Some((table, _)) = named(&made, "CREATE TABLE IF NOT EXISTS ") else { continue };
             if Table::ALL.iter().all(|logged| logged.name() != table) {
                 let changed = rows(&format!("ALTER TABLE {table} ADD COLUMN IF NOT EXISTS more UInt8;"));
-                assert_eq!(changed, rows(&made), "{table}");
+                assert_eq!(changed, rows(&format!("{made};")), "{table}");
             }
         }
     }

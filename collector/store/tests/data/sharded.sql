@@ -609,3 +609,11 @@ CREATE TABLE IF NOT EXISTS baseline_acts_local (
 SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE TABLE IF NOT EXISTS baseline_acts AS baseline_acts_local ENGINE = Distributed('main', 'driftline', 'baseline_acts_local', cityHash64(model));
+
+ALTER TABLE comparisons_local ADD COLUMN IF NOT EXISTS compared LowCardinality(String) DEFAULT '';
+
+ALTER TABLE comparisons_local ADD COLUMN IF NOT EXISTS absolute_gap Float64 DEFAULT 0;
+
+ALTER TABLE comparisons_local ADD COLUMN IF NOT EXISTS relative_gap Float64 DEFAULT 0;
+
+CREATE OR REPLACE TABLE comparisons AS comparisons_local ENGINE = Distributed('main', 'driftline', 'comparisons_local', cityHash64(segment));
