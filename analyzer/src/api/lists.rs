@@ -97,9 +97,11 @@ pub(super) async fn events(
 ) -> Result<Json<Vec<Event>>, Refusal> {
     let Query(asked) = asked.map_err(|error| bad_query(&error))?;
     let now_ms = (api.clock)();
-    // what a clock a little ahead of this one wrote down has happened too
-    let to_ms = asked.to_ms.or(Some(now_ms + AHEAD_MS));
-    let span = Asked { from_ms: asked.from_ms, to_ms }.span(now_ms)?;
+    let mut span = Asked { from_ms: asked.from_ms, to_ms: asked.to_ms }.span(now_ms)?;
+    if asked.to_ms.is_none() {
+        // what a clock ahead of this one wrote down has happened too
+        span.end_ms += AHEAD_MS;
+    }
     let limit = asked.limit.unwrap_or(EVENTS_MAX).clamp(1, EVENTS_MAX);
     let filter = EventFilter { model: asked.model, kind: asked.kind, span, limit };
     let _turn = turn(&api).await?;
