@@ -85,6 +85,8 @@ pub struct Found {
     pub finding: Finding,
     /// What the detector says.
     pub watched: Watched,
+    /// What they would say were the reference large enough: by that an alarm ends which a small one raised.
+    pub by_counts: Call,
     /// Labels that the newest windows need for a verdict.
     pub needed: u64,
 }
@@ -145,7 +147,7 @@ fn look(case: &Case, mut detector: Detector, delta: f64, policy: &Policy) -> Wat
 fn log_p_beyond(window: Errors, least: f64, most: f64) -> f64 {
     let (k, n) = (window.wrong as f64, window.n as f64);
     let more = if k == 0.0 { 1.0 } else { beta_reg(k, n - k + 1.0, most) };
-    let fewer = if k == n { 1.0 } else { 1.0 - beta_reg(k + 1.0, n - k, least) };
+    let fewer = if k == n { 1.0 } else { beta_reg(n - k, k + 1.0, 1.0 - least) };
     (2.0 * more.min(fewer)).clamp(P_LEAST, 1.0).ln()
 }
 
@@ -157,9 +159,7 @@ fn find(case: &Case, watched: Watched, (p, q): (Option<f64>, Option<f64>), delta
     let (lower, upper) = reference.interval(delta);
     let window = recent.interval(delta);
     let beyond = window.0 > upper + policy.delta_ignore || window.1 < lower - policy.delta_ignore;
-    let call = if visible > policy.detectable_min {
-        Call::ReferenceTooSmall { needed: case.enough }
-    } else if recent.n < needed {
+    let by_counts = if recent.n < needed {
         Call::TooFew
     } else if beyond {
         Call::Certified
@@ -168,6 +168,8 @@ fn find(case: &Case, watched: Watched, (p, q): (Option<f64>, Option<f64>), delta
     } else {
         Call::Inside
     };
+    let too_small = visible > policy.detectable_min;
+    let call = if too_small { Call::ReferenceTooSmall { needed: case.enough } } else { by_counts };
     let finding = Finding {
         n: recent.n,
         m: reference.n,
@@ -181,14 +183,18 @@ fn find(case: &Case, watched: Watched, (p, q): (Option<f64>, Option<f64>), delta
         witness: None,
         call,
     };
-    Found { finding, watched, needed }
+    Found { finding, watched, by_counts, needed }
 }
 
 /// What follows once the evidence of all windows is known: an alarm is one however small the reference, whose interval it is
-/// beyond.
+/// beyond. What such an alarm found ends as every drift does: too small a reference says that of nothing else.
 #[must_use]
 pub fn call(found: &Found, before: DriftState, policy: &Policy) -> Call {
-    if found.watched.named { Call::Certified } else { watch::call(found.finding.call, &found.watched, before, policy) }
+    if found.watched.named {
+        return Call::Certified;
+    }
+    let own = if before == DriftState::Drifted { found.by_counts } else { found.finding.call };
+    watch::call(own, &found.watched, before, policy)
 }
 
 /// One sentence on a case.
@@ -322,6 +328,33 @@ mod tests {
         let called = call(&found, DriftState::Stable, &POLICY);
         let text = sentence(&still, &found, called, Track::default(), &POLICY);
         assert!(text.starts_with("The reference has 30 labels of it and needs about"), "{text}");
+    }
+
+    /// It stayed drifted for ever: each later window said that the reference is too small.
+    #[test]
+    fn an_alarm_against_a_small_reference_ends() {
+        let (mut track, mut detector, mut states) = (Track::default(), Detector::default(), Vec::new());
+        for wrong in [39, 39, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4] {
+            let case = case_of(errors(30, 3), errors(40, wrong), 1);
+            // enough labels of the newest windows, all as in this one
+            let case = Case { recent: errors(400, wrong * 10), ..case };
+            let found = judge(&[case], vec![detector], &POLICY).remove(0);
+            track = track.next(call(&found, track.state, &POLICY), POLICY.resolve_windows);
+            states.push(track.state);
+            detector = found.watched.detector;
+        }
+        assert_eq!(states[1], DriftState::Drifted, "{states:?}");
+        assert!(states.contains(&DriftState::Resolved), "{states:?}");
+        assert_eq!(states.last(), Some(&DriftState::Insufficient), "as before the alarm: {states:?}");
+    }
+
+    #[test]
+    fn evidence_of_fewer_errors_is_exact_however_small() {
+        // scipy.stats.binom.logcdf(0, 400, .1) = 400 ln .9 = -42.14420626313051; 1 - sf is 0 there
+        let found = log_p_beyond(errors(400, 0), 0.1, 0.3);
+        assert!((found - (2.0f64.ln() - 42.144_206_263_130_51)).abs() < 1e-9, "{found}");
+        assert!((log_p_beyond(errors(400, 400), 0.1, 0.9) - (2.0f64.ln() - 42.144_206_263_130_51)).abs() < 1e-9);
+        assert_eq!(log_p_beyond(errors(400, 0), 0.0, 0.3), 0.0, "nothing is below none");
     }
 
     #[test]
