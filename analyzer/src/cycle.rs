@@ -10,7 +10,7 @@ mod embeddings;
 pub mod explain;
 pub mod figures;
 pub(crate) mod first;
-mod hours;
+pub(crate) mod hours;
 mod judging;
 pub mod known;
 pub mod model;

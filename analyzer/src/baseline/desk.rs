@@ -17,8 +17,12 @@ use store::read::{Act, ActRow, BaselineSummary, EventRow, Reader, Window};
 use super::{Baseline, BaselineError, Frozen, from_rows, info, visible};
 use crate::{
     config::Config,
-    cycle::first::GROWN_MAX,
-    judge::{between, display, gate, reference::Reference},
+    cycle::{first::GROWN_MAX, hours},
+    judge::{
+        between, display,
+        gate::{self, Policy},
+        reference::Reference,
+    },
 };
 
 /// Kind of the events.
@@ -69,7 +73,7 @@ impl Desk<'_> {
     pub async fn show(&self, model: &str, fingerprint: &str) -> Result<BaselineShown, BaselineError> {
         let (all, found) = self.find(model, fingerprint).await?;
         let baseline = Baseline::load(self.reader, &found).await?;
-        let policy = &self.config.of(model).policy;
+        let policy = self.policy(model);
         let delta = policy.delta / baseline.features.len().max(1) as f64;
         let content = |frozen: &Frozen| {
             let (reference, values) = (&frozen.reference, frozen.reference.total());
@@ -100,7 +104,7 @@ impl Desk<'_> {
     /// # Errors
     /// [`BaselineError`]; too few of them are refused with the smallest shift that they could show.
     pub async fn freeze(&self, model: &str, asked: &FreezeRequest) -> Result<BaselineRecord, BaselineError> {
-        let (limits, settings) = (&self.config.freezing, self.config.of(model));
+        let (limits, settings, policy) = (&self.config.freezing, self.config.of(model), self.policy(model));
         let least = if settings.provisional_after > 0 { settings.provisional_after } else { NEWEST };
         let mut asked = asked.clone();
         let grows = asked.newest == Some(0);
@@ -112,7 +116,7 @@ impl Desk<'_> {
             let frozen = from_rows(self.reader, model, span, false, Vec::new(), limits, self.now_ms).await?;
             // with more observations more names are seen: what is enough grows with them, in steps and to an end
             let taken = asked.newest.unwrap_or(0);
-            let enough = frozen.observations_needed(|_| true, taken, least * GROWN_MAX, &settings.policy);
+            let enough = frozen.observations_needed(|_| true, taken, least * GROWN_MAX, &policy);
             if !grows || enough <= taken || found < taken {
                 return self.keep_hours(frozen, &of, span, asked.promote).await;
             }
@@ -144,7 +148,7 @@ impl Desk<'_> {
     /// [`BaselineError`].
     pub async fn keep(&self, frozen: Baseline, of: &str, promote: bool) -> Result<BaselineRecord, BaselineError> {
         let model = frozen.info.model.clone();
-        frozen.check_size(&self.config.of(&model).policy)?;
+        frozen.check_size(&self.policy(&model))?;
         let all = self.reader.baselines(true).await?;
         let known = all.iter().find(|one| one.model == model && one.fingerprint == frozen.info.fingerprint);
         // what is or was judged against is not made a candidate by freezing it once more
@@ -229,6 +233,12 @@ impl Desk<'_> {
         })
     }
 
+    /// The policy that a model's windows are judged by.
+    fn policy(&self, model: &str) -> Policy {
+        let settings = self.config.of(model);
+        hours::split(&settings.policy, settings.hours)
+    }
+
     /// What to freeze, in words too, and how many observations that are where a number was asked for.
     async fn span(&self, model: &str, asked: &FreezeRequest) -> Result<(Window, String, u64), BaselineError> {
         let wrong = |what: String| Err(BaselineError::Asked(what));
@@ -285,7 +295,7 @@ impl Desk<'_> {
             "retired" => Standing::Retired,
             _ => Standing::Replaced,
         };
-        let visible = visible(one.observations, one.features, &self.config.of(&one.model).policy);
+        let visible = visible(one.observations, one.features, &self.policy(&one.model));
         BaselineRecord { info: info(one), standing, since_ms: one.since_ms, visible }
     }
 }

@@ -130,7 +130,8 @@ async fn again(
     }
     let tracks = HashMap::from([(stored.feature.clone(), basis.before)]);
     let (policy, from_ms) = (&basis.policy, basis.from_ms);
-    let bench = Bench { recent: &recent, detectors: &detectors, tracks: &tracks, policy, window, from_ms };
+    let bench =
+        Bench { recent: &recent, detectors: &detectors, tracks: &tracks, policy, window, from_ms, hours: basis.hours };
     let mut hour = Hour::default();
     hour.prepare(reader, &baseline, (basis.hours, basis.start_ms), policy).await?;
     let references = if basis.hours == Hours::Off { &baseline.features[..] } else { hour.features() };

@@ -5,7 +5,7 @@
 
 use store::read::Window;
 
-use super::round::Round;
+use super::{hours, round::Round};
 use crate::{
     baseline::{self, Baseline, BaselineError, Frozen},
     judge::waiting::Lack,
@@ -34,6 +34,7 @@ pub(super) async fn freeze(
     if least == 0 {
         return Ok(First::Lack(Lack::Never));
     }
+    let policy = hours::split(&settings.policy, settings.hours);
     *wanted = least.max(*wanted);
     loop {
         let times = round.reader.first_observations(round.model(), since_ms, *wanted).await?;
@@ -50,7 +51,7 @@ pub(super) async fn freeze(
             Err(BaselineError::Empty { .. }) => return Ok(First::Lack(Lack::Featureless)),
             frozen => frozen?,
         };
-        let enough = frozen.observations_needed(|one| one.provisional, needed, least * GROWN_MAX, &settings.policy);
+        let enough = frozen.observations_needed(|one| one.provisional, needed, least * GROWN_MAX, &policy);
         if enough <= needed {
             return Ok(First::Frozen(Box::new(frozen), span, needed));
         }

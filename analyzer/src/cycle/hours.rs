@@ -60,8 +60,8 @@ impl Hour {
     }
 }
 
-/// The policy of a family whose references are many.
-pub(super) fn split(policy: &Policy, hours: Hours) -> Policy {
+/// The policy of a family whose references are many: by it windows are judged, and by it references are large enough.
+pub(crate) fn split(policy: &Policy, hours: Hours) -> Policy {
     Policy { delta: policy.delta / f64::from(hours.count()), ..*policy }
 }
 

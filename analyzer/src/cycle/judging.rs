@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     baseline::Frozen,
+    config::Hours,
     judge::{
         gate::{self, Finding, Input, Policy, Track},
         watch::{self, Watched},
@@ -32,6 +33,8 @@ pub(super) struct Bench<'a> {
     pub window: Window,
     /// Start of the oldest window that may be judged together with it.
     pub from_ms: i64,
+    /// Which hours have references of their own.
+    pub hours: Hours,
 }
 
 /// One feature after the window.
@@ -55,7 +58,7 @@ impl Bench<'_> {
             .map(|(frozen, current)| Input { reference: &frozen.reference, current })
             .collect();
         let findings = gate::judge(&inputs, self.policy);
-        let watched = self.detectors.look(features, self.recent, self.window, self.policy);
+        let watched = self.detectors.look(features, self.recent, (self.window, self.hours), self.policy);
         let found = features.iter().zip(findings).zip(watched).zip(taken).zip(cells);
         found
             .map(|((((frozen, finding), watched), taken), cells)| {

@@ -274,11 +274,12 @@ impl ModelState {
             policy,
             window,
             from_ms: window.end_ms - span_ms(round),
+            hours: Hours::Off,
         };
         let (mut parts, errors) = (self.segments.judge(&bench), self.errors.judge(&bench));
         let references = if hours == Hours::Off { &baseline.features[..] } else { self.hour.features() };
         let (policy, from_ms) = (&hours::split(policy, hours), bench.from_ms.max(hours.since(window.start_ms)));
-        let bench = Bench { policy, from_ms, ..bench };
+        let bench = Bench { policy, from_ms, hours, ..bench };
         let mut found = bench.look(references);
         if !parts.is_empty() {
             let of_parts = parts.iter_mut().map(|part| &mut part.looked.watched);

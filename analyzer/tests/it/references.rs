@@ -130,6 +130,17 @@ async fn a_window_is_held_against_the_same_hour_of_the_reference() {
     // an hour that the reference has not
     let found = judge(day + 2 * hour, 0.25).await;
     assert!(found.m == 3_200 && found.sentence.contains("Judged against the whole reference"), "{}", found.sentence);
+    let shown = desk.show("m", &found.baseline).await.unwrap();
+    let shown = shown.contents.into_iter().find(|one| one.feature == "input.x").unwrap();
+    assert!((shown.visible - found.visible).abs() < 1e-12, "what it can show is what it is judged by: {shown:?}");
+    // What completes a chosen one has its hours.
+    let of = |hour: u32| reader.hour_references(("m", &found.baseline), store::read::hours::HOUR_OF_DAY, hour);
+    let at = Hours::Day.of(T0);
+    let counts = of(at).await.unwrap();
+    reader.copy_hours("m", &found.baseline, "completed").await.unwrap();
+    let name = store::read::hours::HOUR_OF_DAY;
+    assert!(!counts.is_empty());
+    assert_eq!(reader.hour_references(("m", "completed"), name, at).await.unwrap(), counts);
 }
 
 /// Observations are kept for ninety days and features for thirty: of a reference chosen forty days ago the first observations are

@@ -111,6 +111,9 @@ impl ModelState {
         let added = whole.features.len() - keep.len();
         if added > 0 {
             let text = format!("Provisional reference for {added} features that the chosen one lacks.");
+            // before it is in force, as where it was frozen
+            let (from, to) = (&baseline.info.fingerprint, &whole.info.fingerprint);
+            round.reader.copy_hours(round.model(), from, to).await?;
             self.put_in_force(round, *whole, text).await?;
         }
         round.reader.insert_act(&looked).await?;

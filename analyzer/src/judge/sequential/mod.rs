@@ -78,7 +78,8 @@ impl Detector {
         }
         if self.memories.iter().any(|memory| memory.counts.len() != points.len()) || self.memories.is_empty() {
             self.memories = vec![Memory { n: 0.0, counts: vec![0.0; points.len()] }; DECAYS.len()];
-            self.slow = vec![Channel::default(); DECAYS.len()];
+            // capital is kept: who starts again where it was lost would be promised a false alarm
+            self.slow.resize(DECAYS.len(), Channel::default());
         }
         let counts: Vec<u64> = points.iter().map(|point| point.count(window.cells)).collect();
         if let Some((point, expected)) = self.middle() {
@@ -124,6 +125,13 @@ impl Detector {
     #[must_use]
     pub fn dependence(&self) -> Option<Measured> {
         self.dependence.measured()
+    }
+
+    /// What was remembered is of another reference's points: bets start anew with the capital there is. How far windows are from
+    /// independent is measured in standard deviations, and goes on.
+    pub fn forget(&mut self) {
+        self.memories.clear();
+        self.lately = 0.0;
     }
 
     /// The point whose share the longest memory holds nearest to one half, and that share.

@@ -60,6 +60,25 @@ fn an_alarm_restarts_the_clock_and_not_the_account() {
     assert_eq!(detector.life(), life);
 }
 
+/// A reference an hour, of as many points as it has values for, started the account of a lifetime every hour.
+#[test]
+fn another_reference_takes_the_memory_and_not_the_account() {
+    let mut detector = after(40, 0.1, 0.02);
+    let (page, life) = (detector.page(), detector.life());
+    assert!(life > 10.0, "{life}");
+    let other = Reference::numbers(&(0..40).map(|i| f64::from(i) / 40.0).collect::<Vec<_>>(), 0, 8);
+    let points = points(&other);
+    let cells: Vec<u64> = other.counts().to_vec();
+    let mut forgetful = detector.clone();
+    forgetful.forget();
+    assert_eq!((forgetful.page(), forgetful.life()), (page, life));
+    forgetful.look(&points, 0.02, Look { cells: &cells, log_p: 0.0 });
+    detector.look(&points, 0.02, Look { cells: &cells, log_p: 0.0 });
+    assert_eq!(forgetful.memories, detector.memories, "another number of points is another reference");
+    assert!((detector.life() - life).abs() < 1.0 && (forgetful.life() - life).abs() < 1.0, "{}", detector.life());
+    assert_eq!(forgetful.pace(&points, 0.02, 200), 0.0);
+}
+
 #[test]
 fn a_window_without_values_changes_nothing() {
     let before = after(20, 0.1, 0.02);

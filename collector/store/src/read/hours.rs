@@ -46,6 +46,18 @@ impl Reader {
         self.store.bounded("counting a reference by the hour", query.execute()).await
     }
 
+    /// Gives the hours of one baseline to another that holds the same bins and more; again gives the same rows.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn copy_hours(&self, model: &str, from: &str, to: &str) -> Result<(), Error> {
+        let sql = "INSERT INTO segment_references (model, fingerprint, until, segment, value, feature, bin, n) \
+                   SELECT model, ?, until, segment, value, feature, bin, n FROM segment_references FINAL \
+                   WHERE model = ? AND fingerprint = ? AND startsWith(segment, ?)";
+        let query = self.store.client().query(sql).bind(to).bind(model).bind(from).bind(PREFIX);
+        self.store.bounded("copying a reference by the hour", query.execute()).await
+    }
+
     /// The counts of one hour; none where the baseline was frozen without hours.
     ///
     /// # Errors
