@@ -17,7 +17,7 @@ use super::{changes::event, model::ModelState};
 use crate::{
     config::Config,
     judge::{
-        agreement::{self, Pairs},
+        agreement::{self, Pairs, ShadowPolicy},
         burn::{self, Events},
         display,
         reference::Reference,
@@ -212,8 +212,9 @@ impl Figures<'_> {
                 None => self.last_verdict(&counts).await?,
             };
             let status = self.shadow(&counts, before).await?;
+            let asked = against(&counts.version, &self.config.of(&seen.model).shadow);
             if before != status.verdict {
-                let text = format!("{}{} {}", word(status.verdict), against(&counts.version), status.sentence);
+                let text = format!("{}{} {}", word(status.verdict), asked, status.sentence);
                 let row = event(self.now_ms, "shadow", &seen.model, &counts.shadow, text);
                 self.reader.insert_events(&[row]).await?;
             }
@@ -224,14 +225,11 @@ impl Figures<'_> {
         Ok(state.shadows_shown.put(shadows, self.now_ms, 0, began.elapsed()).clone())
     }
 
-    /// What was said last of a shadow against the same version, before this process; before anything was, it is on hold.
+    /// What was said last of a shadow against the same version under the same settings, before this process; before anything was, it
+    /// is on hold.
     async fn last_verdict(&self, counts: &ShadowCounts) -> Result<ShadowVerdict, store::Error> {
         let text = self.reader.last_event(&counts.model, &counts.shadow, "shadow").await?.unwrap_or_default();
-        let said = |verdict: &ShadowVerdict| {
-            let rest = text.strip_prefix(&word(*verdict));
-            rest.is_some_and(|rest| rest.starts_with(&against(&counts.version)))
-        };
-        Ok(ShadowVerdict::ALL.into_iter().find(said).unwrap_or(ShadowVerdict::Hold))
+        Ok(said(&text, &against(&counts.version, &self.config.of(&counts.model).shadow)))
     }
 
     async fn shadow(&self, counts: &ShadowCounts, before: ShadowVerdict) -> Result<ShadowStatus, store::Error> {
@@ -305,8 +303,16 @@ fn word(verdict: ShadowVerdict) -> String {
     format!("{}: ", verdict.as_str())
 }
 
-fn against(primary: &str) -> String {
-    format!("against {primary}.")
+/// What a verdict is about: what was proved where less was asked is not proved where more is.
+fn against(primary: &str, asked: &ShadowPolicy) -> String {
+    let ShadowPolicy { agreement_min, failure_max, alpha, .. } = *asked;
+    format!("against {primary}, agreement of {agreement_min} and failures of {failure_max} asked at alpha {alpha}.")
+}
+
+/// The verdict that an event tells, where it is about the same.
+fn said(text: &str, about: &str) -> ShadowVerdict {
+    let is = |verdict: &ShadowVerdict| text.strip_prefix(&word(*verdict)).is_some_and(|rest| rest.starts_with(about));
+    ShadowVerdict::ALL.into_iter().find(is).unwrap_or(ShadowVerdict::Hold)
 }
 
 /// Whether a shadow has taken the place of the version it was compared with. A canary of more than half, which leaves that
@@ -366,6 +372,24 @@ pub fn source(seen: &SourceSeen) -> Source {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_verdict_is_taken_up_only_where_as_much_was_asked() {
+        let policy = |agreement_min| ShadowPolicy {
+            agreement_min,
+            failure_max: 0.02,
+            alpha: 0.05,
+            pairs_min: 500,
+            seconds_min: 600,
+            tolerance: store::read::Tolerance { absolute: 1e-9, relative: 0.01, vector: 0.01 },
+        };
+        let about = against("1", &policy(0.9));
+        let text = format!("{}{about} Agreement is at least 92.00 %.", word(ShadowVerdict::Promote));
+        assert_eq!(said(&text, &about), ShadowVerdict::Promote);
+        assert_eq!(said(&text, &against("1", &policy(0.97))), ShadowVerdict::Hold, "stricter since");
+        assert_eq!(said(&text, &against("10", &policy(0.9))), ShadowVerdict::Hold, "another version");
+        assert_eq!(said("", &about), ShadowVerdict::Hold);
+    }
 
     #[test]
     fn a_shadow_is_promoted_when_what_it_was_compared_with_answers_no_more() {
