@@ -1,7 +1,7 @@
 //! Errors of one model as its labels arrive: their reference, their counts, their verdicts.
 //!
 //! Whether an answer was right is known late: so it is judged by the detectors that judge features, as a part of the traffic a
-//! class of the truth, and the whole. A label counts in the window in which it arrived. Each version has a reference of its
+//! class of the truth, and the whole. A label counts in the window in which it arrived, and so does one that corrects it. Each version has a reference of its
 //! own, the first labels of its answers that arrived (of a baseline that somebody chose, the first after it was frozen): another
 //! version that errs otherwise is not the world that changed, and its first labels say so once. Where labels come slowly, those
 //! of some days will do.
@@ -50,6 +50,8 @@ pub(super) struct Watch {
     tested: Vec<Tested>,
     recent: Recent,
     verdicts: Vec<SegmentVerdict>,
+    /// Whether the mix of classes explained the errors of the last judged window.
+    explained: bool,
     /// The fingerprint of what the detectors have seen.
     judged: String,
     counted_ms: Option<i64>,
@@ -71,11 +73,11 @@ struct Tested {
 
 impl Watch {
     /// Shows the verdicts of the last judged window, after a start.
-    pub fn restore(&mut self, verdicts: Vec<SegmentVerdict>, end_ms: i64) {
+    pub fn restore(&mut self, (verdicts, explained): (Vec<SegmentVerdict>, bool), end_ms: i64) {
         self.judged = verdicts.first().map(|one| one.baseline.clone()).unwrap_or_default();
         let version = self.judged.split_once(OF_VERSION).map(|(_, version)| version.to_owned());
         self.version = version.unwrap_or_default();
-        self.verdicts = verdicts;
+        (self.verdicts, self.explained) = (verdicts, explained);
         self.counted_ms = Some(end_ms);
         sort(&mut self.verdicts);
     }
@@ -84,7 +86,7 @@ impl Watch {
     pub async fn prepare(&mut self, round: &Round<'_>, baseline: &Baseline) -> Result<(), BaselineError> {
         let model = round.model();
         // A canary of half the traffic does not make the versions take turns: one is judged until it answers no more.
-        if self.version.is_empty() || !round.seen.answering.contains(&self.version) {
+        if !stays(&self.version, &round.seen.answering) {
             self.version.clone_from(&round.seen.version);
         }
         let fingerprint = format!("{}{OF_VERSION}{}", baseline.info.fingerprint, self.version);
@@ -237,6 +239,7 @@ impl Watch {
             self.judged.clone_from(&self.fingerprint);
         }
         self.verdicts = shown(judged);
+        self.explained = judged.iter().any(|one| one.explained);
         self.counted_ms = Some(window.end_ms);
     }
 
@@ -245,15 +248,19 @@ impl Watch {
         self.verdict(features.iter(), self.verdicts.clone(), judged_ms, policy)
     }
 
-    /// The verdict beside those on features of a window that is not remembered yet.
+    /// The verdict beside those on features of a window that is not remembered yet. What was judged takes along whether the mix
+    /// explains it, for the window after.
     pub fn next<'a>(
         &self,
         features: impl Iterator<Item = &'a FeatureVerdict>,
-        judged: &[Judged],
+        judged: &mut [Judged],
         judged_ms: i64,
         policy: &Policy,
     ) -> Option<Concept> {
-        self.verdict(features, shown(judged), judged_ms, policy)
+        let found = self.verdict(features, shown(judged), judged_ms, policy);
+        let explained = found.as_ref().is_some_and(concept::is_explained);
+        judged.iter_mut().for_each(|one| one.explained = explained);
+        found
     }
 
     fn verdict<'a>(
@@ -281,10 +288,16 @@ impl Watch {
         let now =
             Errors { n: whole.now.n - told.0.min(whole.now.n), wrong: whole.now.wrong - told.1.min(whole.now.wrong) };
         classes.push(Class { before: Errors::default(), now });
-        let answers = Answers { whole, classes, delta_ignore: policy.delta_ignore };
+        let explained = self.explained && self.judged == self.fingerprint;
+        let answers = Answers { whole, classes, delta_ignore: policy.delta_ignore, explained };
         let found = concept::verdict(&inputs(features), parts, &answers);
         Some(Concept { version: self.version.clone(), ..found })
     }
+}
+
+/// Whether a version is judged further. Where nothing answers it has not been replaced: after a silence it goes on.
+fn stays(version: &str, answering: &[String]) -> bool {
+    !version.is_empty() && (answering.is_empty() || answering.iter().any(|one| one == version))
 }
 
 fn inputs<'a>(features: impl Iterator<Item = &'a FeatureVerdict>) -> Inputs<'a> {
@@ -338,4 +351,17 @@ fn counts(errors: &[LabelErrors], named: &[String], at_ms: i64) -> Vec<SegmentCo
     let both =
         |(value, [right, wrong]): (&str, [u64; 2])| [count(value, BIN_RIGHT, right), count(value, BIN_WRONG, wrong)];
     by_value.into_iter().flat_map(both).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Five silent minutes handed the errors to the canary that answered first after them.
+    #[test]
+    fn a_version_is_judged_until_another_answers_in_its_place() {
+        let answering = |versions: &[&str]| versions.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>();
+        assert!(stays("1", &answering(&["2", "1"])) && stays("1", &[]));
+        assert!(!stays("1", &answering(&["2"])) && !stays("", &[]) && !stays("", &answering(&["1"])));
+    }
 }

@@ -181,11 +181,12 @@ impl ModelState {
                 self.verdicts.push(verdict);
             }
             sort(&mut self.verdicts);
-            let (verdicts, tracks) = parts::read(round.reader, round.model(), end_ms).await?;
-            let (errors, segments) = verdicts.into_iter().partition(|one| one.segment == contract::segment::TRUTH);
-            self.tracks.extend(tracks);
+            let stored = parts::read(round.reader, round.model(), end_ms).await?;
+            let (errors, segments) =
+                stored.verdicts.into_iter().partition(|one| one.segment == contract::segment::TRUTH);
+            self.tracks.extend(stored.tracks);
             self.segments.restore(segments);
-            self.errors.restore(errors, end_ms);
+            self.errors.restore((errors, stored.explained), end_ms);
         }
         self.restored = true;
         Ok(())
@@ -237,11 +238,11 @@ impl ModelState {
         let policy = hours::split(&settings.policy, settings.hours);
         self.hour.prepare(round.reader, baseline, (settings.hours, window.start_ms), &policy).await?;
         self.embeddings.look(round, window, seen).await?;
-        let All { features: judged, segments, errors } = self.judge_all(round, baseline, window, seen);
+        let All { features: judged, segments, mut errors } = self.judge_all(round, baseline, window, seen);
         let versions = Versions { before: &self.version, now: &seen.version };
         let mut changes = changes::of(window.end_ms, model, versions, &judged, &segments);
         let (policy, features) = (&round.settings().policy, judged.iter().map(|one| &one.verdict));
-        let now = self.errors.next(features, &errors, window.end_ms, policy);
+        let now = self.errors.next(features, &mut errors, window.end_ms, policy);
         let concept = changes::of_concept(window.end_ms, model, &seen.version, self.concept(policy), now);
         changes.extend(concept);
         // Before the rows that say that the window is judged: a window judged again writes the same events, which the table

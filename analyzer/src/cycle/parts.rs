@@ -60,7 +60,7 @@ impl Pair {
             baseline: fingerprint.to_owned(),
             sentence,
         };
-        Judged { key: key.to_owned(), verdict, looked }
+        Judged { key: key.to_owned(), verdict, looked, explained: false }
     }
 }
 
@@ -70,6 +70,9 @@ struct Evidence {
     #[serde(flatten)]
     verdict: SegmentVerdict,
     quiet_windows: u32,
+    /// See [`Judged::explained`]; absent in rows of older programs.
+    #[serde(default)]
+    explained: bool,
 }
 
 /// One pair's judgement before it is written down.
@@ -77,6 +80,18 @@ pub(super) struct Judged {
     pub(super) key: String,
     pub(super) verdict: SegmentVerdict,
     pub(super) looked: Looked,
+    /// Whether the mix of classes explains what the window showed of the errors.
+    pub(super) explained: bool,
+}
+
+/// What is stored of the window that ended at a time.
+#[derive(Default)]
+pub(super) struct Stored {
+    pub(super) verdicts: Vec<SegmentVerdict>,
+    /// The states it left, by key.
+    pub(super) tracks: Vec<(String, Track)>,
+    /// Whether the mix of classes explained the errors.
+    pub(super) explained: bool,
 }
 
 /// The name under which a pair's detector and state are kept; a tab is in no feature's name.
@@ -84,21 +99,18 @@ pub(super) fn key(feature: &str, segment: &str, value: &str) -> String {
     format!("{feature}\t{segment}\t{value}")
 }
 
-/// Verdicts of the window that ended at a time, and the states they left by key.
-pub(super) async fn read(
-    reader: &Reader,
-    model: &str,
-    end_ms: i64,
-) -> Result<(Vec<SegmentVerdict>, Vec<(String, Track)>), store::Error> {
-    let (mut verdicts, mut tracks) = (Vec::new(), Vec::new());
+/// Verdicts of the window that ended at a time, and what the next one needs of them.
+pub(super) async fn read(reader: &Reader, model: &str, end_ms: i64) -> Result<Stored, store::Error> {
+    let mut stored = Stored::default();
     for text in reader.segment_verdicts_at(model, end_ms).await? {
         // A row of another version's making is no reason to stop: its pair starts afresh.
-        let Ok(Evidence { verdict, quiet_windows }) = serde_json::from_str(&text) else { continue };
+        let Ok(Evidence { verdict, quiet_windows, explained }) = serde_json::from_str(&text) else { continue };
         let key = key(&verdict.feature, &verdict.segment, &verdict.value);
-        tracks.push((key, Track { state: verdict.state, quiet_windows }));
-        verdicts.push(verdict);
+        stored.tracks.push((key, Track { state: verdict.state, quiet_windows }));
+        stored.verdicts.push(verdict);
+        stored.explained |= explained;
     }
-    Ok((verdicts, tracks))
+    Ok(stored)
 }
 
 /// Pairs without values are neither kept nor shown, but for a drift that they do not end.
@@ -110,7 +122,8 @@ pub(super) fn is_kept(judged: &Judged) -> bool {
 pub(super) fn rows<'a>(judged: impl Iterator<Item = &'a Judged>, model: &str, now_ms: i64) -> Vec<SegmentVerdictRow> {
     let row = |one: &Judged| {
         let verdict = one.verdict.clone();
-        let evidence = Evidence { verdict: verdict.clone(), quiet_windows: one.looked.track.quiet_windows };
+        let (quiet_windows, explained) = (one.looked.track.quiet_windows, one.explained);
+        let evidence = Evidence { verdict: verdict.clone(), quiet_windows, explained };
         SegmentVerdictRow {
             model: model.to_owned(),
             feature: verdict.feature,

@@ -54,6 +54,8 @@ pub struct Answers {
     pub classes: Vec<Class>,
     /// Shift of a share to ignore.
     pub delta_ignore: f64,
+    /// Whether the mix explained errors after the window before: what it made drift ends later than the mix itself.
+    pub explained: bool,
 }
 
 /// What the classes' own error rates in the reference give under the mix of now.
@@ -65,7 +67,10 @@ struct Mixed {
 
 impl Answers {
     fn mixed(&self) -> Option<Mixed> {
-        let (before, now) = (self.whole.before.share()?, self.whole.now.share()?);
+        let before = self.whole.before.share()?;
+        let Some(now) = self.whole.now.share() else {
+            return self.explained.then_some(Mixed { expected: before, explains: true });
+        };
         let n: u64 = self.classes.iter().map(|class| class.now.n).sum();
         let (mut expected, mut variance) = (0.0, now * (1.0 - now) / self.whole.now.n as f64);
         for class in self.classes.iter().filter(|class| class.now.n > 0) {
@@ -83,7 +88,8 @@ impl Answers {
             variance += weight * weight * spread;
         }
         let (left, moved) = ((now - expected).abs(), (expected - before).abs());
-        let explains = left <= self.delta_ignore + Z_99 * variance.sqrt() && moved > left.max(self.delta_ignore);
+        let explains = left <= self.delta_ignore + Z_99 * variance.sqrt()
+            && (self.explained || moved > left.max(self.delta_ignore));
         Some(Mixed { expected, explains })
     }
 }
@@ -126,6 +132,12 @@ pub fn verdict(inputs: &Inputs<'_>, parts: Vec<SegmentVerdict>, answers: &Answer
         sentence,
         parts,
     }
+}
+
+/// Whether the mix alone explains that the whole errs otherwise: it drifted, and yet no errors are to blame.
+#[must_use]
+pub fn is_explained(found: &Concept) -> bool {
+    !found.kind.is_of_errors() && found.parts.iter().any(|part| part.state == DriftState::Drifted)
 }
 
 /// Before a version has its reference of errors: how many labels it has of those it takes, and how the version before it erred.
@@ -264,7 +276,12 @@ mod tests {
         let sum = |of: fn(&Class) -> Errors| {
             classes.iter().map(of).fold(Errors::default(), |a, b| errors(a.n + b.n, a.wrong + b.wrong))
         };
-        Answers { whole: Class { before: sum(|c| c.before), now: sum(|c| c.now) }, classes, delta_ignore: 0.05 }
+        Answers {
+            whole: Class { before: sum(|c| c.before), now: sum(|c| c.now) },
+            classes,
+            delta_ignore: 0.05,
+            explained: false,
+        }
     }
 
     #[test]
@@ -322,6 +339,30 @@ mod tests {
         // Classes that the reference never had explain nothing away that they might.
         let fresh = answers(&[(errors(1_000, 50), errors(100, 5)), (errors(0, 0), errors(300, 280))]);
         assert_eq!(verdict(&inputs, parts(), &fresh).kind, ConceptKind::Concept);
+    }
+
+    /// The whole stays drifted for some windows after the mix is what it was: that was raised as concept drift.
+    #[test]
+    fn a_mix_that_returns_to_what_it_was_is_no_concept_drift() {
+        let moved = |names: &[&'static str]| Inputs { moved: names.to_vec(), unknown: 0, judged: 1 };
+        let parts = || vec![part(segment::ALL, DriftState::Drifted), part("a", DriftState::Stable)];
+        let mix = answers(&[(errors(900, 45), errors(250, 13)), (errors(100, 40), errors(250, 101))]);
+        let back = answers(&[(errors(900, 45), errors(450, 23)), (errors(100, 40), errors(50, 20))]);
+        let none = answers(&[(errors(900, 45), errors(0, 0)), (errors(100, 40), errors(0, 0))]);
+        let worse = answers(&[(errors(900, 45), errors(450, 94)), (errors(100, 40), errors(50, 20))]);
+        for inputs in [moved(&[]), moved(&["input.x"])] {
+            let mut explained = is_explained(&verdict(&inputs, parts(), &mix));
+            assert!(explained);
+            for now in [&back, &none, &back] {
+                let found = verdict(&inputs, parts(), &Answers { explained, ..now.clone() });
+                assert!(!found.kind.is_of_errors(), "{}", found.sentence);
+                explained = is_explained(&found);
+            }
+            let found = verdict(&inputs, parts(), &Answers { explained, ..worse.clone() });
+            assert!(found.kind.is_of_errors() && !is_explained(&found), "errors of a class: {}", found.sentence);
+            let found = verdict(&inputs, parts(), &back);
+            assert!(found.kind.is_of_errors(), "no mix explained it: {}", found.sentence);
+        }
     }
 
     #[test]
