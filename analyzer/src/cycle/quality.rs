@@ -33,7 +33,7 @@ pub async fn of(reader: &Reader, model: &str, span: Window) -> Result<Quality, s
     }
     let classes = reader.classes(model, span).await?;
     let by_answer = quality::two_classes(&classes).is_some();
-    let asked = ScoresAsked { bins: SCORE_BINS, by_answer, half: None };
+    let asked = ScoresAsked { bins: SCORE_BINS, by_answer };
     let scores = if classes.is_empty() { Vec::new() } else { reader.scores(model, span, asked).await? };
     let labelled = classes.first().map_or(0, |one| one.labelled);
     Ok(Quality {
@@ -70,7 +70,8 @@ struct Asked<'a> {
 impl Asked<'_> {
     /// Expected accuracy of all answers, and of the labelled ones beside what they turned out to be. Calibrated by answers before
     /// the span: what is estimated must not be known. Where the span reaches back as far as answers are kept, there are no
-    /// such answers; then its own labels calibrate, and those of one half of the requests are never held against themselves.
+    /// such answers; then its own labels calibrate, and the later half of them is held against what the earlier expect of it: two
+    /// halves drawn by chance would err alike whatever happened.
     async fn estimate(
         &self,
         answers: u64,
@@ -83,9 +84,9 @@ impl Asked<'_> {
             return Ok(None);
         }
         let before = Window { start_ms: (span.start_ms - CALIBRATED_BY_MS).max(0), end_ms: span.start_ms };
-        let mut known = self.scores(before, None).await?;
+        let mut known = self.scores(before).await?;
         let within = total(&known) < EARLIER_MIN && total(scores) > total(&known);
-        let back_test = if within { self.halves().await? } else { back_test(&known, scores) };
+        let back_test = if within { self.later_by_earlier().await? } else { back_test(&known, scores) };
         if within {
             known.extend_from_slice(scores);
         }
@@ -104,18 +105,17 @@ impl Asked<'_> {
         Ok(Some(estimate))
     }
 
-    async fn scores(&self, span: Window, half: Option<u8>) -> Result<Vec<ScoreCount>, store::Error> {
-        let asked = ScoresAsked { bins: SCORE_BINS, by_answer: false, half };
+    async fn scores(&self, span: Window) -> Result<Vec<ScoreCount>, store::Error> {
+        let asked = ScoresAsked { bins: SCORE_BINS, by_answer: false };
         self.reader.scores(self.model, span, asked).await
     }
 
-    /// Each half of the labelled requests as the other half's labels expect it, both together.
-    async fn halves(&self) -> Result<Option<BackTest>, store::Error> {
-        let (first, second) = (self.scores(self.span, Some(0)).await?, self.scores(self.span, Some(1)).await?);
-        let (n, m) = (total(&first), total(&second));
-        let (Some(a), Some(b)) = (expected(&second, &first), expected(&first, &second)) else { return Ok(None) };
-        let both = estimate::together([(a, n), (b, m)]);
-        Ok(estimate::back_test(both, true, right(&first) + right(&second), n + m))
+    /// The later half of the labelled answers as the labels of the earlier expect it; `None` where all are of one moment.
+    async fn later_by_earlier(&self) -> Result<Option<BackTest>, store::Error> {
+        let Some(middle_ms) = self.reader.middle_of_labelled(self.model, self.span).await? else { return Ok(None) };
+        let earlier = self.scores(Window { end_ms: middle_ms, ..self.span }).await?;
+        let later = self.scores(Window { start_ms: middle_ms, ..self.span }).await?;
+        Ok(if total(&earlier) == 0 { None } else { back_test(&earlier, &later) })
     }
 }
 

@@ -150,16 +150,6 @@ pub fn back_test(expected: Figure, calibrated: bool, right: u64, n: u64) -> Opti
     Some(BackTest { expected: expected.value, found, holds })
 }
 
-/// One figure of two samples that estimate the same, by their sizes; what each leaves open is independent.
-#[must_use]
-pub fn together(parts: [(Figure, u64); 2]) -> Figure {
-    let n = parts.iter().map(|(_, n)| n).sum::<u64>().max(1) as f64;
-    let weighted = |of: fn(&Figure) -> f64| parts.iter().map(move |(figure, m)| of(figure) * *m as f64 / n);
-    let value: f64 = weighted(|figure| figure.value).sum();
-    let half = weighted(|figure| (figure.upper - figure.lower) / 2.0).map(|half| half * half).sum::<f64>().sqrt();
-    Figure { value, lower: value - half, upper: value + half }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

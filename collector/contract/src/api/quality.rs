@@ -111,8 +111,8 @@ pub struct Estimate {
     pub accuracy: Figure,
     /// Labelled answers by which confidence was calibrated; 0 where it is taken as it is.
     pub calibrated_by: u64,
-    /// Whether these are of the range itself, because too few earlier ones are kept: each half of the requests is then held
-    /// against what the other half's labels expect of it.
+    /// Whether these are of the range itself, because too few earlier ones are kept: the later half of the answers is then
+    /// held against what the labels of the earlier expect of it.
     #[serde(default)]
     pub within: bool,
     /// Mean F1 expected of two classes; `None` of more.

@@ -52,8 +52,6 @@ pub struct ScoresAsked {
     pub bins: u32,
     /// Whether by what was said too.
     pub by_answer: bool,
-    /// 0 or 1 for one half of the requests, by a hash of the id; `None` for all.
-    pub half: Option<u8>,
 }
 
 /// Labelled answers of about the same confidence; `c` is the confidence and `y` 1 where the answer was right, else 0.
@@ -98,11 +96,11 @@ pub struct ErrorCounts {
     pub sizes: Vec<f64>,
 }
 
-/// Answers of a span and the newest label of each, with a further condition: model, start and end are bound.
-fn answers_and_truths(further: &str) -> String {
+/// Answers of a span and the newest label of each, model, start and end are bound.
+fn answers_and_truths() -> String {
     format!(
         "answers AS (SELECT id, item, toString(value) AS said FROM categories \
-           WHERE model = ? AND feature = '{OUTPUT_LABEL}' AND at >= {MS} AND at < {MS} AND id IN (SELECT id FROM labels){further}), \
+           WHERE model = ? AND feature = '{OUTPUT_LABEL}' AND at >= {MS} AND at < {MS} AND id IN (SELECT id FROM labels)), \
          truths AS (SELECT id, item, argMax(toString(label), (at, received_at)) AS truth FROM labels \
            WHERE id IN (SELECT id FROM answers) GROUP BY id, item)"
     )
@@ -145,7 +143,7 @@ impl Reader {
                  FROM answers AS a INNER JOIN truths AS t ON a.id = t.id AND a.item = t.item) \
                GROUP BY label) \
              ORDER BY support DESC, label LIMIT {CLASSES_MAX}",
-            answers_and_truths("")
+            answers_and_truths()
         );
         let query = self.store.client().query(&sql).bind(model).bind(span.start_ms).bind(span.end_ms);
         self.store.bounded("answers beside labels", query.fetch_all()).await
@@ -182,8 +180,7 @@ impl Reader {
     /// # Errors
     /// [`Error`].
     pub async fn scores(&self, model: &str, span: Window, asked: ScoresAsked) -> Result<Vec<ScoreCount>, Error> {
-        let ScoresAsked { bins, by_answer, half } = asked;
-        let half = half.map_or_else(String::new, |half| format!(" AND cityHash64(id) % 2 = {half}"));
+        let ScoresAsked { bins, by_answer } = asked;
         let said = if by_answer { "a.said" } else { "''" };
         let sql = format!(
             "WITH {} SELECT word AS said, \
@@ -198,11 +195,25 @@ impl Reader {
                  AND at >= {MS} AND at < {MS} AND NOT missing AND isFinite(value) AND id IN (SELECT id FROM answers)) AS f \
                ON a.id = f.id AND a.item = f.item) \
              GROUP BY said, bin ORDER BY said, bin",
-            answers_and_truths(&half)
+            answers_and_truths()
         );
         let query = self.store.client().query(&sql).bind(model).bind(span.start_ms).bind(span.end_ms);
         let query = query.bind(model).bind(span.start_ms).bind(span.end_ms);
         self.store.bounded("scores of labelled answers", query.fetch_all()).await
+    }
+
+    /// When the labelled answers of a span were half over; `None` of none.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn middle_of_labelled(&self, model: &str, span: Window) -> Result<Option<i64>, Error> {
+        let sql = format!(
+            "SELECT quantileExact(0.5)(toUnixTimestamp64Milli(at)) AS middle FROM categories \
+             WHERE model = ? AND feature = '{OUTPUT_LABEL}' AND at >= {MS} AND at < {MS} AND id IN (SELECT id FROM labels) \
+             HAVING count() > 0"
+        );
+        let query = self.store.client().query(&sql).bind(model).bind(span.start_ms).bind(span.end_ms);
+        self.store.bounded("the middle of labelled answers", query.fetch_optional()).await
     }
 
     /// The number that a model without labels of its own answers with in a span: the most frequent of its outputs that is a
