@@ -82,7 +82,7 @@ async fn start_and_report(
     let (proxy, analyzer) = (url(&raw.proxy.edge, &proxy), url(&raw.analyzer.edge, &analyzer));
     tracing::info!(proxy, collector, page = analyzer, "all roles run");
     if raw.proxy.edge.tls.is_none() {
-        waiting::for_models(&proxy).await;
+        waiting::for_models(&proxy, raw.proxy.edge.auth.is_on()).await;
     }
     let (user, password_file) = loaded.store_credentials();
     report(&Whereabouts {

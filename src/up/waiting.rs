@@ -24,16 +24,18 @@ struct Line {
     reason: String,
 }
 
-/// Waits until every model has a version that serves, or it is known why one has none, which is said.
-pub async fn for_models(proxy: &str) {
+/// Waits until every model has a version that serves, or it is known why one has none, which is said. Where callers need keys
+/// only the wait is left: a look without one would be counted as a failure to let somebody in.
+pub async fn for_models(proxy: &str, keys: bool) {
     let http = reqwest::Client::new();
+    let look = async || if keys { None } else { index(&http, proxy).await };
     let since = Instant::now();
     let (mut looked, mut told) = (since, since);
     loop {
         let ready = http.get(format!("{proxy}/health/ready")).send().await;
         if ready.is_ok_and(|answer| answer.status().is_success()) {
             // nothing is loading: there may be nothing at all
-            return match index(&http, proxy).await {
+            return match look().await {
                 Some(lines) if lines.is_empty() => tracing::warn!(
                     "no model is served: put one into proxy.models.models_dir as <name>/<version>/model.onnx, then load it: POST {proxy}/v2/repository/models/<name>/load"
                 ),
@@ -42,7 +44,7 @@ pub async fn for_models(proxy: &str) {
         }
         if looked.elapsed() > LOOK {
             looked = Instant::now();
-            let (refused, loading) = waiting(&index(&http, proxy).await.unwrap_or_default());
+            let (refused, loading) = waiting(&look().await.unwrap_or_default());
             if (loading.is_empty() && !refused.is_empty()) || since.elapsed() > PATIENCE {
                 refused.iter().for_each(|(model, why)| tracing::warn!(model, why, "a model does not serve"));
                 let loading = loading.join(", ");
@@ -61,7 +63,7 @@ pub async fn for_models(proxy: &str) {
     }
 }
 
-/// The index, where one may read it without a key.
+/// The repository's index.
 async fn index(http: &reqwest::Client, proxy: &str) -> Option<Vec<Line>> {
     let answer = http.post(format!("{proxy}/v2/repository/index")).body("{}").send().await.ok()?;
     serde_json::from_str(&answer.text().await.ok()?).ok()

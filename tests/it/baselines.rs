@@ -183,7 +183,12 @@ async fn another_version_is_asked_what_was_asked_before() {
     assert_eq!(report["left_out"]["neither text, nor texts, nor inputs"], 1, "{report}");
     // a proxy that runs is asked only if it serves both, and is no verdict if it is not there
     let running = ["--version", other, "--proxy", &*driftline.proxy];
-    let found = answer(folder, &[&replay[..3], &running, &["--rate", "0", "--limit", "5"]].concat(), 3).await;
+    let few = [&replay[..3], &running, &["--rate", "0", "--limit", "5"]].concat();
+    refused(folder, &few, 64, "does not serve at").await;
+    let role = format!("{}/v1/models/{TEXT_MODEL}/versions/{other}/role", driftline.proxy);
+    let (status, told) = driftline.post(&role, &json!({"role": "shadow", "percent": 100})).await;
+    assert_eq!(status, 200, "{told}");
+    let found = answer(folder, &few, 3).await;
     assert_eq!((found["requests"].as_u64(), found["pairs"].as_u64()), (Some(5), Some(5)), "{found}");
     let away = [&replay[..5], &["--proxy", "http://127.0.0.1:1"]].concat();
     refused(folder, &away, 2, "no proxy answers at http://127.0.0.1:1").await;

