@@ -258,7 +258,7 @@ mod tests {
     #[test]
     fn names_that_lead_nowhere() {
         let model = || "m".to_owned();
-        check(LookupError::UnknownModel { model: model(), known: vec![] }, 404, Outcome::Invalid, "unknown_model");
+        check(LookupError::UnknownModel { model: model(), known: None }, 404, Outcome::Invalid, "unknown_model");
         let version = LookupError::UnknownVersion { model: model(), version: "9".into() };
         check(LoadError::Unknown(version), 404, Outcome::Invalid, "unknown_version");
         let not_ready = LookupError::NotReady { model: model(), version: None, why: "loading".into() };

@@ -98,7 +98,8 @@ pub fn find(edge: &Edge, notes: &Notes, named: &Named) -> Result<Arc<Version>, A
         Ok(version) => notes.found(version),
         Err(error) => notes.not_found(error),
     }
-    Ok(found?)
+    // which models there are is for those who may see an index
+    Ok(found.map_err(|error| if notes.may_read() { error } else { error.untold() })?)
 }
 
 /// The version that a path names.

@@ -3,6 +3,7 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -86,13 +87,20 @@ pub fn response(body: Frames) -> Response {
 pub struct Cutter {
     body: Body,
     rest: Bytes,
+    idle_max: Duration,
 }
 
 impl Cutter {
-    /// Of a request's body.
+    /// Of a request's body, for which something else has a limit of time.
     #[must_use]
     pub const fn of(body: Body) -> Self {
-        Self { body, rest: Bytes::new() }
+        Self::of_stream(body, Duration::MAX)
+    }
+
+    /// Of a body on which something comes at least every `idle_max`, be it in the middle of a message.
+    #[must_use]
+    pub const fn of_stream(body: Body, idle_max: Duration) -> Self {
+        Self { body, rest: Bytes::new(), idle_max }
     }
 
     /// The next message as a whole, not compressed; `None` at the end.
@@ -153,6 +161,14 @@ impl Cutter {
     }
 
     async fn more(&mut self) -> Result<bool, Status> {
+        let idle_max = self.idle_max;
+        tokio::time::timeout(idle_max, self.bytes()).await.unwrap_or_else(|_| {
+            let limit = idle_max.as_secs_f64();
+            Err(Status::deadline_exceeded(format!("nothing came on this stream for {limit} s")))
+        })
+    }
+
+    async fn bytes(&mut self) -> Result<bool, Status> {
         loop {
             match self.body.frame().await {
                 None => return Ok(false),

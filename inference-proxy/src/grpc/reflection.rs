@@ -2,6 +2,7 @@
 //! `grpcurl` and Postman do (<https://github.com/grpc/grpc/blob/master/doc/server-reflection.md>).
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
@@ -30,12 +31,12 @@ static FILES: LazyLock<Vec<File>> = LazyLock::new(|| {
     texts.into_iter().filter_map(|(name, text)| File::read(name, text).ok()).collect()
 });
 
-/// Both calls; a stream ends with the server.
-pub fn router<S: Clone + Send + Sync + 'static>(stopping: &CancellationToken) -> Router<S> {
+/// Both calls; a stream ends with the server, or where nothing is asked or read for `idle_max`.
+pub fn router<S: Clone + Send + Sync + 'static>(stopping: &CancellationToken, idle_max: Duration) -> Router<S> {
     VERSIONS.iter().fold(Router::new(), |router, version| {
         let stopping = stopping.clone();
         let call = format!("/{version}/ServerReflectionInfo");
-        router.route(&call, post(move |request| std::future::ready(reflect(stopping, request))))
+        router.route(&call, post(move |request| std::future::ready(reflect(stopping, idle_max, request))))
     })
 }
 
@@ -114,22 +115,22 @@ struct Refusal {
     message: String,
 }
 
-fn reflect(stopping: CancellationToken, request: Request) -> Response {
+fn reflect(stopping: CancellationToken, idle_max: Duration, request: Request) -> Response {
     let (said, body) = Frames::channel();
     tokio::spawn(async move {
-        let told = tell(Cutter::of(request.into_body()), &said);
+        let told = tell(Cutter::of_stream(request.into_body(), idle_max), &said, idle_max);
         let status = tokio::select! {
             status = told => status,
             () = stopping.cancelled() => Status::unavailable("the server stops"),
             () = said.closed() => return,
         };
-        let _gone = said.send(Err(status)).await;
+        let _gone = tokio::time::timeout(idle_max, said.send(Err(status))).await;
     });
     frames::response(body)
 }
 
 /// Answers question by question; gives the status at the end.
-async fn tell(mut asked: Cutter, said: &mpsc::Sender<Result<Bytes, Status>>) -> Status {
+async fn tell(mut asked: Cutter, said: &mpsc::Sender<Result<Bytes, Status>>, idle_max: Duration) -> Status {
     loop {
         let message = match asked.message(MAX_QUESTION_BYTES).await {
             Ok(Some(message)) => message,
@@ -142,9 +143,10 @@ async fn tell(mut asked: Cutter, said: &mpsc::Sender<Result<Bytes, Status>>) -> 
         };
         let answer = Some(answer(&asked, &FILES));
         let answered = Answered { valid_host: asked.host.clone(), original_request: Some(asked), answer };
-        if said.send(Ok(frames::framed(&answered.encode_to_vec()))).await.is_err() {
+        let Ok(Ok(())) = tokio::time::timeout(idle_max, said.send(Ok(frames::framed(&answered.encode_to_vec())))).await
+        else {
             return Status::cancelled("nobody listens any more");
-        }
+        };
     }
 }
 

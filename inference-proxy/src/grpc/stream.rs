@@ -31,6 +31,7 @@ use super::codec::Plain;
 use super::frames::{self, Cutter, Frames, HEAD_BYTES};
 use super::message::{Choice, ModelInferResponse, Parameter};
 use super::reflection;
+use crate::observe::stream::Held;
 
 /// Answers of one stream that may be under way or wait for a client that does not read; then no more is read of it.
 const OPEN_MAX: usize = 32;
@@ -44,13 +45,13 @@ pub struct Streams {
     pub calls: Router,
     /// Cancelled once the process was told to stop.
     pub stopping: CancellationToken,
-    /// A stream on which nothing comes for so long is ended.
+    /// A stream on which nothing comes for so long is ended, and one whose answers are not read for so long.
     pub idle_max: Duration,
 }
 
 /// The calls that take a stream.
 pub fn router(streams: Streams) -> Router {
-    let reflection = reflection::router(&streams.stopping);
+    let reflection = reflection::router(&streams.stopping, streams.idle_max);
     Router::new()
         .merge(reflection)
         .route(&format!("{SERVICE}ModelStreamInfer"), post(infer))
@@ -61,12 +62,13 @@ async fn infer(State(streams): State<Arc<Streams>>, request: Request) -> Respons
     let (waiting, answers) = mpsc::channel(OPEN_MAX);
     let (said, body) = Frames::channel();
     let (parts, asked) = request.into_parts();
+    let idle_max = streams.idle_max;
     let asking = Asking { streams, headers: told_on(parts.headers), peer: parts.extensions.get().copied() };
     tokio::spawn(async move {
-        let status = asking.read(Cutter::of(asked), &waiting).await;
+        let status = asking.read(Cutter::of_stream(asked, idle_max), &waiting).await;
         let _gone = waiting.send(Next::End(status)).await;
     });
-    tokio::spawn(write(answers, said));
+    tokio::spawn(write(answers, said, idle_max));
     frames::response(body)
 }
 
@@ -82,25 +84,34 @@ fn told_on(mut headers: HeaderMap) -> HeaderMap {
 /// What is to be said next.
 enum Next {
     /// The answer of this call, once it is there; it ends with the stream.
-    Answer(AbortOnDropHandle<Bytes>),
+    Answer(AbortOnDropHandle<Answer>),
     /// How the stream ended.
     End(Status),
 }
 
+/// An answer in its frame.
+struct Answer {
+    message: Bytes,
+    /// The call's place among the open ones: while its answer waits it is open.
+    held: Option<Held>,
+}
+
 /// Says answers in the order of their questions, for as long as somebody listens.
-async fn write(mut answers: mpsc::Receiver<Next>, said: mpsc::Sender<Result<Bytes, Status>>) {
+async fn write(mut answers: mpsc::Receiver<Next>, said: mpsc::Sender<Result<Bytes, Status>>, idle_max: Duration) {
     while let Some(next) = answers.recv().await {
-        let next = match next {
+        let (next, held) = match next {
             Next::Answer(answer) => tokio::select! {
-                answer = answer => Ok(answer.unwrap_or_else(|_| lost())),
+                answer = answer => answer.map_or_else(|_| (Ok(lost()), None), |answer| (Ok(answer.message), answer.held)),
                 // what was asked ends with this
                 () = said.closed() => return,
             },
-            Next::End(status) => Err(status),
+            Next::End(status) => (Err(status), None),
         };
-        if said.send(next).await.is_err() {
-            return;
-        }
+        // who does not read for so long keeps nothing here any longer
+        let Ok(Ok(place)) = tokio::time::timeout(idle_max, said.reserve()).await else { return };
+        // a client that has read it may ask again
+        drop(held);
+        place.send(next);
     }
 }
 
@@ -118,23 +129,19 @@ struct Asking {
 impl Asking {
     /// Asks what comes, until nothing more does; gives the status of the stream.
     async fn read(&self, mut cutter: Cutter, answers: &mpsc::Sender<Next>) -> Status {
-        let Streams { stopping, idle_max, calls } = &*self.streams;
+        let Streams { stopping, calls, .. } = &*self.streams;
         let gone = || Status::cancelled("nobody listens any more");
         loop {
             let Ok(place) = answers.reserve().await else { return gone() };
             let head = tokio::select! {
-                head = tokio::time::timeout(*idle_max, cutter.head()) => head,
+                head = cutter.head() => head,
                 () = stopping.cancelled() => return Status::unavailable("the server stops; open another stream"),
                 () = answers.closed() => return gone(),
             };
             let head = match head {
-                Ok(Ok(Some(head))) => head,
-                Ok(Ok(None)) => return Status::ok(""),
-                Ok(Err(status)) => return status,
-                Err(_) => {
-                    let limit = idle_max.as_secs_f64();
-                    return Status::deadline_exceeded(format!("nothing came on this stream for {limit} s"));
-                }
+                Ok(Some(head)) => head,
+                Ok(None) => return Status::ok(""),
+                Err(status) => return status,
             };
             let length = frames::length(&head);
             let (into, pieces) = mpsc::channel(PIECES_AHEAD);
@@ -142,7 +149,12 @@ impl Asking {
             let _sent = into.try_send(Ok(head));
             let request = self.request(Body::new(Frames::of(pieces)));
             place.send(Next::Answer(AbortOnDropHandle::new(tokio::spawn(answer(calls.clone(), request)))));
-            if let Err(status) = cutter.pour(length, into).await {
+            // also while the server stops: what has begun is answered
+            let poured = tokio::select! {
+                poured = cutter.pour(length, into) => poured,
+                () = answers.closed() => return gone(),
+            };
+            if let Err(status) = poured {
                 return status;
             }
         }
@@ -178,12 +190,17 @@ impl StreamAnswer {
 }
 
 /// Asks one call and puts its answer into the stream's words.
-async fn answer(calls: Router, request: Request) -> Bytes {
+async fn answer(calls: Router, request: Request) -> Answer {
     let response = calls.oneshot(request).await.unwrap_or_else(|never| match never {});
-    let (parts, body) = response.into_parts();
-    let said = said_of(parts.headers.get(OBSERVATION_ID));
+    let (mut parts, body) = response.into_parts();
+    let held = parts.extensions.remove::<Held>();
+    Answer { message: message(&parts.headers, body).await, held }
+}
+
+async fn message(headers: &HeaderMap, body: Body) -> Bytes {
+    let said = said_of(headers.get(OBSERVATION_ID));
     let Ok(body) = body.collect().await else { return lost() };
-    let status = Status::from_header_map(&parts.headers)
+    let status = Status::from_header_map(headers)
         .or_else(|| Status::from_header_map(body.trailers()?))
         .unwrap_or_else(|| Status::internal("the call has no status"));
     let mut message = body.to_bytes();

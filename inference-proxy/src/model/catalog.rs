@@ -25,12 +25,12 @@ use crate::upstream;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LookupError {
     /// There is no such model (404).
-    #[error("there is no model '{model}'{}", there_are(known))]
+    #[error("there is no model '{model}'{}", there_are(known.as_deref()))]
     UnknownModel {
         /// As asked.
         model: String,
-        /// Some of those there are.
-        known: Vec<String>,
+        /// Some of those there are, where that may be told.
+        known: Option<Vec<String>>,
     },
     /// The model has no such version (404).
     #[error("model '{model}' has no version '{version}'")]
@@ -52,9 +52,24 @@ pub enum LookupError {
     },
 }
 
+impl LookupError {
+    /// The same for somebody who may ask models and not see which there are.
+    #[must_use]
+    pub fn untold(self) -> Self {
+        match self {
+            Self::UnknownModel { model, .. } => Self::UnknownModel { model, known: None },
+            other => other,
+        }
+    }
+}
+
 /// `; there are a, b`.
-fn there_are(known: &[String]) -> String {
-    if known.is_empty() { "; there is none at all".to_owned() } else { format!("; there are {}", known.join(", ")) }
+fn there_are(known: Option<&[String]>) -> String {
+    match known {
+        None => String::new(),
+        Some([]) => "; there is none at all".to_owned(),
+        Some(known) => format!("; there are {}", known.join(", ")),
+    }
 }
 
 /// Why a version was not loaded or unloaded.

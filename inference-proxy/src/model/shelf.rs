@@ -347,7 +347,7 @@ impl Shelf {
     }
 
     fn entry(&self, model: &str) -> Result<&Entry, LookupError> {
-        let known = || self.models.keys().take(KNOWN_MAX).cloned().collect();
+        let known = || Some(self.models.keys().take(KNOWN_MAX).cloned().collect());
         self.models.get(model).ok_or_else(|| LookupError::UnknownModel { model: model.to_owned(), known: known() })
     }
 

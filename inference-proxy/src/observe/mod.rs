@@ -20,7 +20,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use contract::headers;
 use contract::wire::{Outcome, Provider, Timings};
-use host::auth::Caller;
+use host::auth::{Caller, Scope};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
@@ -161,14 +161,17 @@ impl Guard {
         let trace = Trace::of(headers.get(contract::headers::TRACEPARENT).and_then(|value| value.to_str().ok()), id);
         let trace = observer.traces.iter().fold(trace, |trace, traces| traces.told(trace));
         // who asks for others names them; else it is whoever the key or token is of
-        let caller = request.extensions().get::<Caller>().map(|caller| caller.name.as_bytes());
+        let caller = request.extensions().get::<Caller>();
+        // without keys everybody may
+        let may_read = caller.is_none_or(|caller| caller.scopes.contains(&Scope::Read));
+        let caller = caller.map(|caller| caller.name.as_bytes());
         let client = headers.get(contract::headers::CLIENT).map(HeaderValue::as_bytes).or(caller);
         let client = observer.pseudonyms.as_ref().and_then(|pseudonyms| Some(pseudonyms.of(client?)));
         let (arrived, at_ms) = (Instant::now(), host::clock::now_ms());
         let withheld = record::unwanted(headers);
         // without a canary nobody looks at the headers, and copying them is for nothing
         let headers = if observer.shadows.has_canary() { headers.clone() } else { HeaderMap::new() };
-        let notes = Notes::new(Asker { id: id.as_bytes().to_vec(), headers }, withheld);
+        let notes = Notes::new(Asker { id: id.as_bytes().to_vec(), headers }, withheld, may_read);
         Self { observer, notes, route, id, trace, client, arrived, at_ms, ended: false }
     }
 

@@ -43,6 +43,8 @@ pub struct Facts {
     pub moments: Moments,
     /// What of the request decides who answers it.
     pub(super) asker: Asker,
+    /// Whether the caller may see which models there are.
+    pub(super) may_read: bool,
 }
 
 impl Default for Facts {
@@ -62,13 +64,20 @@ impl Default for Facts {
             from_cache: false,
             moments: Moments::default(),
             asker: Asker::default(),
+            may_read: false,
         }
     }
 }
 
 impl Notes {
-    pub(super) fn new(asker: Asker, withheld: Option<&'static str>) -> Self {
-        Self(Arc::new(Mutex::new(Facts { asker, withheld, ..Facts::default() })))
+    pub(super) fn new(asker: Asker, withheld: Option<&'static str>, may_read: bool) -> Self {
+        Self(Arc::new(Mutex::new(Facts { asker, withheld, may_read, ..Facts::default() })))
+    }
+
+    /// Whether the caller may see which models there are.
+    #[must_use]
+    pub fn may_read(&self) -> bool {
+        self.lock().may_read
     }
 
     /// What of the request decides who answers it; asked once.
