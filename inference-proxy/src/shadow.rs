@@ -19,7 +19,9 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::config::Shadowing;
 use crate::features;
+use crate::handle::off_thread;
 use crate::model::{Answer, Catalog, Classes, Input, Role, RunError, Version};
+use crate::observe::record::answer_bytes;
 use crate::observe::sampling::fraction;
 use crate::outcome;
 
@@ -87,7 +89,7 @@ impl Shadows {
         some.then(|| Asks { shadows: Arc::clone(self), versions, input: Arc::clone(input) })
     }
 
-    async fn ask(&self, version: &Version, input: Arc<Input>, primary: Option<&Answer>) -> ShadowAnswer {
+    async fn ask(&self, version: &Version, input: Arc<Input>, primary: Option<Arc<Answer>>) -> ShadowAnswer {
         let started = Instant::now();
         let answered = match self.enter(version) {
             Some(_place) => run(version, &input, primary, started + self.config.timeout).await,
@@ -120,7 +122,7 @@ type Answered = (Timings, Vec<contract::wire::Prediction>, Vec<Gap>);
 async fn run(
     version: &Version,
     input: &Input,
-    primary: Option<&Answer>,
+    primary: Option<Arc<Answer>>,
     deadline: Instant,
 ) -> Result<Answered, (Outcome, &'static str)> {
     // a model may notice its deadline late; the observation waits no longer than this
@@ -129,8 +131,13 @@ async fn run(
         .await
         .unwrap_or(Err(RunError::Deadline))
         .map_err(|error| (outcome::of_run(&error), error.reason()))?;
-    let gaps = primary.map(|primary| features::gaps(primary, &answer)).unwrap_or_default();
-    Ok((answer.timings, answer.classes.iter().map(Classes::prediction).collect(), gaps))
+    let (timings, predictions) = (answer.timings, answer.classes.iter().map(Classes::prediction).collect());
+    let gaps = match primary {
+        // answers may be millions of numbers
+        Some(primary) => off_thread(answer_bytes(&primary), move || features::gaps(&primary, &answer)).await,
+        None => Vec::new(),
+    };
+    Ok((timings, predictions, gaps))
 }
 
 impl Asks {
@@ -139,7 +146,7 @@ impl Asks {
         let mut running = JoinSet::new();
         for version in self.versions {
             let (shadows, input, primary) = (Arc::clone(&self.shadows), Arc::clone(&self.input), primary.cloned());
-            running.spawn(async move { shadows.ask(&version, input, primary.as_deref()).await });
+            running.spawn(async move { shadows.ask(&version, input, primary).await });
         }
         let mut answers = Vec::with_capacity(running.len());
         while let Some(answer) = running.join_next().await {

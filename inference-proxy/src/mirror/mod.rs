@@ -102,11 +102,13 @@ pub struct Config {
 /// Work gathers for this share of the time that a batch waits for company, 25 ms of the 200 by default: what is posted five
 /// times a second need not wake a thread for every request.
 const GATHER_SHARE: u32 = 8;
+/// And no longer than this: nothing interrupts it, the end of the process neither.
+const GATHER_MAX: Duration = Duration::from_millis(25);
 
 impl Config {
     /// How long a stage that had nothing to do lets work gather before it begins.
     fn gather(&self) -> Duration {
-        self.batch_max_delay / GATHER_SHARE
+        (self.batch_max_delay / GATHER_SHARE).min(GATHER_MAX)
     }
 }
 
@@ -209,13 +211,17 @@ impl<R: Record> Mirror<R> {
             return;
         }
         let (intake, abort) = (self.intake.clone(), self.shared.abort.clone());
-        let (mut ticket, mut record) = (ticket, record);
+        let mut record = record;
         let settled = async move {
             tokio::select! {
-                () = record.settle() => {
-                    ticket.advance(Stage::Queued);
-                    let _ = intake.send(Work::Record(ticket, record));
-                }
+                // what has come is held too
+                () = record.settle() => match ticket.resize(record.held_bytes()) {
+                    Ok(mut ticket) => {
+                        ticket.advance(Stage::Queued);
+                        let _ = intake.send(Work::Record(ticket, record));
+                    }
+                    Err(ticket) => ticket.dropped(DropReason::Full),
+                },
                 () = abort.cancelled() => ticket.dropped(DropReason::Shutdown),
             }
         };

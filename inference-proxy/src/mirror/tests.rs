@@ -21,6 +21,8 @@ struct Plain {
     observation: Observation,
     waits_ms: u64,
     bytes: usize,
+    /// What its shadows' answers add.
+    grows: usize,
 }
 
 impl Record for Plain {
@@ -35,6 +37,7 @@ impl Record for Plain {
     }
     async fn settle(&mut self) {
         tokio::time::sleep(Duration::from_millis(self.waits_ms)).await;
+        self.bytes += self.grows;
     }
     fn observation(self, _: usize) -> Result<Observation, TooLarge> {
         assert_ne!(self.observation.model, "panics", "this one is meant to panic");
@@ -62,7 +65,7 @@ fn plain(n: u64) -> Plain {
             inclusion_probability: 1.0,
         }),
     };
-    Plain { observation, waits_ms: if n.is_multiple_of(3) { n % 7 } else { 0 }, bytes: 500 }
+    Plain { observation, waits_ms: if n.is_multiple_of(3) { n % 7 } else { 0 }, bytes: 500, grows: 0 }
 }
 
 /// What the collector does with one post.
@@ -426,6 +429,29 @@ async fn nobody_listens_and_nothing_breaks() {
     mirror.drain(workers, Duration::from_millis(200)).await;
     let counts = mirror.counts();
     assert!(counts.balances() && counts.delivered == 0 && counts.in_flight == [0; 7], "{counts:?}");
+}
+
+/// Shadows' answers come when a record has long been let in.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_came_while_it_waited_is_held_too() {
+    let (registry, collector) = (Registry::new(), Arc::<Collector>::default());
+    let (mirror, workers) = begin(config(serve(collector).await), &registry);
+    for grows in [1_000, 2 << 20] {
+        mirror.offer(Plain { waits_ms: 1, grows, ..plain(3) });
+    }
+    mirror.drain(workers, PATIENCE).await;
+    let counts = mirror.counts();
+    assert!(counts.balances() && counts.held_bytes == 0, "{counts:?}");
+    assert_eq!((counts.delivered, counts.dropped[DropReason::Full as usize]), (1, 1));
+}
+
+#[test]
+fn work_gathers_for_a_moment_however_long_a_batch_may_wait() {
+    let gathers = |delay_ms| {
+        let batch_max_delay = Duration::from_millis(delay_ms);
+        Config { batch_max_delay, ..config("127.0.0.1:9".parse().unwrap()) }.gather().as_millis()
+    };
+    assert_eq!([80, 200, 30_000].map(gathers), [10, 25, 25]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

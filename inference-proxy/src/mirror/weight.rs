@@ -1,7 +1,7 @@
 //! What a built observation takes in memory, so that its ticket holds as much: a row of numbers becomes a list of named
 //! features many times its size, and that is what waits for a model that finds names.
 
-use contract::wire::{Content, Feature, FeatureValue, Observation, Payload, Prediction, ShadowAnswer};
+use contract::wire::{Content, Feature, FeatureValue, Gap, Observation, Payload, Prediction, ShadowAnswer};
 use serde_json::Value;
 
 /// A string's or a vector's own size.
@@ -12,13 +12,23 @@ pub const HANDLE_BYTES: usize = 24;
 pub fn of(observation: &Observation) -> usize {
     let Observation { trace_id, model, version, route, reason, client, .. } = observation;
     let words = [model, version, route].into_iter().chain(trace_id).chain(reason).chain(client);
-    let shadow = |shadow: &ShadowAnswer| size_of::<ShadowAnswer>() + predictions(&shadow.predictions);
     size_of::<Observation>()
         + words.map(String::len).sum::<usize>()
         + observation.features.iter().map(feature).sum::<usize>()
         + predictions(&observation.predictions)
-        + observation.shadows.iter().map(shadow).sum::<usize>()
+        + shadows(&observation.shadows)
         + content(observation)
+}
+
+/// Bytes that shadows' answers hold.
+#[must_use]
+pub fn shadows(all: &[ShadowAnswer]) -> usize {
+    let one = |shadow: &ShadowAnswer| {
+        let ShadowAnswer { version, reason, predictions: classes, gaps, outcome: _, timings: _ } = shadow;
+        let words = version.len() + reason.as_ref().map_or(0, String::len);
+        size_of::<ShadowAnswer>() + words + predictions(classes) + size_of_val::<[Gap]>(gaps)
+    };
+    all.iter().map(one).sum()
 }
 
 /// Those of them that its content holds.
@@ -73,6 +83,16 @@ mod tests {
         assert!(with(&|o| o.features = vec![category.clone()]) >= 1_000);
         assert!(with(&|o| o.predictions = vec![prediction.clone()]) >= 1_000);
         assert!(with(&|o| o.client = Some(thousand.clone())) >= 1_000);
+        let shadow = |change: &dyn Fn(&mut ShadowAnswer)| {
+            let line = r#"{"version":"2","outcome":"ok"}"#;
+            let mut shadow: ShadowAnswer = serde_json::from_str(line).unwrap();
+            change(&mut shadow);
+            with(&|o| o.shadows = vec![shadow.clone()])
+        };
+        assert!(shadow(&|s| s.version.clone_from(&thousand)) >= 1_000);
+        assert!(shadow(&|s| s.reason = Some(thousand.clone())) >= 1_000);
+        assert!(shadow(&|s| s.predictions = vec![prediction.clone()]) >= 1_000);
+        assert!(shadow(&|s| s.gaps = vec![Gap::Shape; 1_000]) >= 1_000 * size_of::<Gap>());
         let kept = |input| Payload::Kept(Content { input, output: Value::Null, inclusion_probability: 1.0 });
         let texts = || serde_json::json!({ "texts": [thousand.clone(), thousand.clone()] });
         assert!(with(&|o| o.payload = kept(texts())) >= 2_000);

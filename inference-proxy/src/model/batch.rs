@@ -296,12 +296,16 @@ impl<T> Batcher<T> {
     }
 
     /// The seed's group where all that waits runs in the groups that cost least; `None` where that is not known, or would
-    /// make one of them late.
+    /// make one of them late, or where there is nothing to choose.
     fn grouped(&self, nearby: &[Candidate], start: usize, now: Instant) -> Option<Window> {
         let cost = self.cost.as_ref()?;
         // far away in length is company for none of these
         let first = start.saturating_sub(Self::REACH);
         let reach = &nearby[first..nearby.len().min(start + Self::REACH)];
+        // of one length none is nearer than another; to weigh every cut would take longer than a small model runs
+        if reach.first().map(|c| c.length) == reach.last().map(|c| c.length) {
+            return None;
+        }
         let seconds = |size: Size| {
             let together = cost.seconds(size.rows, size.longest);
             (size.jobs == 1).then_some(together).or_else(|| self.allows(&size).then_some(together * WORTH_IT))

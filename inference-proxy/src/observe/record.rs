@@ -131,7 +131,7 @@ impl Ended {
 impl Record for Ended {
     fn held_bytes(&self) -> usize {
         let input = self.facts.input.as_ref().map_or(0, |input| input_bytes(input));
-        BASE_BYTES + input + self.parameter_bytes() + self.answer_bytes()
+        BASE_BYTES + input + self.parameter_bytes() + self.answer_bytes() + weight::shadows(&self.shadows)
     }
 
     fn has_content(&self) -> bool {

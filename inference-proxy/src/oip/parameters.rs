@@ -18,6 +18,10 @@ const MAX_OF_TENSOR: usize = 16;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Parameters(pub Map<String, Value>);
 
+/// The same of a request that another server has answered: what is too much for here is left out.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Passing(pub Map<String, Value>);
+
 /// What is said about a tensor, of the protocol's and its extensions' words.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TensorParameters(pub Map<String, Value>);
@@ -27,14 +31,22 @@ const OF_TENSORS: [&str; 4] = ["binary_data_size", "binary_data", "classificatio
 
 impl<'de> Deserialize<'de> for Parameters {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let members = Members { left: &Cell::new(MAX_VALUES), most: MAX_VALUES, known: None };
+        deserializer.deserialize_option(OrNull(Members::all(&Cell::new(MAX_VALUES)))).map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Passing {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let left = Cell::new(MAX_VALUES);
+        let members = Members { forgives: true, ..Members::all(&left) };
         deserializer.deserialize_option(OrNull(members)).map(Self)
     }
 }
 
 impl<'de> Deserialize<'de> for TensorParameters {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let members = Members { left: &Cell::new(MAX_OF_TENSOR), most: MAX_OF_TENSOR, known: Some(&OF_TENSORS) };
+        let left = Cell::new(MAX_OF_TENSOR);
+        let members = Members { most: MAX_OF_TENSOR, known: Some(&OF_TENSORS), ..Members::all(&left) };
         deserializer.deserialize_option(OrNull(members)).map(Self)
     }
 }
@@ -70,9 +82,21 @@ struct Members<'a> {
     most: usize,
     /// The names that are kept, where not all are.
     known: Option<&'static [&'static str]>,
+    /// Whether what comes after the last that may is left out, and not an error.
+    forgives: bool,
 }
 
-impl Members<'_> {
+impl<'a> Members<'a> {
+    /// Of a request.
+    const fn all(left: &'a Cell<usize>) -> Self {
+        Self { left, most: MAX_VALUES, known: None, forgives: false }
+    }
+
+    /// Whether the next is to be left out.
+    fn passes_over(&self) -> bool {
+        self.forgives && self.left.get() == 0
+    }
+
     fn count<E: Error>(&self) -> Result<(), E> {
         let left = self.left.get().checked_sub(1);
         let most = self.most;
@@ -91,7 +115,7 @@ impl<'de> Visitor<'de> for Members<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
         let mut all = Map::new();
         while let Some(key) = members.next_key::<String>()? {
-            if self.known.is_some_and(|known| !known.contains(&key.as_str())) {
+            if self.passes_over() || self.known.is_some_and(|known| !known.contains(&key.as_str())) {
                 let _passed_over: IgnoredAny = members.next_value()?;
                 continue;
             }
@@ -151,8 +175,13 @@ impl<'de> Visitor<'de> for Counted<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
         let mut all = Vec::new();
-        while let Some(value) = list.next_element_seed(Counted(self.0))? {
+        while !self.0.passes_over()
+            && let Some(value) = list.next_element_seed(Counted(self.0))?
+        {
             all.push(value);
+        }
+        if self.0.passes_over() {
+            while let Some(IgnoredAny) = list.next_element()? {}
         }
         Ok(Value::Array(all))
     }
@@ -180,6 +209,18 @@ mod tests {
         assert!(read(format!("{{{}}}", many.join(","))).is_err());
         assert_eq!(read("null".into()).unwrap(), Map::new());
         assert!(read("[]".into()).is_err());
+    }
+
+    #[test]
+    fn of_what_was_answered_elsewhere_too_much_is_left_out() {
+        let read = |value: &Value| Value::Object(serde_json::from_str::<Passing>(&value.to_string()).unwrap().0);
+        let said = json!({"a": {"b": [1, null]}, "c": "x"});
+        assert_eq!(read(&said), said);
+        // the list, its values, and nothing after them
+        let kept = json!({"a": vec![7; MAX_VALUES - 1]});
+        assert_eq!(read(&json!({"a": vec![7; MAX_VALUES + 5], "b": {"c": [1]}})), kept);
+        assert_eq!(read(&json!({"a": vec![vec![(); 2]; MAX_VALUES]}))["a"].as_array().unwrap().len(), 341);
+        assert_eq!(serde_json::from_str::<Passing>("null").unwrap().0, Map::new());
     }
 
     #[test]

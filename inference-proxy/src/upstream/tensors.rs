@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, header};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::oip::parameters::Parameters;
+use crate::oip::parameters::Passing;
 use crate::oip::raw::{Purpose, RawTensor};
 use crate::tensor::Tensor;
 
@@ -70,7 +70,7 @@ pub struct Given {
 #[derive(Deserialize)]
 struct RawAsked {
     #[serde(default)]
-    parameters: Parameters,
+    parameters: Passing,
     inputs: Vec<RawTensor>,
 }
 
@@ -194,6 +194,16 @@ mod tests {
         ] {
             assert!(matches!(given_json(bad), Err(Unread::Wrong(_))), "{bad}");
         }
+    }
+
+    /// A server may take what our own models would not be asked with: its answer says that it did.
+    #[test]
+    fn what_a_server_took_is_read_as_far_as_it_goes() {
+        let many: Vec<String> = (0..2_000).map(|n| format!("\"k{n:04}\":{n}")).collect();
+        let input = r#"{"name":"x","datatype":"FP32","shape":[1],"data":[0.5],"parameters":{"binary_data_size":null}}"#;
+        let body = format!(r#"{{"parameters":{{{}}},"inputs":[{input}]}}"#, many.join(","));
+        let read = asked(&Head::default(), body.as_bytes(), true, LIMIT).unwrap();
+        assert_eq!((read.inputs[0].data(), read.parameters.len()), (&Data::Fp32(vec![0.5]), 1_024));
     }
 
     /// Bytes made by `numpy.array([1.5, -2, 65504, 6e-8], dtype=numpy.float16).tobytes().hex()`, and by
