@@ -89,7 +89,7 @@ async fn what_waits_for_names_is_weighed_as_what_it_is() {
         assert_eq!(proxy.call("POST", "/v2/models/loans/infer", body).await.0, 200);
         let (_, ledger, metrics) = proxy.finish().await;
         assert_eq!((ledger.observed, ledger.dropped, ledger.in_flight), (1, dropped, 0), "{max_bytes}");
-        let full = format!("driftline_mirror_dropped_total{{reason=\"full\"}} {dropped}");
+        let full = format!("driftline_mirror_dropped_observations_total{{reason=\"full\"}} {dropped}");
         assert!(metrics.contains(&full), "{metrics}");
     }
 }
