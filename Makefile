@@ -52,7 +52,7 @@ FUZZ_SECONDS ?= 60
 bench-analyzer: build ## the analyzer's promises, measured: judging, what is stored, files beside scipy (ten minutes, 10 GB of disk)
 	@cargo run --release --locked -p bench --bin bench-analyzer -- --write docs/BENCHMARKS.md $(BENCH_FLAGS)
 
-fuzz: ## the readers of clients' bytes and the masker under libFuzzer, FUZZ_SECONDS each (60; needs a nightly toolchain and a C++ compiler)
+fuzz: ## the readers of clients' bytes and the masker under libFuzzer, FUZZ_SECONDS each (60; needs a C++ compiler)
 	@deploy/setup/fuzz.sh $(FUZZ_SECONDS)
 
 chaos: build ## kill -9 at random moments, and full disks
