@@ -8,6 +8,7 @@ pub mod desk;
 mod files;
 mod names;
 mod table;
+pub mod told;
 
 use contract::{api::BaselineInfo, feature};
 use store::read::{Act, ActRow, BaselineRow, BaselineSummary, FeatureSeen, Reader, Window, bin};

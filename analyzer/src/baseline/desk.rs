@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// Kind of the events.
-const KIND: &str = "baseline";
+pub(super) const KIND: &str = "baseline";
 /// Digits of a fingerprint in sentences, and the fewest that are looked up.
 const SHORT: usize = 12;
 const DIGITS_MIN: usize = 4;
@@ -281,7 +281,7 @@ impl Desk<'_> {
         self.reader.insert_act(&row).await
     }
 
-    /// At the moment of the act, by which [`mend`] knows that it is there.
+    /// At the moment of the act, by which [`super::told::mend`] knows that it is there.
     async fn note(&self, model: &str, version: &str, text: String, at: i64) -> Result<(), store::Error> {
         let event = EventRow { at, kind: KIND.to_owned(), model: model.to_owned(), version: version.to_owned(), text };
         self.reader.insert_events(&[event]).await
@@ -298,20 +298,6 @@ impl Desk<'_> {
         let visible = visible(one.observations, one.features, &self.policy(&one.model));
         BaselineRecord { info: info(one), standing, since_ms: one.since_ms, visible }
     }
-}
-
-/// An act and its event are two rows of two tables: where the second could not be written, what is judged against would have changed
-/// without a word. Writes the event of the promotion that holds, if there is none.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn mend(reader: &Reader, held: &BaselineSummary) -> Result<(), store::Error> {
-    if reader.has_event(&held.model, KIND, held.since_ms).await? {
-        return Ok(());
-    }
-    let text = format!("Reference {} is judged against from now on.", short(&held.fingerprint));
-    let (model, version, kind) = (held.model.clone(), held.version.clone(), KIND.to_owned());
-    reader.insert_events(&[EventRow { at: held.since_ms, kind, model, version, text }]).await
 }
 
 /// The first digits of a fingerprint.

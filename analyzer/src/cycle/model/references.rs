@@ -6,7 +6,7 @@ use store::read::{Act, ActRow, BaselineSummary, DetectorsAt, Window};
 
 use super::ModelState;
 use crate::{
-    baseline::{Baseline, BaselineError, desk},
+    baseline::{Baseline, BaselineError, told},
     cycle::{
         changes::event,
         detect::Detectors,
@@ -56,7 +56,7 @@ impl ModelState {
     /// What is judged against never changes without an event, whatever failed between the act and it.
     pub(super) async fn mend(&mut self, round: &Round<'_>, summary: &BaselineSummary) -> Result<(), BaselineError> {
         if !self.said && round.now_ms - summary.since_ms >= SAID_MS {
-            desk::mend(round.reader, summary).await?;
+            told::mend(round.reader, summary).await?;
             self.said = true;
         }
         Ok(())
