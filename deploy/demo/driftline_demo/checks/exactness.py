@@ -54,6 +54,9 @@ EFFECTS: dict[Phase, Effects] = {
         may={
             "CalibrationOff support-router": "six of ten are wrong, and it is sure of six; labels are counted once a "
             "minute, and by then good answers may have outweighed it",
+            "ConceptDrift digits": "half of the answers to what drifted are wrong: errors moved together with inputs",
+            "ConceptDrift support-router": "six of ten are wrong; its labels are judged when enough of them have come, "
+            "which may be phases later",
         },
     ),
     Phase.SCHEMA: Effects(
