@@ -333,16 +333,7 @@ pub fn from_file(model: &str, file: &RawBaseline, limits: &Freezing, now_ms: i64
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const POLICY: Policy = Policy {
-        delta_ignore: 0.05,
-        delta: 0.01,
-        alpha: 0.01,
-        n_min: 200,
-        detectable_min: 0.2,
-        resolve_windows: 3,
-        false_alarm_windows: 1e3,
-    };
+    use crate::judge::gate::TEST_POLICY as POLICY;
 
     fn frozen(name: &str, reference: Reference, provisional: bool) -> Frozen {
         Frozen { name: name.to_owned(), reference, provisional }

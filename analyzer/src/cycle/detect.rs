@@ -95,17 +95,9 @@ mod tests {
     use store::read::BinCount;
 
     use super::*;
+    use crate::judge::gate::TEST_POLICY as POLICY;
     use crate::judge::{reference::Reference, sequential::Look};
 
-    const POLICY: Policy = Policy {
-        delta_ignore: 0.05,
-        delta: 0.01,
-        alpha: 0.01,
-        n_min: 200,
-        detectable_min: 0.2,
-        resolve_windows: 3,
-        false_alarm_windows: 1_000.0,
-    };
     const HOUR_MS: i64 = 3_600_000;
 
     /// What was remembered of one hour's reference was bet on against the next one's.

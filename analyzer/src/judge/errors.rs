@@ -243,16 +243,7 @@ pub fn sentence(case: &Case, found: &Found, called: Call, track: Track, policy: 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const POLICY: Policy = Policy {
-        delta_ignore: 0.05,
-        delta: 0.01,
-        alpha: 0.01,
-        n_min: 200,
-        detectable_min: 0.2,
-        resolve_windows: 3,
-        false_alarm_windows: 1_000.0,
-    };
+    use crate::judge::gate::TEST_POLICY as POLICY;
 
     const fn errors(n: u64, wrong: u64) -> Errors {
         Errors { n, wrong }

@@ -225,19 +225,21 @@ impl Track {
     }
 }
 
+/// What the tests judge by.
+#[cfg(test)]
+pub(crate) const TEST_POLICY: Policy = Policy {
+    delta_ignore: 0.05,
+    delta: 0.01,
+    alpha: 0.01,
+    n_min: 200,
+    detectable_min: 0.2,
+    resolve_windows: 3,
+    false_alarm_windows: 1e3,
+};
+
 #[cfg(test)]
 mod tests {
-    use super::*;
-
-    const POLICY: Policy = Policy {
-        delta_ignore: 0.05,
-        delta: 0.01,
-        alpha: 0.01,
-        n_min: 200,
-        detectable_min: 0.2,
-        resolve_windows: 3,
-        false_alarm_windows: 1e3,
-    };
+    use super::{TEST_POLICY as POLICY, *};
 
     fn frozen(n: u32) -> Reference {
         Reference::numbers(&(0..n).map(f64::from).collect::<Vec<_>>(), 0, 256)

@@ -128,16 +128,7 @@ fn within(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const POLICY: Policy = Policy {
-        delta_ignore: 0.05,
-        delta: 0.01,
-        alpha: 0.01,
-        n_min: 200,
-        detectable_min: 0.2,
-        resolve_windows: 3,
-        false_alarm_windows: 1e3,
-    };
+    use crate::judge::gate::TEST_POLICY as POLICY;
 
     fn verdict(feature: &str, state: DriftState, n: u64, visible: f64) -> FeatureVerdict {
         let verdict = serde_json::json!({

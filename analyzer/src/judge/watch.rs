@@ -123,16 +123,7 @@ pub fn call(by_window: Call, watched: &Watched, before: DriftState, policy: &Pol
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const POLICY: Policy = Policy {
-        delta_ignore: 0.05,
-        delta: 0.01,
-        alpha: 0.01,
-        n_min: 200,
-        detectable_min: 0.2,
-        resolve_windows: 3,
-        false_alarm_windows: 1_000.0,
-    };
+    use crate::judge::gate::TEST_POLICY as POLICY;
 
     fn spread(reference: &Reference, from: f64, to: f64) -> Vec<u64> {
         let Reference::Numbers(numbers) = reference else { unreachable!("numbers were frozen") };
