@@ -16,8 +16,10 @@ use crate::client::{self, Connection, quantile};
 use crate::corpus;
 use crate::server::{MODEL, Server};
 
-/// Open connections at saturation.
+/// Open connections that keep every session busy.
 pub const CONNECTIONS: usize = 32;
+/// Open connections that are tried to find out how many saturate a server.
+const TRIED: [usize; 3] = [CONNECTIONS, 2 * CONNECTIONS, 4 * CONNECTIONS];
 /// Padded tokens of the raw loop's batches.
 const BUCKET_TOKENS: usize = 512;
 const TURNS: usize = 5;
@@ -53,22 +55,22 @@ pub fn throughput(setting: &Setting, subject: &Subject, table: &mut Table) -> an
     let buckets = shuffled(&corpus::bucketed(&raw.lengths(), BUCKET_TOKENS));
     let proxy = Server::proxy(&setting.program, &setting.root, &[("1", dir)], "")?;
     let requests = requests(&texts);
-    let _warm = client::pass(proxy.address, &requests, CONNECTIONS);
+    let connections = saturating(&proxy, &requests);
     let (mut ratios, mut ours, mut theirs, mut own, mut bad) = (vec![], vec![], vec![], 0.0_f64, 0);
     for _ in 0..TURNS {
         let mut best = rate(&mut raw, &alone, texts.len())?;
         if !subject.variant {
             best = best.max(rate(&mut raw, &buckets, texts.len())?);
         }
-        let load = client::pass(proxy.address, &requests, CONNECTIONS);
+        let load = client::pass(proxy.address, &requests, connections);
         ratios.push(load.rate() / best);
         ours.push(load.rate());
         theirs.push(best);
         (own, bad) = (own.max(load.own_share()), bad + load.bad);
     }
     let note = format!(
-        "{:.0} over {:.0} texts/s, medians of {TURNS} turns over the same {} texts; the client's {:.1} % of the machine \
-         subtracted; {bad} failed",
+        "{:.0} over {:.0} texts/s, medians of {TURNS} turns over the same {} texts, {connections} connections; the client's \
+         {:.1} % of the machine subtracted; {bad} failed",
         median(ours),
         median(theirs),
         texts.len(),
@@ -76,6 +78,14 @@ pub fn throughput(setting: &Setting, subject: &Subject, table: &mut Table) -> an
     );
     table.seen(subject.row, median(ratios), note);
     Ok(())
+}
+
+/// Open connections under which a server answers most: more than its sessions hold at once, so that those who wait leave
+/// it a choice of what to run together. Warms it up, too.
+fn saturating(server: &Server, requests: &[client::Request]) -> usize {
+    let _warm = client::pass(server.address, requests, CONNECTIONS);
+    let rate = |connections: &usize| client::pass(server.address, requests, *connections).rate();
+    TRIED.into_iter().map(|n| (n, rate(&n))).max_by(|a, b| a.1.total_cmp(&b.1)).map_or(CONNECTIONS, |best| best.0)
 }
 
 /// Texts that one side answers before it is the other's turn.
