@@ -10,22 +10,29 @@ use tokio_util::sync::CancellationToken;
 
 /// Seconds between two looks at the events.
 const EVERY: Duration = Duration::from_secs(10);
-/// Newest events looked at; a rollout is a handful, and the one before it tells a change from a start.
-const EVENTS: u64 = 1_000;
+/// Newest changes looked at of a model; a rollout is a handful, and the one before it tells a change from a start.
+const EACH: u64 = 100;
 
 /// Looks, opens, renews and deletes until `shutdown`, then deletes what is open.
 pub async fn keep(mut silencer: Silencer, reader: Reader, shutdown: CancellationToken) {
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    // while the database is away nothing new is known, and what is open is still to be renewed
+    let (mut known, mut away) = (Vec::new(), false);
     loop {
         tokio::select! {
             () = shutdown.cancelled() => break,
             _ = ticks.tick() => {}
         }
-        // While the database is away nothing new is known, and what is open is still to be renewed.
-        let events = reader.events(EVENTS).await.unwrap_or_default();
-        let changes = changes(events);
-        let step = silencer.step(&changes, host::clock::now_ms()).await;
+        match reader.events_of(&CHANGES.map(EventKind::as_str), EACH).await {
+            Ok(events) => (known, away) = (changes(events), false),
+            Err(why) if !away => {
+                away = true;
+                tracing::warn!(%why, "new rollouts are not silenced: what happened to models cannot be read; it is tried again");
+            }
+            Err(_) => {}
+        }
+        let step = silencer.step(&known, host::clock::now_ms()).await;
         if step.failed > 0 {
             tracing::warn!(
                 failed = step.failed,

@@ -434,3 +434,25 @@ async fn verdicts_and_events_read_back() {
     reader.insert_events(&[event.clone(), event.clone()]).await.unwrap();
     assert_eq!(reader.events(1).await.unwrap(), [event]);
 }
+
+#[tokio::test]
+async fn what_happens_to_others_crowds_no_change_of_a_model_out() {
+    let house = House::build().await;
+    let reader = house.store.read();
+    let event = |at: i64, kind: &str, model: &str, version: &str| EventRow {
+        at: T0 + at,
+        kind: kind.into(),
+        model: model.into(),
+        version: version.into(),
+        text: String::new(),
+    };
+    let switch = event(0, "switch", "quiet", "1");
+    let mut rows: Vec<EventRow> = (1..50).map(|at| event(at, "switch", "busy", "2")).collect();
+    rows.extend((1..50).map(|at| event(at, "drift", "quiet", "1")));
+    rows.push(switch.clone());
+    reader.insert_events(&rows).await.unwrap();
+    let found = reader.events_of(&["switch", "rollback"], 3).await.unwrap();
+    assert_eq!(found.iter().filter(|row| row.model == "busy").map(|row| row.at - T0).collect::<Vec<_>>(), [49, 48, 47]);
+    assert_eq!(found.last(), Some(&switch));
+    assert_eq!(found.len(), 4);
+}

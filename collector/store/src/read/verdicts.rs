@@ -191,6 +191,19 @@ impl Reader {
                    toString(e.version) AS version, e.text AS text FROM events AS e ORDER BY e.at DESC, e.text LIMIT ?";
         self.store.bounded("events", self.store.client().query(sql).bind(limit).fetch_all()).await
     }
+
+    /// The newest events of some kinds, at most `each` of a model, newest first: however much else happens, and to whichever
+    /// models, none is crowded out.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn events_of(&self, kinds: &[&str], each: u64) -> Result<Vec<EventRow>, Error> {
+        let sql = "SELECT toUnixTimestamp64Milli(e.at) AS at, toString(e.kind) AS kind, toString(e.model) AS model, \
+                   toString(e.version) AS version, e.text AS text FROM events AS e WHERE toString(e.kind) IN ? \
+                   ORDER BY e.at DESC, e.text LIMIT ? BY e.model";
+        let query = self.store.client().query(sql).bind(kinds).bind(each);
+        self.store.bounded("events of some kinds", query.fetch_all()).await
+    }
 }
 
 /// What the rows say, in 64 digits.
