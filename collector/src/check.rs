@@ -13,7 +13,7 @@ use crate::config::Limits;
 use crate::pipeline::Refusal;
 
 /// Names: sources, models, versions, features, classes.
-const NAME_BYTES_MAX: usize = 256;
+const NAME_BYTES_MAX: usize = contract::feature::NAME_BYTES_MAX;
 /// Short texts: reasons, clients, routes, trace ids, categories.
 const TEXT_BYTES_MAX: usize = 4096;
 const FEATURES_MAX: usize = 65_536;

@@ -56,6 +56,12 @@ pub const QUALITY_UNSEEN_CATEGORY: &str = "quality.unseen_category";
 /// Name of a column with a declared range that holds no number (a category); one feature a violation.
 pub const QUALITY_MISSING: &str = "quality.missing";
 
+/// Longest name of a feature, in bytes; a batch with a longer one is refused.
+pub const NAME_BYTES_MAX: usize = 256;
+/// Longest name of a tensor of which features are made: a prefix (`output.`) stands before it and a column (`_255`) or a
+/// figure (`.norm`) behind it in their names.
+pub const TENSOR_NAME_BYTES_MAX: usize = NAME_BYTES_MAX - 12;
+
 /// Longest category that is kept, in characters.
 const MAX_CATEGORY_CHARS: usize = 64;
 

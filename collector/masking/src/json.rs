@@ -139,13 +139,9 @@ impl Walk<'_> {
         Ok(masked)
     }
 
-    /// The path of a field. One that is longer than every configured path is cut to what none can be (its parts are
-    /// never empty), so that a long key is not copied for every value below it; a trace shows them whole.
+    /// The path of a field; a trace shows them whole.
     fn below(&self, path: &str, key: &str) -> String {
-        if self.trace.is_some() || self.longest > path.len() + key.len() {
-            return format!("{path}.{key}");
-        }
-        format!("{}.", path.split('.').next().unwrap_or_default())
+        below(if self.trace.is_some() { usize::MAX } else { self.longest }, path, key)
     }
 
     fn spend(&mut self, bytes: usize) -> Result<(), Withhold> {
@@ -222,6 +218,15 @@ impl Walk<'_> {
         let masked = number_entity(self.rules, &standing, None, context).is_none();
         Value::String(if masked { standing.into_owned() } else { entity.marker().to_owned() })
     }
+}
+
+/// The path of a field. One that is longer than every configured path is cut to what none can be (its parts are never
+/// empty), so that a long key is not copied for every value below it.
+pub(crate) fn below(longest: usize, path: &str, key: &str) -> String {
+    if longest > path.len() + key.len() {
+        return format!("{path}.{key}");
+    }
+    format!("{}.", path.split('.').next().unwrap_or_default())
 }
 
 /// What becomes of a value whose field is masked or hashed as a whole. What it became stays as it is.

@@ -239,7 +239,8 @@ impl Masker {
     }
 
     fn scope(&self, strangers: bool) -> Scope<'_> {
-        Scope { fields: &self.fields, categories: &self.categories, strangers }
+        let Self { fields, longest, categories, .. } = self;
+        Scope { fields, longest: *longest, categories, strangers }
     }
 
     fn labels(&self, predictions: &mut [Prediction], names: Option<&View<'_>>, hits: &mut Hits) {

@@ -2,9 +2,13 @@
 //! included) and v1 (`instances`, `predictions`), as rows of numbers and words.
 //!
 //! This reads for observing, not for running: numbers become 64-bit floats whatever their datatype, and what cannot be
-//! read is `None`, since a request that was made is an observation also where its content says nothing.
+//! read is `None`, since a request that was made is an observation also where its content says nothing. A name that is too
+//! long is such: every value below it would get a copy of it.
 
+use contract::feature::TENSOR_NAME_BYTES_MAX;
 use serde_json::{Map, Value};
+
+use super::features::FEATURES_MAX;
 
 /// Deepest nesting of data: no model takes tensors of a higher rank.
 const DEPTH_MAX: usize = 16;
@@ -90,7 +94,7 @@ fn v2(tensors: Vec<Value>, raw: &[u8], key: &str) -> Option<Body> {
     let mut kept = Vec::with_capacity(tensors.len());
     for tensor in tensors {
         let Value::Object(mut tensor) = tensor else { return None };
-        let name = tensor.get("name")?.as_str()?.to_owned();
+        let name = tensor.get("name")?.as_str().filter(|name| name.len() <= TENSOR_NAME_BYTES_MAX)?.to_owned();
         let shape: Option<Vec<usize>> = tensor.get("shape")?.as_array()?.iter().map(size).collect();
         let (shape, datatype) = (shape?, tensor.get("datatype")?.as_str()?.to_owned());
         let data = match binary_bytes(&tensor) {
@@ -133,12 +137,19 @@ fn v1(items: Vec<Value>, key: &str) -> Option<Body> {
     Some(Body { tensors, items: count, content: content(key, items), version: None })
 }
 
-/// What an object holds under its names, of objects in it under the names of both: `who.age`.
+/// What an object holds under its names, of objects in it under the names of both: `who.age`. Of more than may be it leaves
+/// one too many, by which the body is refused.
 fn named(object: &Value, within: &str, depth: usize, first: usize, tensors: &mut Vec<Tensor>) -> Option<()> {
     for (name, value) in object.as_object().into_iter().flatten() {
+        if tensors.len() > FEATURES_MAX {
+            break;
+        }
         // a picture or a sound: nothing to count
         if name == "b64" {
             continue;
+        }
+        if within.len() + 1 + name.len() > TENSOR_NAME_BYTES_MAX {
+            return None;
         }
         let name = if within.is_empty() { name.clone() } else { format!("{within}.{name}") };
         if value.is_object() {
@@ -358,6 +369,22 @@ mod tests {
             r#"{"inputs":[{"name":"x","datatype":"FP32","shape":[4294967296,4294967296],"data":[]}]}"#,
         ] {
             assert_eq!(asked(text), None, "{text}");
+        }
+    }
+
+    /// Each of ten thousand values under a name of a megabyte would get a copy of it.
+    #[test]
+    fn a_name_that_is_no_name_makes_a_body_unreadable() {
+        for (bytes, is_read) in [(200, true), (TENSOR_NAME_BYTES_MAX + 1, false)] {
+            let name = "n".repeat(bytes);
+            for text in [
+                format!(r#"{{"inputs":[{{"name":"{name}","datatype":"FP32","shape":[2,1],"data":[1,2]}}]}}"#),
+                format!(r#"{{"instances":[{{"{name}":1}}]}}"#),
+                format!(r#"{{"instances":[{{"{name}":{{"a0":1,"a1":2}}}}]}}"#),
+                format!(r#"{{"instances":[{{"{0}":{{"{1}":1}}}}]}}"#, &name[..bytes / 2], &name[bytes / 2..]),
+            ] {
+                assert_eq!(asked(&text).is_some(), is_read, "{bytes}");
+            }
         }
     }
 

@@ -12,6 +12,8 @@ use contract::wire::{Feature, FeatureValue, Prediction};
 use super::body::{Body, Data, Tensor};
 use super::config::Model;
 
+/// Features of one half; with those of the other they are what an observation may have.
+pub(super) const FEATURES_MAX: usize = 32_768;
 /// A row with more columns than this is summarised.
 const MAX_COLUMNS: usize = 256;
 /// A row with at least as many numbers is a vector in a space, and is projected.
@@ -23,7 +25,7 @@ const LABEL: &str = "label";
 /// The same of a v1 answer.
 const PREDICTIONS: &str = "predictions";
 
-/// Features of a request.
+/// Features of a request; of more than [`FEATURES_MAX`] one too many.
 pub(super) fn asked(body: &Body, model: &Model) -> Vec<Feature> {
     let mut out = Sink::default();
     // named values (v1) are a tensor an item: one input all the same
@@ -45,7 +47,7 @@ pub(super) fn asked(body: &Body, model: &Model) -> Vec<Feature> {
     out.0
 }
 
-/// Features of an answer, and its classifications where the configuration says which output holds them.
+/// The same of an answer, and its classifications where the configuration says which output holds them.
 pub(super) fn given(body: &Body, model: &Model) -> (Vec<Feature>, Vec<Prediction>) {
     let mut out = Sink::default();
     let predictions = model.scores.as_ref().and_then(|scores| {
@@ -63,6 +65,10 @@ struct Sink(Vec<Feature>);
 
 impl Sink {
     fn put(&mut self, name: impl Into<String>, item: usize, value: FeatureValue) {
+        // a small body makes millions of features, each with a name; the one too many refuses it
+        if self.0.len() > FEATURES_MAX {
+            return;
+        }
         self.0.push(Feature { name: name.into(), item: u32::try_from(item).unwrap_or(u32::MAX), value });
     }
 
@@ -82,8 +88,9 @@ fn of_input(tensor: &Tensor, out: &mut Sink) {
         _ => format!("{}{}_{column}", names::INPUT_PREFIX, tensor.name),
     };
     let is_wide = tensor.shape.len() > 2 || width > MAX_COLUMNS;
+    let columns: Vec<String> = if is_wide { vec![] } else { (0..width).map(name).collect() };
     match &tensor.data {
-        Data::Nothing => out.put(name(0), tensor.first, FeatureValue::Missing),
+        Data::Nothing => columns.iter().for_each(|name| out.put(name.as_str(), tensor.first, FeatureValue::Missing)),
         Data::Numbers(numbers) if is_wide => {
             for (item, row) in rows(tensor, numbers) {
                 statistics(&tensor.name, item, row, out);
@@ -92,20 +99,20 @@ fn of_input(tensor: &Tensor, out: &mut Sink) {
         Data::Words(_) if is_wide => {}
         Data::Numbers(numbers) => {
             for (item, row) in rows(tensor, numbers) {
-                row.iter().enumerate().for_each(|(column, x)| out.number(name(column), item, *x));
+                columns.iter().zip(row).for_each(|(name, x)| out.number(name.as_str(), item, *x));
             }
         }
         Data::Words(words) => {
             for (item, row) in rows(tensor, words) {
-                row.iter().enumerate().for_each(|(column, word)| out.category(name(column), item, word));
+                columns.iter().zip(row).for_each(|(name, word)| out.category(name.as_str(), item, word));
             }
         }
     }
 }
 
-/// Each row with the item that it is.
+/// Each row with the item that it is; of more rows than there may be features one too many.
 fn rows<'a, T>(tensor: &Tensor, data: &'a [T]) -> impl Iterator<Item = (usize, &'a [T])> {
-    (tensor.first..).zip(data.chunks(tensor.columns().max(1)))
+    (tensor.first..).zip(data.chunks(tensor.columns().max(1))).take(FEATURES_MAX + 1)
 }
 
 /// Mean, standard deviation (population), least and largest value. Squares are of the distance to the first number,
@@ -264,6 +271,19 @@ mod tests {
         check(&wide, "input.i.mean", 0, 2.0);
         assert_eq!(wide.len(), 4);
         assert_eq!(of(r#"{"instances":[{"age":null}]}"#)[0].value, FeatureValue::Missing);
+    }
+
+    #[test]
+    fn of_more_features_than_may_be_one_is_too_many() {
+        let one = r#"{"a":1},"#.repeat(FEATURES_MAX + 7);
+        for (body, count) in [
+            (format!(r#"{{"instances":[{}]}}"#, one.trim_end_matches(',')), FEATURES_MAX + 1),
+            (format!(r#"{{"instances":{:?}}}"#, vec![[1.0; 9]; FEATURES_MAX / 8]), FEATURES_MAX + 1),
+            (format!(r#"{{"instances":{:?}}}"#, vec![[1.0; 8]; FEATURES_MAX / 8]), FEATURES_MAX),
+        ] {
+            let body = body::read(body.as_bytes(), body::ASKED).unwrap();
+            assert_eq!(asked(&body, &Model::default()).len(), count);
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::body::{self, Body};
 use super::config::{KserveConfig, Model};
-use super::features;
+use super::features::{self, FEATURES_MAX};
 use crate::check;
 use crate::pipeline::Refusal;
 
@@ -26,8 +26,6 @@ const NOT_KEPT: &str = "not_kept";
 const REQUEST: &str = "org.kubeflow.serving.inference.request";
 const RESPONSE: &str = "org.kubeflow.serving.inference.response";
 const ID_BYTES_MAX: usize = 1024;
-/// Features of one half; with those of the other they are what an observation may have.
-const FEATURES_MAX: usize = 32_768;
 
 /// Which half.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -135,8 +133,9 @@ impl Head {
             (Some(body), Side::Request) => (features::asked(body, model), vec![]),
             (Some(body), Side::Response) => features::given(body, model),
         };
-        if features.len() > FEATURES_MAX {
-            let sentence = format!("the body makes {} features; at most {FEATURES_MAX}", features.len());
+        let values = body.as_ref().map_or(0, |body| body.tensors.len());
+        if features.len().max(values) > FEATURES_MAX {
+            let sentence = format!("the body makes more than {FEATURES_MAX} features; log fewer items in one");
             return Err(Refusal::TooLarge(sentence));
         }
         let key = self.key();
@@ -319,6 +318,21 @@ mod tests {
         let transformer = head("request", &[("ce-component", "transformer")]);
         assert_eq!(half(&transformer, "{}").observation.model, "iris-transformer");
         assert_ne!(half(&transformer, "{}").key, half(&head("request", &[]), "{}").key);
+    }
+
+    #[test]
+    fn a_body_of_too_many_values_is_refused_and_one_of_a_long_name_is_a_request_that_was_made() {
+        let config = super::super::config::RawKserve::default().check(&mut Faults::default());
+        let items = r#"{"a":[]},"#.repeat(FEATURES_MAX + 1);
+        let many = format!(r#"{{"instances":[{}]}}"#, items.trim_end_matches(','));
+        let refused = head("request", &[]).half(many.as_bytes(), &config, NOW).unwrap_err();
+        assert!(matches!(refused, Refusal::TooLarge(_)), "{refused}");
+        let long = half(&head("request", &[]), &format!(r#"{{"instances":[{{"{}":1}}]}}"#, "n".repeat(250)));
+        assert_eq!(long.observation.payload, Payload::Withheld(UNREADABLE.into()));
+        let limits = crate::config::Config::try_from(crate::config::RawConfig::default()).unwrap().limits;
+        check::observation(&long.observation, "", NOW, &limits).unwrap();
+        let just = format!(r#"{{"instances":[{{"{}":{:?}}}]}}"#, "n".repeat(244), [1; 256]);
+        check::observation(&half(&head("request", &[]), &just).observation, "", NOW, &limits).unwrap();
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use std::io::Read as _;
 
 use axum::http::{HeaderMap, header};
+use contract::feature::TENSOR_NAME_BYTES_MAX;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -156,6 +157,10 @@ fn split<'a>(head: &Head, body: &'a [u8]) -> Result<(&'a [u8], &'a [u8]), Unread
 }
 
 fn read(raw: RawTensor, rest: &mut &[u8]) -> Result<Tensor, Unread> {
+    // every row's feature gets a copy of it, and a collector refuses the batch that has one with a longer name
+    if raw.name.len() > TENSOR_NAME_BYTES_MAX {
+        return Err(Unread::Foreign("a tensor's name is too long"));
+    }
     raw.read(rest, Purpose::Observe).map_err(Unread::Wrong)
 }
 
@@ -204,6 +209,17 @@ mod tests {
         let body = format!(r#"{{"parameters":{{{}}},"inputs":[{input}]}}"#, many.join(","));
         let read = asked(&Head::default(), body.as_bytes(), true, LIMIT).unwrap();
         assert_eq!((read.inputs[0].data(), read.parameters.len()), (&Data::Fp32(vec![0.5]), 1_024));
+    }
+
+    #[test]
+    fn a_name_that_is_no_name_is_not_copied_for_every_row() {
+        for (bytes, is_read) in [(TENSOR_NAME_BYTES_MAX, true), (TENSOR_NAME_BYTES_MAX + 1, false)] {
+            let name = "n".repeat(bytes);
+            let tensor = format!(r#"{{"name":"{name}","datatype":"FP32","shape":[2,1],"data":[0.5,1]}}"#);
+            assert_eq!(given_json(&tensor).is_ok(), is_read, "{bytes}");
+            let body = format!(r#"{{"inputs":[{tensor}]}}"#);
+            assert_eq!(asked(&Head::default(), body.as_bytes(), true, LIMIT).is_ok(), is_read, "{bytes}");
+        }
     }
 
     /// Bytes made by `numpy.array([1.5, -2, 65504, 6e-8], dtype=numpy.float16).tobytes().hex()`, and by

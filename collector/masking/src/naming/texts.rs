@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::Naming;
 use crate::config::RawField;
-use crate::json::DEPTH_MAX;
+use crate::json::{self, DEPTH_MAX};
 
 /// The protocol's datatypes: they stand beside every tensor.
 const DATATYPES: [&str; 14] = [
@@ -56,6 +56,8 @@ pub(super) fn fits(texts: &BTreeSet<&str>, naming: &Naming) -> bool {
 /// What of a configuration decides which texts stay.
 pub(crate) struct Scope<'m> {
     pub fields: &'m BTreeMap<String, RawField>,
+    /// The length of the longest path in `fields`.
+    pub longest: usize,
     pub categories: &'m BTreeMap<String, BTreeSet<String>>,
     /// Whether somebody else's program wrote it: what it calls a class, a statistic or a column may be what a person wrote.
     pub strangers: bool,
@@ -122,7 +124,7 @@ impl Scope<'_> {
                     match field {
                         Some(_) => self.value(value, path, depth + 1, found),
                         None if self.fields.is_empty() => self.value(value, path, depth + 1, found),
-                        None => self.value(value, &format!("{path}.{name}"), depth + 1, found),
+                        None => self.value(value, &json::below(self.longest, path, name), depth + 1, found),
                     }
                 }
             }
