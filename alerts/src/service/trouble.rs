@@ -2,7 +2,7 @@
 //! deployments that went wrong, instances that differ.
 
 use contract::metrics::proxy::{LOAD_FAILURES, REQUESTS, VERSION_INFO, VERSION_STATE};
-use contract::metrics::versions::{BREAKER_STATE, EVENTS, MODEL_BYTES};
+use contract::metrics::versions::{BREAKER_STATE, EVENTS, FILES_FINGERPRINT, GOLDEN_DIFFERENCE};
 use contract::wire::{EventKind, Outcome};
 
 use super::table::listed;
@@ -16,6 +16,10 @@ const ERRORS_MIN: u32 = 10;
 /// Share of failures after a deployment that is worth a look, if it is this many times what it was before.
 const DEPLOYED_SHARE: f64 = 0.02;
 const DEPLOYED_TIMES: u32 = 3;
+
+/// Distance of what instances of one version answer to the same golden samples at which they are not the same model: a
+/// hundredth of a probability. Processors that multiply bytes otherwise (with and without VNNI) come to that, rounding does not.
+const GOLDEN_APART: f64 = 0.01;
 
 /// Nobody serves a model.
 pub const UNAVAILABLE: &str = "DriftlineModelUnavailable";
@@ -220,16 +224,21 @@ fn deployment_errors(scale: Scale) -> Alert {
 fn instances_differ(scale: Scale) -> Alert {
     let providers =
         format!("count by (model, version) (count by (model, version, provider) ({})) > 1", VERSION_INFO.name);
-    let bytes = |f: &str| format!("{f} by (model, version) ({})", MODEL_BYTES.name);
-    let expr = format!("({providers})\nor ({} != {})", bytes("max"), bytes("min"));
+    let of = |f: &str, name: &str| format!("{f} by (model, version) ({name})");
+    let (files, golden) = (FILES_FINGERPRINT.name, GOLDEN_DIFFERENCE.name);
+    let differ = format!("{} != {}", of("max", files), of("min", files));
+    let apart = format!("{} - {} > {GOLDEN_APART}", of("max", golden), of("min", golden));
+    let expr = format!("({providers})\nor ({differ})\nor ({apart})");
     let info = |instance, provider| {
         let labels =
             [("model", "m"), ("version", "1"), ("role", "primary"), ("provider", provider), ("instance", instance)];
         Input::new(VERSION_INFO.name, &labels, "1x40")
     };
-    let files = |instance, bytes: &str| {
-        Input::new(MODEL_BYTES.name, &[("model", "m"), ("version", "1"), ("instance", instance)], format!("{bytes}x40"))
+    let gauge = |name: &str, instance, value: &str| {
+        Input::new(name, &[("model", "m"), ("version", "1"), ("instance", instance)], format!("{value}x40"))
     };
+    let holds = |instance, fingerprint: &str| gauge(files, instance, fingerprint);
+    let answers = |instance, difference: &str| gauge(golden, instance, difference);
     let expected = |value| Expected::new(&[("model", "m"), ("version", "1")], value);
     listed("DriftlineInstancesDiffer", expr)
         .of_a_model()
@@ -237,8 +246,8 @@ fn instances_differ(scale: Scale) -> Alert {
         .says(
             format!("Instances of {} {} are not the same", label("model"), label("version")),
             format!(
-                "Instances that say they serve {} {} hold files of different sizes, or run it on different execution \
-                 providers: the same request gets different answers, or answers at different speeds.",
+                "Instances that say they serve {} {} hold other files, run it on other execution providers, or answer the \
+                 golden samples otherwise: the same request gets different answers, or answers at different speeds.",
                 label("model"),
                 label("version")
             ),
@@ -250,10 +259,28 @@ fn instances_differ(scale: Scale) -> Alert {
                 20,
                 expected(2.0),
             ),
-            Scenario::fires("one has other files", vec![files("a:1", "100"), files("b:1", "101")], 20, expected(101.0)),
+            Scenario::fires(
+                "one has other files of the same size",
+                vec![holds("a:1", "281474976710655"), holds("b:1", "281474976710654")],
+                20,
+                expected(281_474_976_710_655.0),
+            ),
+            Scenario::fires(
+                "one answers otherwise",
+                vec![answers("a:1", "0"), answers("b:1", "0.25")],
+                20,
+                expected(0.25),
+            ),
             Scenario::quiet(
                 "all are the same",
-                vec![info("a:1", "cpu"), info("b:1", "cpu"), files("a:1", "100"), files("b:1", "100")],
+                vec![
+                    info("a:1", "cpu"),
+                    info("b:1", "cpu"),
+                    holds("a:1", "100"),
+                    holds("b:1", "100"),
+                    answers("a:1", "0.001"),
+                    answers("b:1", "0.003"),
+                ],
                 20,
             ),
         ])

@@ -31,6 +31,23 @@ pub fn loaded() -> Row {
                 .series(gauge("sum", &v::MEMORY_BYTES, &of), "{{model}} {{version}}"),
             Panel::bars("Files of versions", "Bytes on disk, by version.", "bytes")
                 .series(gauge("max", &v::MODEL_BYTES, &of), "{{model}} {{version}}"),
+            Panel::states("Files of instances", "Whether all instances hold the same files under a version's name.")
+                .series(
+                    format!(
+                        "{} != bool {}",
+                        gauge("max", &v::FILES_FINGERPRINT, &of),
+                        gauge("min", &v::FILES_FINGERPRINT, &of)
+                    ),
+                    "{{model}} {{version}}",
+                )
+                .named(&[("0", "the same", "green"), ("1", "different", "red")]),
+            Panel::bars(
+                "Golden samples",
+                "Largest difference of a score from what the golden samples expect, at the last load, of the best and the worst instance.",
+                "none",
+            )
+            .series(gauge("max", &v::GOLDEN_DIFFERENCE, &of), "{{model}} {{version}} at most")
+            .series(gauge("min", &v::GOLDEN_DIFFERENCE, &of), "{{model}} {{version}} at least"),
             Panel::lines("Room for loads", "Free memory at the last look, the reserve left out.", "bytes")
                 .series(gauge("min", &v::MEMORY_FREE_BYTES, &[]), "free"),
             Panel::bars("Cold starts", "Loads over the time range.", "short")

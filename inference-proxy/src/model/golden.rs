@@ -57,7 +57,7 @@ struct GoldenTensor {
     data: Vec<Value>,
 }
 
-/// Makes every sample's run and compares it.
+/// Makes every sample's run and compares it; gives the largest difference of a score, where a sample expects scores.
 ///
 /// # Errors
 /// One sentence naming the sample, what was expected and what was found.
@@ -66,12 +66,14 @@ pub(crate) fn check(
     engine: &mut Engine,
     encoder: Option<&TextEncoder>,
     tolerance: f64,
-) -> Result<(), String> {
+) -> Result<Option<f64>, String> {
+    let mut largest: Option<f64> = None;
     for (i, sample) in samples.iter().enumerate() {
         let name = sample.name.clone().unwrap_or_else(|| i.to_string());
-        sample.check(engine, encoder, tolerance).map_err(|why| format!("golden sample '{name}' {why}"))?;
+        let found = sample.check(engine, encoder, tolerance).map_err(|why| format!("golden sample '{name}' {why}"))?;
+        largest = largest.into_iter().chain(found).reduce(f64::max);
     }
-    Ok(())
+    Ok(largest)
 }
 
 /// Texts with what the model says of them at this moment.
@@ -161,7 +163,7 @@ impl GoldenSample {
         }
     }
 
-    fn check(&self, engine: &mut Engine, encoder: Option<&TextEncoder>, tolerance: f64) -> Result<(), String> {
+    fn check(&self, engine: &mut Engine, encoder: Option<&TextEncoder>, tolerance: f64) -> Result<Option<f64>, String> {
         let work = self.work(engine.plan(), encoder)?;
         if let (Work::Tokens(encoded), Some(expected)) = (&work, &self.expected_ids) {
             check_ids(expected, encoded)?;
@@ -172,10 +174,10 @@ impl GoldenSample {
         self.check_scores(&found, &labels, self.tolerance.unwrap_or(tolerance))
     }
 
-    fn check_scores(&self, found: &[f64], labels: &[String], tolerance: f64) -> Result<(), String> {
+    fn check_scores(&self, found: &[f64], labels: &[String], tolerance: f64) -> Result<Option<f64>, String> {
         let expected = &self.expected_scores;
         if expected.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         if expected.len() != found.len() {
             return Err(format!("expects {} scores, and the model gives {}", expected.len(), found.len()));
@@ -184,7 +186,7 @@ impl GoldenSample {
             (expected - found).abs().partial_cmp(&tolerance).is_none_or(|o| o.is_gt())
         };
         match expected.iter().zip(found).position(far) {
-            None => Ok(()),
+            None => Ok(expected.iter().zip(found).map(|(expected, found)| (expected - found).abs()).reduce(f64::max)),
             Some(at) => {
                 let label = labels.get(at).map_or_else(|| format!("score {at}"), |label| format!("'{label}'"));
                 let (expected, found) = (expected[at], found[at]);
@@ -302,7 +304,8 @@ mod tests {
     fn scores_may_differ_by_the_tolerance_and_no_more() {
         let sample: GoldenSample = serde_json::from_str(r#"{"text": "x", "expected_scores": [0.5, 0.5]}"#).unwrap();
         let labels = ["a".to_owned(), "b".to_owned()];
-        assert_eq!(sample.check_scores(&[0.5001, 0.4999], &labels, 0.001), Ok(()));
+        let difference = sample.check_scores(&[0.5001, 0.4998], &labels, 0.001).unwrap().unwrap();
+        assert!((difference - 0.0002).abs() < 1e-12, "{difference}");
         let error = sample.check_scores(&[0.5, 0.49], &labels, 0.001).unwrap_err();
         assert_eq!(error, "expects 0.5 for 'b', and the model gives 0.490000 (tolerance 0.001)");
         assert!(sample.check_scores(&[0.5, f64::NAN], &labels, 0.001).is_err(), "NaN is never near");

@@ -123,7 +123,7 @@ fn room_on_card(order: &Order) -> Result<(), String> {
 }
 
 fn serve(order: &Order, paired: Paired, started: Instant, checks_passed: usize) -> Result<Local, String> {
-    let Paired { folder, graph, encoder, factory, mut engine } = paired;
+    let Paired { folder, graph, encoder, factory, mut engine, golden_difference } = paired;
     let company = company(order, &folder, &factory, encoder.as_deref(), &mut engine);
     let together = company.together;
     let probe = factory.warm_up.first().and_then(|works| works.first()).cloned();
@@ -166,6 +166,7 @@ fn serve(order: &Order, paired: Paired, started: Instant, checks_passed: usize) 
         batch_variant: company.variant,
     };
     order.metrics.company(&order.model, &order.version, company.difference, company.variant);
+    order.metrics.golden(&order.model, &order.version, golden_difference);
     let metrics = VersionMetrics {
         families: Arc::clone(&order.metrics),
         model: Arc::clone(&order.model),

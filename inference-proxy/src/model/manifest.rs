@@ -222,7 +222,7 @@ fn write_down(dir: &Path, paired: Paired, how: &Pin, kept: Vec<GoldenSample>) ->
                 golden::check(&kept, &mut engine, encoder.as_deref(), folder.settings.tolerance.unwrap_or(usual));
             let advice =
                 "pin with --anew, or with --samples of your own, if the model is meant to answer otherwise now";
-            held.map(|()| kept).map_err(|why| format!("{why}; {advice}"))
+            held.map(|_| kept).map_err(|why| format!("{why}; {advice}"))
         }
         Some(encoder) => golden::of_texts(texts, &mut engine, encoder, tolerance),
         None if !how.samples.is_empty() => Err("the model takes tensors, and --samples holds texts".to_owned()),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use contract::wire::Provider;
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 
 use super::device::Device;
 use super::schema::Schema;
@@ -115,4 +116,43 @@ pub struct Metadata {
     pub batch_difference: Option<f64>,
     /// Whether that is past the tolerance: an answer depends on what else is in its batch.
     pub batch_variant: bool,
+}
+
+impl Metadata {
+    /// A number that is the same where the files are the same: the first 48 bits of the SHA-256 over their names and hashes, which
+    /// a double holds exactly. `None` where another server has the files.
+    pub(crate) fn fingerprint(&self) -> Option<i64> {
+        fingerprint(&self.files)
+    }
+}
+
+fn fingerprint(files: &BTreeMap<String, String>) -> Option<i64> {
+    let mut hasher = Sha256::new();
+    for (name, sha256) in files {
+        hasher.update(format!("{sha256}  {name}\n"));
+    }
+    let digest = hasher.finalize();
+    let bits = digest.iter().take(6).fold(0, |bits, byte| (bits << 8) | i64::from(*byte));
+    (!files.is_empty()).then_some(bits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fingerprint_tells_files_apart_and_fits_a_double() {
+        // { echo 'aa  config.json'; echo 'bb  model.onnx'; } | sha256sum | cut -c1-12
+        let of = |files: &[(&str, &str)]| {
+            let files: BTreeMap<String, String> =
+                files.iter().map(|(name, hash)| ((*name).to_owned(), (*hash).to_owned())).collect();
+            fingerprint(&files)
+        };
+        let known = of(&[("model.onnx", "bb"), ("config.json", "aa")]);
+        assert_eq!(known, Some(0x8310_ebcb_f0fc));
+        assert_eq!(of(&[("config.json", "aa"), ("model.onnx", "bb")]), known);
+        assert_ne!(of(&[("config.json", "bb"), ("model.onnx", "aa")]), known, "two files changed places");
+        assert_eq!(of(&[]), None);
+        assert!(known.is_some_and(|bits| bits < 1 << 48));
+    }
 }

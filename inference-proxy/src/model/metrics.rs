@@ -40,6 +40,8 @@ pub(crate) struct Metrics {
     batch_variant: IntGaugeVec,
     loads: IntCounterVec,
     model_bytes: IntGaugeVec,
+    fingerprint: IntGaugeVec,
+    golden_difference: GaugeVec,
     memory_bytes: IntGaugeVec,
     memory_free: IntGaugeVec,
     traffic: GaugeVec,
@@ -72,6 +74,8 @@ impl Metrics {
             batch_variant: registry.int_gauge(&proxy::BATCH_VARIANT),
             loads: registry.counter(&versions::LOADS),
             model_bytes: registry.int_gauge(&versions::MODEL_BYTES),
+            fingerprint: registry.int_gauge(&versions::FILES_FINGERPRINT),
+            golden_difference: registry.gauge(&versions::GOLDEN_DIFFERENCE),
             memory_bytes: registry.int_gauge(&versions::MEMORY_BYTES),
             memory_free: registry.int_gauge(&versions::MEMORY_FREE_BYTES),
             traffic: registry.gauge(&versions::TRAFFIC),
@@ -134,12 +138,17 @@ impl Metrics {
         self.loads.with_label_values(&of).inc();
         self.model_bytes.with_label_values(&of).set(metadata.bytes as i64);
         self.memory_bytes.with_label_values(&of).set(metadata.memory_bytes as i64);
+        if let Some(fingerprint) = metadata.fingerprint() {
+            self.fingerprint.with_label_values(&of).set(fingerprint);
+        }
     }
 
     fn unloaded(&self, model: &str, version: &str) {
         let of = [model, version];
         let _absent = self.model_bytes.remove_label_values(&of);
         let _absent = self.memory_bytes.remove_label_values(&of);
+        let _absent = self.fingerprint.remove_label_values(&of);
+        let _absent = self.golden_difference.remove_label_values(&of);
         for state in BreakerState::ALL {
             let _absent = self.breaker_state.remove_label_values(&[model, version, state.as_str()]);
         }
@@ -169,6 +178,12 @@ impl Metrics {
             self.batch_difference.with_label_values(&[model, version]).set(difference);
         }
         self.batch_variant.with_label_values(&[model, version]).set(i64::from(variant));
+    }
+
+    pub(crate) fn golden(&self, model: &str, version: &str, difference: Option<f64>) {
+        if let Some(difference) = difference {
+            self.golden_difference.with_label_values(&[model, version]).set(difference);
+        }
     }
 
     pub(crate) fn load_failed(&self, model: &str, version: &str, reason: &str) {

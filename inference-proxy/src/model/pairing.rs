@@ -44,6 +44,8 @@ pub(crate) struct Paired {
     pub(crate) encoder: Option<Arc<TextEncoder>>,
     pub(crate) factory: EngineFactory,
     pub(crate) engine: Engine,
+    /// Largest difference of a score from the golden samples, where there are any.
+    pub(crate) golden_difference: Option<f64>,
 }
 
 /// Makes every check of the folder `dir` with the ONNX Runtime library at `onnxruntime`.
@@ -127,7 +129,8 @@ impl Examiner<'_> {
         let usual = || golden::tolerance(precision, self.terms.device);
         let tolerance = folder.settings.tolerance.unwrap_or_else(usual);
         let compared = golden::check(&folder.golden, &mut engine, encoder.as_deref(), tolerance);
-        self.finding("golden", compared.map(|()| count_golden(folder.golden.len())))?;
+        let golden_difference = compared.as_ref().ok().copied().flatten();
+        self.finding("golden", compared.map(|_| count_golden(folder.golden.len())))?;
         let factory = EngineFactory {
             runtime: self.runtime.clone(),
             model: folder.model.clone(),
@@ -137,7 +140,7 @@ impl Examiner<'_> {
         };
         let warmed = factory.try_out(&mut engine).map(|()| describe_warm_up(&factory.warm_up));
         self.finding("warm-up", warmed)?;
-        Some(Paired { folder, graph, encoder, factory, engine })
+        Some(Paired { folder, graph, encoder, factory, engine, golden_difference })
     }
 
     fn options(&self, folder: &Folder, text: bool) -> SessionOptions {

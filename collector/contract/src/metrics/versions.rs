@@ -14,6 +14,18 @@ pub const MODEL_BYTES: Metric = Metric::gauge(
     "Bytes of the files of a loaded version: graph, weights, tokenizer, settings.",
     &["model", "version"],
 );
+/// What a version's files are.
+pub const FILES_FINGERPRINT: Metric = Metric::gauge(
+    "driftline_proxy_files_fingerprint",
+    "A number made of the hashes of a loaded version's files (48 bits of SHA-256): instances with other files have another.",
+    &["model", "version"],
+);
+/// What a version answered to the golden samples.
+pub const GOLDEN_DIFFERENCE: Metric = Metric::gauge(
+    "driftline_proxy_golden_difference_ratio",
+    "Largest difference of a score from the golden samples when a version was loaded.",
+    &["model", "version"],
+);
 /// Memory of a version.
 pub const MEMORY_BYTES: Metric = Metric::gauge(
     "driftline_proxy_version_memory_bytes",
@@ -73,6 +85,8 @@ pub const EVENT_POSTS: Metric = Metric::counter(
 pub const ALL: &[Metric] = &[
     LOADS,
     MODEL_BYTES,
+    FILES_FINGERPRINT,
+    GOLDEN_DIFFERENCE,
     MEMORY_BYTES,
     MEMORY_FREE_BYTES,
     TRAFFIC,
