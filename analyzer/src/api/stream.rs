@@ -29,7 +29,7 @@ const LONGEST: Duration = Duration::from_secs(3_600);
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 pub(super) async fn glance(State(api): State<Api>) -> Result<Json<Glance>, Refusal> {
-    Ok(Json(of(&*snapshot(&api)?)))
+    Ok(Json(of(&*snapshot(&api)?, (api.clock)())))
 }
 
 pub(super) async fn stream(State(api): State<Api>) -> Result<Response, Refusal> {
@@ -40,7 +40,7 @@ pub(super) async fn stream(State(api): State<Api>) -> Result<Response, Refusal> 
     let events = futures_util::stream::unfold((snapshots, true), move |(mut snapshots, first)| {
         // the place is free again when the stream is dropped
         let _held = &place;
-        let closing = closing.clone();
+        let (closing, clock) = (closing.clone(), Arc::clone(&api.clock));
         async move {
             let ready = first && snapshots.borrow_and_update().is_some();
             if !ready {
@@ -52,7 +52,7 @@ pub(super) async fn stream(State(api): State<Api>) -> Result<Response, Refusal> 
             }
             let now: Option<Arc<Snapshot>> = snapshots.borrow_and_update().clone();
             // Numbers, texts and options always serialise.
-            let event = Event::default().event("glance").json_data(of(&*now?)).unwrap_or_default();
+            let event = Event::default().event("glance").json_data(of(&*now?, clock())).unwrap_or_default();
             Some((Ok::<_, Infallible>(event), (snapshots, false)))
         }
     });
@@ -64,10 +64,11 @@ pub(super) async fn stream(State(api): State<Api>) -> Result<Response, Refusal> 
 }
 
 /// The overview of a snapshot without its verdicts.
-fn of(snapshot: &Snapshot) -> Glance {
+fn of(snapshot: &Snapshot, sent_ms: i64) -> Glance {
     let overview = &snapshot.overview;
     Glance {
         at_ms: overview.at_ms,
+        sent_ms,
         watermark_ms: overview.watermark_ms,
         models: overview.models.iter().map(model).collect(),
         slos: overview.slos.clone(),

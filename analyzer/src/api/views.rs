@@ -10,7 +10,7 @@ use axum::{
     extract::{Path, Query, State, rejection::QueryRejection},
 };
 use contract::api::{
-    Event, FeatureVerdict, ModelOverview,
+    Event, FeatureVerdict, ModelOverview, SloStatus,
     page::{
         AgreementPoint, BudgetPoint, ConfidencePoint, ConfidenceRange, Disagreement, Heat, HeatCell, HeatRow,
         ModelPage, ReliabilityBin, ShadowPage, SloPage, TrafficRange,
@@ -236,17 +236,31 @@ pub(super) async fn slo(State(api): State<Api>, Path(name): Path<String>) -> Res
     let times: Vec<i64> = (0..=BUDGET_POINTS).map(|i| start_ms + (now_ms - start_ms) * i / BUDGET_POINTS).collect();
     let _turn = turn(&api).await?;
     let since = api.reader.slo_events(slo, &times).await?;
-    let since: Vec<burn::Events> = since.iter().map(|c| burn::Events { total: c.total, bad: c.bad }).collect();
+    let mut since: Vec<burn::Events> = since.iter().map(|c| burn::Events { total: c.total, bad: c.bad }).collect();
+    let status = as_drawn(status.clone(), &mut since, slo.budget());
     let projected = status.burn.iter().find(|one| one.window == PROJECTED_FROM);
     let rate = projected.and_then(|one| one.rate);
     let exhausted_ms = burn::exhausted_in(status.budget_remaining, rate, period_ms).map(|ms| now_ms + ms);
     Ok(Json(SloPage {
-        status: status.clone(),
         period_ms,
         points: budget_points(&times, &since, slo.budget()),
         exhausted_ms,
         projected_from: projected.map(|one| one.window.clone()),
+        status,
     }))
+}
+
+/// What is counted now in the place of what the last cycle counted, so that the figure and the line that ends at it agree: what
+/// became known since belongs to the last time.
+fn as_drawn(mut status: SloStatus, since: &mut [burn::Events], budget: f64) -> SloStatus {
+    if let Some(whole) = since.first().filter(|whole| whole.total > 0) {
+        (status.events, status.bad) = (whole.total, whole.bad);
+        status.budget_remaining = burn::budget_remaining(*whole, budget);
+    }
+    if let Some(last) = since.last_mut() {
+        *last = burn::Events::default();
+    }
+    status
 }
 
 /// From events since each time to the budget left at it; the time before the first event is left out.
@@ -330,6 +344,29 @@ mod tests {
         let now = burn::budget_remaining(events(1_000, 5), 0.01).unwrap();
         assert!((points.last().unwrap().remaining - now).abs() < 1e-12);
         assert!(budget_points(&[0], &[events(0, 0)], 0.01).is_empty());
+    }
+
+    #[test]
+    fn a_figure_and_the_line_that_ends_at_it_agree() {
+        let events = |total, bad| burn::Events { total, bad };
+        // seen at the last cycle: 2 of 900; six became known since, three of them after the line's last time
+        let status = SloStatus {
+            slo: "s".to_owned(),
+            description: String::new(),
+            model: "m".to_owned(),
+            objective: 99.0,
+            events: 900,
+            bad: 2,
+            budget_remaining: burn::budget_remaining(events(900, 2), 0.01),
+            burn: Vec::new(),
+        };
+        let mut since = [events(1_000, 8), events(500, 6), events(10, 3)];
+        let status = as_drawn(status, &mut since, 0.01);
+        assert_eq!((status.events, status.bad), (1_000, 8));
+        let points = budget_points(&[0, 1, 2], &since, 0.01);
+        assert!((points.last().unwrap().remaining - status.budget_remaining.unwrap()).abs() < 1e-12, "{points:?}");
+        let kept = as_drawn(status.clone(), &mut [events(0, 0)], 0.01);
+        assert_eq!(kept, status, "where nothing stored tells, the last cycle does");
     }
 
     #[test]

@@ -28,6 +28,8 @@ async fn a_glance_names_what_is_loud_and_is_small() {
     assert_eq!(model.states.values().sum::<u64>(), 4);
     assert_eq!((model.shadows[0].verdict, model.shadows[0].pairs), (ShadowVerdict::Reject, 1_200));
     assert_eq!(model.judged_ms, Some(T0 + 6 * WINDOW_MS));
+    // the clock stands: what was put together now is sent now
+    assert_eq!((glance.at_ms, glance.sent_ms), (T0 + 6 * WINDOW_MS + 2_000, T0 + 6 * WINDOW_MS + 2_000));
     running.stop().await;
 }
 
@@ -140,6 +142,13 @@ async fn a_budget_is_drawn_to_where_it_stands() {
     // half is left and half a period's worth burns in a period
     let lasts = page.exhausted_ms.unwrap() - last.at_ms;
     assert!((lasts - page.period_ms).abs() < 10, "{lasts}");
+    // what became known since the last cycle is in the figure as well as in the line
+    let late = "INSERT INTO observations SELECT * REPLACE (generateUUIDv4() AS id, 'error' AS outcome) FROM observations \
+                WHERE model = 'm' AND outcome = 'ok' LIMIT 40";
+    running.house.ask(late).await;
+    let page: SloPage = running.read("/api/v1/slos/m-available").await;
+    let drawn = page.points.last().unwrap().remaining;
+    assert!((drawn - page.status.budget_remaining.unwrap()).abs() < 1e-9, "{drawn} {:?}", page.status);
     running.stop().await;
 }
 

@@ -36,7 +36,7 @@ const SHAPES: &[(&str, &str, &str)] = &[
     ("FeatureDistance", "How far two references of one feature are apart.", "feature:text lower:num? upper:num? by_chance:num? apart:flag sentence:text"),
     ("Explanation", "A stored verdict computed again.", "id:text model:text feature:text window_start_ms:int window_end_ms:int state:DriftState baseline:text equal:flag gone:[text] figures:[ComputedFigure]"),
     ("ComputedFigure", "A number of a verdict, stored and computed.", "name:text stored:any computed:any? equal:flag?"),
-    ("Glance", "All models in a few kilobytes.", "at_ms:int watermark_ms:int? models:[ModelGlance] slos:[SloStatus] events:[Event] pipeline:Pipeline"),
+    ("Glance", "All models in a few kilobytes.", "at_ms:int sent_ms:int watermark_ms:int? models:[ModelGlance] slos:[SloStatus] events:[Event] pipeline:Pipeline"),
     ("ModelGlance", "A model without its verdicts.", "model:text version:text state:DriftState states:{int} loudest:[text] traffic:Traffic requests:[num] confidence_mean:num? shadows:[ShadowGlance] baseline:BaselineInfo? judged_ms:int? waiting:text?"),
     ("ShadowGlance", "A shadow at a glance.", "shadow:text pairs:int agreement:num? verdict:ShadowVerdict"),
     ("ModelPage", "A model with those of its features that were asked for.", "+ModelOverview matching:int states:{int}"),

@@ -28,8 +28,10 @@ use super::{
 /// All models in a few kilobytes, whatever they have of features: the overview without its verdicts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Glance {
-    /// When this was put together.
+    /// When this was put together: the last cycle that succeeded.
     pub at_ms: i64,
+    /// When this was sent, by the same clock. Long after `at_ms`, cycles fail and everything here is old.
+    pub sent_ms: i64,
     /// Event time up to which windows are closed.
     pub watermark_ms: Option<i64>,
     /// One entry a model.
