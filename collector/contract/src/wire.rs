@@ -11,6 +11,7 @@ mod feedback;
 mod gap;
 mod timings;
 mod value;
+pub mod weight;
 
 use std::fmt;
 

@@ -17,6 +17,8 @@ use crate::pipeline::Refusal;
 /// Why an observation has no answer: KServe's logger sends answers of status 200 only, so the request failed, or what
 /// was logged of its answer was lost on the way.
 pub(crate) const NO_RESPONSE: &str = "no_response";
+/// Why an observation has no answer beside it though one may have come: it had to make room before its time was over.
+pub(crate) const SQUEEZED: &str = "squeezed";
 /// Why an observation has no request.
 pub(crate) const NO_REQUEST: &str = "no_request";
 /// Why content is not kept.

@@ -2,10 +2,11 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use contract::wire::Observation;
+use contract::wire::weight;
+use contract::wire::{Observation, Outcome};
 use uuid::Uuid;
 
-use super::half::{Half, Side, whole};
+use super::half::{Half, SQUEEZED, Side, whole};
 
 /// What became of one half or of two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,8 +64,9 @@ impl Table {
         self.waiting.get(&half.key).is_some_and(|waiting| waiting.half.side == half.side)
     }
 
-    /// Takes a half of so many bytes from a segment; one that waits already changes nothing.
-    pub fn put(&mut self, half: Half<Observation>, bytes: u64, segment: Uuid) -> Vec<Settlement> {
+    /// Takes a half from a segment; one that waits already changes nothing.
+    pub fn put(&mut self, half: Half<Observation>, segment: Uuid) -> Vec<Settlement> {
+        let bytes = weight::of(&half.observation) as u64;
         let mut settled = Vec::new();
         match self.waiting.get(&half.key) {
             Some(other) if other.half.side == half.side => {}
@@ -79,7 +81,7 @@ impl Table {
         }
         while self.waiting.len() > self.count_max || self.bytes > self.bytes_max {
             let Some(oldest) = self.oldest() else { break };
-            settled.extend(self.remove(oldest).map(|waiting| alone(waiting, Fate::Squeezed)));
+            settled.extend(self.remove(oldest).map(squeezed));
         }
         settled
     }
@@ -100,7 +102,7 @@ impl Table {
     /// All that a segment holds, so that it can go.
     pub fn squeeze(&mut self, segment: Uuid) -> Vec<Settlement> {
         let keys: Vec<Uuid> = self.waiting.iter().filter(|(_, w)| w.segment == segment).map(|(key, _)| *key).collect();
-        keys.into_iter().filter_map(|key| self.remove(key)).map(|waiting| alone(waiting, Fate::Squeezed)).collect()
+        keys.into_iter().filter_map(|key| self.remove(key)).map(squeezed).collect()
     }
 
     fn oldest(&mut self) -> Option<Uuid> {
@@ -134,6 +136,16 @@ fn join(one: Waiting, other: Half<Observation>, segment: Uuid) -> Settlement {
     Settlement { fate: Fate::Joined, guard, received_at_ms, observation, halves }
 }
 
+/// One that had to make room. Its request may have been answered well, so it is no failure and counts for no objective.
+fn squeezed(waiting: Waiting) -> Settlement {
+    let mut settlement = alone(waiting, Fate::Squeezed);
+    if settlement.fate == Fate::Squeezed(Side::Request) {
+        settlement.observation.outcome = Outcome::Cancelled;
+        settlement.observation.reason = Some(SQUEEZED.to_owned());
+    }
+    settlement
+}
+
 fn alone(waiting: Waiting, fate: fn(Side) -> Fate) -> Settlement {
     let Waiting { half, segment, .. } = waiting;
     let guard = half.id();
@@ -152,9 +164,18 @@ mod tests {
     use proptest::prelude::*;
 
     fn half(key: u128, side: Side, received_at_ms: i64) -> Half<Observation> {
-        let line = format!(r#"{{"id":"{}","at_ms":1,"model":"m","version":"1","outcome":"ok"}}"#, Uuid::from_u128(key));
+        let (outcome, reason) = if side == Side::Request { ("error", "no_response") } else { ("ok", "no_request") };
+        let line = format!(
+            r#"{{"id":"{}","at_ms":1,"model":"m","version":"1","outcome":"{outcome}","reason":"{reason}"}}"#,
+            Uuid::from_u128(key)
+        );
         let observation = serde_json::from_str(&line).unwrap();
         Half { key: Uuid::from_u128(key), side, received_at_ms, observation }
+    }
+
+    /// What one of these takes.
+    fn weight() -> u64 {
+        weight::of(&half(1, Side::Request, 0).observation) as u64
     }
 
     const SEGMENT: Uuid = Uuid::from_u128(9);
@@ -165,11 +186,11 @@ mod tests {
 
     #[test]
     fn halves_join_in_either_order_and_wait_no_longer_than_the_window() {
-        let mut table = Table::new(100, 10, 1000);
-        assert!(table.put(half(1, Side::Request, 0), 10, SEGMENT).is_empty());
-        assert!(table.put(half(1, Side::Request, 1), 10, SEGMENT).is_empty(), "a repeat");
-        assert!(table.put(half(2, Side::Response, 5), 10, SEGMENT).is_empty());
-        assert_eq!(fates(&table.put(half(2, Side::Request, 6), 10, SEGMENT)), [Fate::Joined]);
+        let mut table = Table::new(100, 10, 10 * weight());
+        assert!(table.put(half(1, Side::Request, 0), SEGMENT).is_empty());
+        assert!(table.put(half(1, Side::Request, 1), SEGMENT).is_empty(), "a repeat");
+        assert!(table.put(half(2, Side::Response, 5), SEGMENT).is_empty());
+        assert_eq!(fates(&table.put(half(2, Side::Request, 6), SEGMENT)), [Fate::Joined]);
         assert!(table.expired(99).is_empty());
         assert_eq!(fates(&table.expired(100)), [Fate::Alone(Side::Request)]);
         assert_eq!((table.len(), table.bytes), (0, 0));
@@ -177,15 +198,30 @@ mod tests {
 
     #[test]
     fn the_oldest_makes_room() {
-        let mut table = Table::new(100, 2, 1000);
+        let mut table = Table::new(100, 2, 10 * weight());
         for key in 1..=2 {
-            table.put(half(key, Side::Request, 0), 10, SEGMENT);
+            table.put(half(key, Side::Request, 0), SEGMENT);
         }
-        let settled = table.put(half(3, Side::Response, 0), 10, Uuid::from_u128(8));
+        let settled = table.put(half(3, Side::Response, 0), Uuid::from_u128(8));
         assert_eq!(fates(&settled), [Fate::Squeezed(Side::Request)]);
         assert_eq!(settled[0].observation.id, Uuid::from_u128(1));
-        assert_eq!(fates(&table.put(half(4, Side::Request, 0), 995, SEGMENT)).len(), 2);
+        let mut large = half(4, Side::Request, 0);
+        large.observation.client = Some("c".repeat(9 * weight() as usize));
+        assert_eq!(fates(&table.put(large, SEGMENT)).len(), 2);
         assert_eq!(fates(&table.squeeze(SEGMENT)), [Fate::Squeezed(Side::Request)]);
+    }
+
+    /// With the default bounds and five-kilobyte bodies all of a busy minute's requests would have been failures.
+    #[test]
+    fn what_had_to_make_room_is_no_failed_request() {
+        let mut table = Table::new(100, 1, 10 * weight());
+        table.put(half(1, Side::Request, 0), SEGMENT);
+        let settled = table.put(half(2, Side::Response, 0), SEGMENT).remove(0).observation;
+        assert_eq!((settled.outcome.is_valid_event(), settled.reason.as_deref()), (false, Some("squeezed")));
+        let settled = table.put(half(3, Side::Request, 0), SEGMENT).remove(0).observation;
+        assert_eq!((settled.outcome, settled.reason.as_deref()), (Outcome::Ok, Some("no_request")));
+        let settled = table.expired(100).remove(0).observation;
+        assert_eq!((settled.outcome, settled.reason.as_deref()), (Outcome::Error, Some("no_response")));
     }
 
     proptest! {
@@ -194,7 +230,7 @@ mod tests {
         fn every_half_is_settled_once(
             steps in prop::collection::vec((0_u128..6, any::<bool>(), 0_i64..40), 0..60), count_max in 1_usize..8
         ) {
-            let mut table = Table::new(100, count_max, 200);
+            let mut table = Table::new(100, count_max, 4 * weight());
             let (mut now, mut given, mut settled) = (0, HashMap::new(), HashMap::new());
             let mut note = |all: Vec<Settlement>| {
                 for (id, _) in all.into_iter().flat_map(|s| s.halves) {
@@ -207,8 +243,8 @@ mod tests {
                 let half = half(key, if is_request { Side::Request } else { Side::Response }, now);
                 let waits = table.waiting.get(&half.key).is_some_and(|w| w.half.side == half.side);
                 *given.entry(half.id()).or_insert(0) += i32::from(!waits);
-                note(table.put(half, 50, SEGMENT));
-                prop_assert!(table.len() <= count_max && table.bytes <= 200);
+                note(table.put(half, SEGMENT));
+                prop_assert!(table.len() <= count_max && table.bytes <= 4 * weight());
             }
             note(table.expired(now + 1000));
             prop_assert_eq!(table.len(), 0);

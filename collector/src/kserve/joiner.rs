@@ -40,8 +40,6 @@ const ROWS_BYTES_MAX: usize = 256 << 10;
 const TICK: Duration = Duration::from_millis(200);
 const RETRY_MIN: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(5);
-/// What a record takes in memory, over its bytes in MessagePack: names and numbers in structs of their own.
-const MEMORY_FACTOR: u64 = 4;
 
 /// The stop came first; what is left stays in the journal.
 struct Stopped;
@@ -119,13 +117,13 @@ impl Joiner {
             lying.settled = HashSet::new();
         }
         let (id, mut open, mut settled) = (segment.id, 0, Vec::new());
-        for (record, bytes) in records {
+        for record in records {
             if let Record::Half(half) = record
                 && !lying.settled.contains(&half.id())
                 && !self.table.holds(&half)
             {
                 open += 1;
-                settled.extend(self.table.put(half, bytes * MEMORY_FACTOR, id));
+                settled.extend(self.table.put(half, id));
             }
         }
         lying.open.insert(id, open);
@@ -197,7 +195,7 @@ impl Joiner {
         Ok(())
     }
 
-    async fn read(&self, path: PathBuf) -> Result<Vec<(Record<Observation>, u64)>, Stopped> {
+    async fn read(&self, path: PathBuf) -> Result<Vec<Record<Observation>>, Stopped> {
         let disk = self.disk.clone();
         self.durably("a segment of halves cannot be read", move || records(&*disk, &path)).await
     }
@@ -208,7 +206,7 @@ impl Joiner {
         self.durably("the journal of halves cannot be read", move || {
             let mut settled = HashSet::new();
             for path in disk.list(&dir)?.iter().filter(|path| log::is_segment(path)) {
-                for (record, _) in records(&*disk, path)? {
+                for record in records(&*disk, path)? {
                     if let Record::Settled { halves } = record {
                         settled.extend(halves);
                     }
@@ -264,15 +262,14 @@ async fn pause(wait: &mut Duration, stop: &CancellationToken) -> Result<(), Stop
     }
 }
 
-/// The records of a segment, each with its bytes; what is damaged was counted when the journal was opened.
-fn records(disk: &dyn Disk, path: &std::path::Path) -> io::Result<Vec<(Record<Observation>, u64)>> {
+/// The records of a segment; what is damaged was counted when the journal was opened.
+fn records(disk: &dyn Disk, path: &std::path::Path) -> io::Result<Vec<Record<Observation>>> {
     let bytes = disk.read(path)?;
     let payloads = log::frames(&bytes).filter_map(|met| match met {
         Met::Frame(payload) => Some(payload),
         Met::Corrupt { .. } | Met::Torn { .. } => None,
     });
-    let plain = |payload: &[u8]| zstd::bulk::Decompressor::upper_bound(payload).unwrap_or(payload.len()) as u64;
-    Ok(payloads.filter_map(|payload| Some((record::read(payload).ok()?, plain(payload)))).collect())
+    Ok(payloads.filter_map(|payload| record::read(payload).ok()).collect())
 }
 
 /// A record as it goes into a log; `None`, loudly, where it is larger than any.

@@ -24,7 +24,6 @@ pub mod queue;
 pub mod sender;
 pub mod spill;
 pub mod tally;
-pub mod weight;
 
 use std::future::Future;
 use std::sync::{Arc, Mutex};

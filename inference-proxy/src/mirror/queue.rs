@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use contract::metrics::proxy as names;
-use contract::wire::{Observation, Payload};
+use contract::wire::{Observation, Payload, weight};
 use host::metrics::Registry;
 use masking::{Entity, Known, Masker};
 use prometheus::IntCounterVec;
@@ -24,7 +24,6 @@ use tokio_util::sync::CancellationToken;
 use super::Record;
 use super::ledger::{Content, DropReason, Ledger, Stage, Ticket};
 use super::naming::{Inquiring, Namer, Needed};
-use super::weight;
 
 /// What the thread is given.
 pub enum Work<R> {

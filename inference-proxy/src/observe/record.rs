@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use axum::http::HeaderMap;
 use contract::headers::KEEP_CONTENT;
+use contract::wire::weight::{self, HANDLE_BYTES};
 use contract::wire::{Content, Observation, Outcome, Payload, Prediction, ShadowAnswer, Timings};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -15,7 +16,6 @@ use uuid::Uuid;
 use super::sampling::{Case, Sampling};
 use super::{Facts, Route};
 use crate::features;
-use crate::mirror::weight::{self, HANDLE_BYTES};
 use crate::mirror::{Record, TooLarge};
 use crate::model::{Answer, Input, Role};
 use crate::oip::encode::tensor_json;

@@ -1,8 +1,9 @@
-//! What a built observation takes in memory, so that its ticket holds as much: a row of numbers becomes a list of named
-//! features many times its size, and that is what waits for a model that finds names.
+//! What an observation takes in memory where it waits, for bounds in bytes: a row of numbers becomes a list of named features
+//! many times its size on the wire, and a text does not.
 
-use contract::wire::{Content, Feature, FeatureValue, Gap, Observation, Payload, Prediction, ShadowAnswer};
 use serde_json::Value;
+
+use super::{Content, Feature, FeatureValue, Gap, Observation, Payload, Prediction, ShadowAnswer};
 
 /// A string's or a vector's own size.
 pub const HANDLE_BYTES: usize = 24;
@@ -96,7 +97,8 @@ mod tests {
         let kept = |input| Payload::Kept(Content { input, output: Value::Null, inclusion_probability: 1.0 });
         let texts = || serde_json::json!({ "texts": [thousand.clone(), thousand.clone()] });
         assert!(with(&|o| o.payload = kept(texts())) >= 2_000);
-        // a column of numbers as JSON has it is many times what it was
+        assert!(with(&|o| o.payload = kept(texts())) <= 2_500, "a text is not many times what it was");
+        // a column of numbers as JSON has it is
         assert!(json(&serde_json::json!(vec![0; 1_000])) >= 1_000 * size_of::<Value>());
     }
 }
