@@ -24,7 +24,7 @@ pub async fn keep(mut silencer: Silencer, reader: Reader, shutdown: Cancellation
             () = shutdown.cancelled() => break,
             _ = ticks.tick() => {}
         }
-        match reader.events_of(&CHANGES.map(EventKind::as_str), EACH).await {
+        match reader.events_of_kinds(&CHANGES.map(EventKind::as_str), EACH).await {
             Ok(events) => (known, away) = (changes(events), false),
             Err(why) if !away => {
                 away = true;

@@ -451,7 +451,7 @@ async fn what_happens_to_others_crowds_no_change_of_a_model_out() {
     rows.extend((1..50).map(|at| event(at, "drift", "quiet", "1")));
     rows.push(switch.clone());
     reader.insert_events(&rows).await.unwrap();
-    let found = reader.events_of(&["switch", "rollback"], 3).await.unwrap();
+    let found = reader.events_of_kinds(&["switch", "rollback"], 3).await.unwrap();
     assert_eq!(found.iter().filter(|row| row.model == "busy").map(|row| row.at - T0).collect::<Vec<_>>(), [49, 48, 47]);
     assert_eq!(found.last(), Some(&switch));
     assert_eq!(found.len(), 4);

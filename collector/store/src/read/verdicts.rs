@@ -197,7 +197,7 @@ impl Reader {
     ///
     /// # Errors
     /// [`Error`].
-    pub async fn events_of(&self, kinds: &[&str], each: u64) -> Result<Vec<EventRow>, Error> {
+    pub async fn events_of_kinds(&self, kinds: &[&str], each: u64) -> Result<Vec<EventRow>, Error> {
         let sql = "SELECT toUnixTimestamp64Milli(e.at) AS at, toString(e.kind) AS kind, toString(e.model) AS model, \
                    toString(e.version) AS version, e.text AS text FROM events AS e WHERE toString(e.kind) IN ? \
                    ORDER BY e.at DESC, e.text LIMIT ? BY e.model";
