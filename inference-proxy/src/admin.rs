@@ -5,7 +5,7 @@
 //! | `GET /v1/models/{model}/roles` | | who does what |
 //! | `POST /v1/models/{model}/versions/{version}/role` | `{"role": "canary", "percent": 5}` | gives a version a role, and loads it first |
 //! | `POST /v1/models/{model}/promote` | `{"version": "3"}` or nothing | the version, or the canary, answers everybody |
-//! | `POST /v1/models/{model}/rollback` | nothing | ends the canary; without one, the previous primary is back |
+//! | `POST /v1/models/{model}/rollback` | `{"from": "3"}` or nothing | ends the canary; without one, the previous primary is back |
 //! | `POST /v1/models/{model}/verdict` | `{"version": "3", "verdict": "reject"}` | follows the analyzer, if `follow_verdicts` is set |
 //!
 //! Each answers with who does what afterwards and one sentence on what was done. `reason` in any body goes into the
@@ -18,6 +18,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use host::config::Faults;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::error::ApiError;
 use crate::handle::{self, Edge, Named};
@@ -61,10 +62,21 @@ enum RoleName {
     Spare,
 }
 
-/// What a promotion or a rollback may say.
+/// What a promotion may say.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct StepRequest {
+    version: Option<String>,
+    reason: Option<String>,
+}
+
+/// What a rollback may say.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RollbackRequest {
+    /// The version that must go.
+    from: Option<String>,
+    /// Where it leads is not to be chosen, and who tries is told so.
     version: Option<String>,
     reason: Option<String>,
 }
@@ -93,18 +105,19 @@ async fn assign(State(edge): State<Arc<Edge>>, named: Named, request: Request) -
 }
 
 async fn promote(State(edge): State<Arc<Edge>>, named: Named, request: Request) -> Result<Json<Changed>, ApiError> {
-    let StepRequest { version, reason } = step(&edge, request).await?;
+    let StepRequest { version, reason } = optional(&edge, request).await?;
     let promoted = edge.catalog.promote(&named.model, version.as_deref(), &because(reason.as_deref())).await;
     done(&edge, promoted)
 }
 
 async fn rollback(State(edge): State<Arc<Edge>>, named: Named, request: Request) -> Result<Json<Changed>, ApiError> {
-    let StepRequest { version, reason } = step(&edge, request).await?;
+    let RollbackRequest { from, version, reason } = optional(&edge, request).await?;
     if version.is_some() {
-        let sentence = "a rollback goes to the version before; to go to another one, promote it";
+        let sentence = "a rollback goes to the version before (`from` names the one that must go); to go to another one, \
+                        promote it";
         return Err(ApiError::invalid("rollback_version", sentence));
     }
-    done(&edge, edge.catalog.rollback(&named.model, &because(reason.as_deref())).await)
+    done(&edge, edge.catalog.rollback(&named.model, from.as_deref(), &because(reason.as_deref())).await)
 }
 
 async fn verdict(State(edge): State<Arc<Edge>>, named: Named, request: Request) -> Result<Json<Changed>, ApiError> {
@@ -114,7 +127,7 @@ async fn verdict(State(edge): State<Arc<Edge>>, named: Named, request: Request) 
     done(&edge, edge.catalog.follow(&named.model, &version, verdict, why).await)
 }
 
-async fn step(edge: &Edge, request: Request) -> Result<StepRequest, ApiError> {
+async fn optional<T: DeserializeOwned + Default>(edge: &Edge, request: Request) -> Result<T, ApiError> {
     repository::optional(&handle::body(request, edge.max_body_bytes).await?)
 }
 

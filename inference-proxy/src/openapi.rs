@@ -109,7 +109,7 @@ pub const OPERATIONS: &[Operation] = &[
     get("/v1/models/{model}/roles", "roles", VERSIONS, "Who does what among a model's versions.", Json("Roles")),
     post("/v1/models/{model}/versions/{version}/role", "assignRole", VERSIONS, "Gives a version a role, and loads it first.", must("RoleRequest"), Json("Roles")),
     post("/v1/models/{model}/promote", "promote", VERSIONS, "The version, or the canary, answers everybody.", may("StepRequest"), Json("Roles")),
-    post("/v1/models/{model}/rollback", "rollback", VERSIONS, "Ends the canary; without one, the previous primary is back.", may("StepRequest"), Json("Roles")),
+    post("/v1/models/{model}/rollback", "rollback", VERSIONS, "Ends the canary; without one, the previous primary is back.", may("RollbackRequest"), Json("Roles")),
     post("/v1/models/{model}/verdict", "verdict", VERSIONS, "Follows the analyzer's verdict, where the configuration says so.", must("VerdictRequest"), Json("Roles")),
     post("/v2/repository/index", "repositoryIndex", VERSIONS, "Every version of every model with its state.", may("IndexRequest"), Json("RepositoryIndex")),
     post("/v2/repository/models/{model}/load", "loadModel", VERSIONS, "Loads a version, or loads it anew.", may("LoadRequest"), Json("Nothing")),

@@ -73,6 +73,40 @@ async fn a_canary_is_stepped_up_promoted_and_taken_back() {
     }
 }
 
+/// Pipelines ask again where an answer was lost: what went back must not come forward again.
+#[tokio::test]
+async fn a_rollback_that_is_sent_again_changes_nothing() {
+    let proxy = Proxy::start(|raw| settings(raw, "[router]\nprimary = '1'\ninstances = 1")).await;
+    let rollback = async |body: Value| {
+        let (status, answer) = post(&proxy, "/v1/models/router/rollback", &body).await;
+        let (_, _, roles) = proxy.call("GET", "/v1/models/router/roles", "").await;
+        (status, roles["primary"].as_str().unwrap().to_owned(), answer)
+    };
+    let promote = async |version: &str| {
+        let (status, body) = post(&proxy, "/v1/models/router/promote", &json!({"version": version})).await;
+        assert_eq!(status, 200, "{body}");
+    };
+    promote("2").await;
+    for (again, expected) in [(false, 200), (true, 409)] {
+        let (status, primary, answer) = rollback(json!({})).await;
+        assert_eq!((status, primary.as_str()), (expected, "1"), "again: {again}: {answer}");
+    }
+    promote("2").await;
+    let role = "/v1/models/router/versions/1/role";
+    let (status, body) = post(&proxy, role, &json!({"role": "canary", "percent": 5})).await;
+    assert_eq!(status, 200, "{body}");
+    for (again, expected) in [(false, 200), (true, 409)] {
+        let (status, primary, answer) = rollback(json!({})).await;
+        assert_eq!((status, primary.as_str()), (expected, "2"), "again: {again}: {answer}");
+    }
+    promote("1").await;
+    let (status, primary, answer) = rollback(json!({"from": "2"})).await;
+    assert_eq!((status, primary.as_str()), (409, "1"), "version 2 does not answer: {answer}");
+    let (status, primary, answer) = rollback(json!({"from": "1", "reason": "it is worse"})).await;
+    assert_eq!((status, primary.as_str()), (200, "2"), "{answer}");
+    assert_eq!(rollback(json!({"version": "1"})).await.0, 400);
+}
+
 #[tokio::test]
 async fn what_cannot_be_done_is_said_in_one_sentence() {
     let proxy = Proxy::start(|raw| settings(raw, "[router]\nprimary = '1'\ninstances = 1")).await;

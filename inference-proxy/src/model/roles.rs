@@ -15,6 +15,7 @@ use super::fallback::{self, Served};
 use super::folder;
 use super::retire;
 use super::routing::{Assignment, Canary, Roles};
+use super::shelf::Shelf;
 use super::status::Role;
 
 /// A change of one version's role.
@@ -24,8 +25,8 @@ pub(crate) struct Step {
     assignment: Assignment,
     /// Whether a copy that has this role already is loaded anew.
     reload: bool,
-    /// Whether it goes back, and not on.
-    back: bool,
+    /// The version that it takes back, where it goes back and not on.
+    back: Option<String>,
     /// Why, for the journal.
     why: String,
 }
@@ -83,7 +84,7 @@ pub enum Verdict {
 
 impl Step {
     pub(crate) fn new(version: &str, assignment: Assignment, why: &str) -> Self {
-        Self { version: version.to_owned(), assignment, reload: false, back: false, why: why.to_owned() }
+        Self { version: version.to_owned(), assignment, reload: false, back: None, why: why.to_owned() }
     }
 
     /// A load: a copy that has the role already is made anew.
@@ -91,17 +92,26 @@ impl Step {
         Self { reload: true, ..Self::new(version, assignment, "loaded") }
     }
 
-    fn back(self) -> Self {
-        Self { back: true, ..self }
+    fn back(self, from: &str) -> Self {
+        Self { back: Some(from.to_owned()), ..self }
     }
 
     fn kind(&self) -> EventKind {
         match self.assignment {
-            _ if self.back => EventKind::Rollback,
+            _ if self.back.is_some() => EventKind::Rollback,
             Assignment::Primary => EventKind::Switch,
             Assignment::Canary(_) => EventKind::Canary,
             Assignment::Shadow { .. } | Assignment::Fallback | Assignment::Spare => EventKind::Role,
         }
+    }
+
+    /// Changes the roles; returns those in memory that have nothing to do any more.
+    fn give(&self, shelf: &mut Shelf, model: &str) -> Vec<Arc<Version>> {
+        let idle = shelf.give(model, &self.version, &self.assignment);
+        if let Some(from) = &self.back {
+            shelf.took_back(model, from);
+        }
+        idle
     }
 
     fn describe(&self) -> String {
@@ -150,20 +160,14 @@ impl Catalog {
         .await
     }
 
-    /// Undoes the newest step: ends the canary where there is one, else brings the previous primary back.
+    /// Undoes the newest step: ends the canary where there is one, else brings the previous primary back. `from` names the
+    /// version that must go; without it a second rollback in a row is refused, so that one that is sent twice is taken once.
     ///
     /// # Errors
     /// [`LoadError`]; who answered before still does.
-    pub async fn rollback(&self, model: &str, why: &str) -> Result<Changed, LoadError> {
-        let why = why.to_owned();
-        self.change(model, move |roles| match (&roles.canary, &roles.previous) {
-            (Some(canary), _) => Ok(Step::new(&canary.version, Assignment::Spare, &why).back()),
-            (None, Some(previous)) => Ok(Step::new(previous, Assignment::Primary, &why).back()),
-            (None, None) => {
-                Err(LoadError::Nothing("there is neither a canary nor a primary before this one".to_owned()))
-            }
-        })
-        .await
+    pub async fn rollback(&self, model: &str, from: Option<&str>, why: &str) -> Result<Changed, LoadError> {
+        let (from, why) = (from.map(str::to_owned), why.to_owned());
+        self.change(model, move |roles| way_back(roles, from.as_deref(), &why)).await
     }
 
     /// Follows the analyzer's verdict on the canary, if the model's configuration says so: promotes it, or takes it
@@ -185,7 +189,7 @@ impl Catalog {
             Verdict::Hold => Ok(nothing("nothing: the canary stays as it is")?),
             Verdict::Promote => self.promote(model, Some(version), &why).await,
             Verdict::Reject => {
-                let step = Step::new(version, Assignment::Spare, &why).back();
+                let step = Step::new(version, Assignment::Spare, &why).back(version);
                 self.change(model, |_| Ok(step)).await
             }
         }
@@ -197,7 +201,7 @@ impl Catalog {
     /// [`LookupError::UnknownModel`].
     pub fn roles(&self, model: &str, did: String) -> Result<Changed, LookupError> {
         let shelf = self.inner.shelf();
-        let Roles { primary, previous, canary, shadows, fallback } = shelf.roles(model)?.clone();
+        let Roles { primary, previous, canary, shadows, fallback, .. } = shelf.roles(model)?.clone();
         let canary = canary.map(|Canary { version, percent, rule, .. }| {
             let header = rule.map(|(name, value)| format!("{name}: {value}"));
             CanaryNow { version, percent, header }
@@ -256,6 +260,30 @@ impl Verdict {
     }
 }
 
+/// The step that takes back the version named, or the newest that can be taken back.
+fn way_back(roles: &Roles, from: Option<&str>, why: &str) -> Result<Step, LoadError> {
+    if let (None, Some(undone)) = (from, &roles.undone) {
+        let next = roles.canary.as_ref().map(|canary| &canary.version);
+        let next = next.or(roles.primary.as_ref().filter(|_| roles.previous.is_some()));
+        let more = next.map_or_else(
+            || "there is nothing more to take back".to_owned(),
+            |next| format!("to take version '{next}' back too, name it in `from`"),
+        );
+        return Err(LoadError::Nothing(format!("version '{undone}' was taken back already: {more}")));
+    }
+    let canary = roles.canary.as_ref().filter(|canary| from.is_none_or(|from| from == canary.version));
+    if let Some(canary) = canary {
+        return Ok(Step::new(&canary.version, Assignment::Spare, why).back(&canary.version));
+    }
+    match (from, &roles.primary, &roles.previous) {
+        (Some(from), Some(primary), _) if from != primary => {
+            Err(LoadError::Nothing(format!("version '{from}' is neither the canary nor the version that answers")))
+        }
+        (_, Some(primary), Some(previous)) => Ok(Step::new(previous, Assignment::Primary, why).back(primary)),
+        _ => Err(LoadError::Nothing("there is neither a canary nor a primary before this one".to_owned())),
+    }
+}
+
 impl Inner {
     /// Takes one step; whoever calls holds the turn.
     pub(super) async fn take(self: &Arc<Self>, model: &str, step: &Step) -> Result<(), LoadError> {
@@ -271,14 +299,14 @@ impl Inner {
             )));
         }
         if role == Role::Spare {
-            self.let_go(model, version)?;
+            self.let_go(model, step)?;
         } else {
             let kept = self.reusable(model, step)?;
             let loaded = match kept {
                 Some(kept) => kept,
                 None => self.bring_up(model, version, role).await?,
             };
-            self.put(model, &loaded, assignment);
+            self.put(model, &loaded, step);
         }
         let changed = before.of(version) != role || matches!(assignment, Assignment::Canary(_)) && !step.reload;
         if changed {
@@ -287,18 +315,18 @@ impl Inner {
         Ok(())
     }
 
-    fn let_go(self: &Arc<Self>, model: &str, version: &str) -> Result<(), LoadError> {
-        self.shelf().status(model, version)?;
-        let idle = self.shelf_mut().give(model, version, &Assignment::Spare);
+    fn let_go(self: &Arc<Self>, model: &str, step: &Step) -> Result<(), LoadError> {
+        self.shelf().status(model, &step.version)?;
+        let idle = step.give(&mut self.shelf_mut(), model);
         self.drain(idle);
         Ok(())
     }
 
-    fn put(self: &Arc<Self>, model: &str, loaded: &Arc<Version>, assignment: &Assignment) {
+    fn put(self: &Arc<Self>, model: &str, loaded: &Arc<Version>, step: &Step) {
         let (displaced, idle) = {
             let mut shelf = self.shelf_mut();
-            let displaced = shelf.put(model, loaded, assignment.role());
-            (displaced, shelf.give(model, loaded.version(), assignment))
+            let displaced = shelf.put(model, loaded, step.assignment.role());
+            (displaced, step.give(&mut shelf, model))
         };
         if let Some(displaced) = displaced {
             tokio::spawn(retire::displaced(displaced));
@@ -324,5 +352,56 @@ impl Inner {
             None => kept.role() != Role::Shadow,
         };
         Ok(Some(kept).filter(|_| enough))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::routing::RawCanary;
+    use super::*;
+
+    fn canary(version: &str) -> Assignment {
+        let raw = RawCanary { version: version.into(), percent: 5.0, ..RawCanary::default() };
+        Assignment::Canary(raw.check("canary", &mut host::config::Faults::default()))
+    }
+
+    fn after(steps: &[(&str, Assignment)]) -> Roles {
+        let mut roles = Roles::default();
+        for (version, assignment) in steps {
+            roles.give(version, assignment);
+        }
+        roles
+    }
+
+    /// Takes the version back, or gives the sentence that says why not.
+    fn back(roles: &mut Roles, from: Option<&str>) -> Result<String, String> {
+        let step = way_back(roles, from, "a test").map_err(|error| error.to_string())?;
+        roles.give(&step.version, &step.assignment);
+        roles.took_back(step.back.as_deref().unwrap());
+        Ok(step.back.unwrap())
+    }
+
+    #[test]
+    fn a_rollback_that_is_sent_twice_is_taken_once() {
+        use Assignment::Primary;
+        let mut roles = after(&[("1", Primary), ("2", Primary)]);
+        assert_eq!(back(&mut roles, None).as_deref(), Ok("2"));
+        assert!(back(&mut roles, None).unwrap_err().contains("nothing more"), "it would bring the bad version back");
+        assert!(back(&mut roles, Some("2")).unwrap_err().contains("neither the canary nor"));
+        assert_eq!((roles.primary.as_deref(), roles.previous.as_deref()), (Some("1"), None));
+
+        let mut roles = after(&[("1", Primary), ("2", Primary), ("3", canary("3"))]);
+        assert_eq!(back(&mut roles, None).as_deref(), Ok("3"));
+        let refused = back(&mut roles, None).unwrap_err();
+        assert_eq!(refused, "version '3' was taken back already: to take version '2' back too, name it in `from`");
+        assert_eq!(roles.primary.as_deref(), Some("2"), "a healthy primary goes on answering");
+        assert_eq!(back(&mut roles, Some("2")).as_deref(), Ok("2"), "who means it can say so");
+        assert_eq!(roles.primary.as_deref(), Some("1"));
+
+        roles.give("4", &Primary);
+        assert_eq!(back(&mut roles, None).as_deref(), Ok("4"), "what is newer can be taken back again");
+        roles.give("4", &canary("4"));
+        roles.give("5", &Assignment::Fallback);
+        assert_eq!(back(&mut roles, None).as_deref(), Ok("4"));
     }
 }

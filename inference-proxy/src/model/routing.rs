@@ -132,8 +132,11 @@ fn place(version: &str, key: &[u8]) -> f64 {
 pub(crate) struct Roles {
     /// The version that answers; it may be out of memory.
     pub(crate) primary: Option<String>,
-    /// The primary before it: where a rollback leads.
+    /// The primary before it: where a rollback leads. None after one: what was taken back is nothing to go back to.
     pub(crate) previous: Option<String>,
+    /// What the newest step took back, until there is something newer to take back: a rollback that is sent twice must not
+    /// take back one thing more.
+    pub(crate) undone: Option<String>,
     pub(crate) canary: Option<Canary>,
     pub(crate) shadows: Vec<Shadow>,
     pub(crate) fallback: Option<String>,
@@ -183,9 +186,13 @@ impl Roles {
                 let old = self.primary.replace(version.to_owned());
                 if let Some(old) = old.filter(|old| old != version) {
                     self.previous = Some(old);
+                    self.undone = None;
                 }
             }
-            Assignment::Canary(canary) => self.canary = Some(canary.clone()),
+            Assignment::Canary(canary) => {
+                self.canary = Some(canary.clone());
+                self.undone = None;
+            }
             Assignment::Shadow { percent } => {
                 let shadow = shadow.unwrap_or_else(|| Shadow::new(version));
                 self.shadows.push(Shadow { percent: *percent, ..shadow });
@@ -194,6 +201,12 @@ impl Roles {
             Assignment::Spare => {}
         }
         before.into_iter().filter(|version| self.of(version) == Role::Spare).collect()
+    }
+
+    /// The step that was just taken went back, and took this version out of its role.
+    pub(crate) fn took_back(&mut self, version: &str) {
+        self.previous = self.previous.take().filter(|previous| previous != version);
+        self.undone = Some(version.to_owned());
     }
 
     fn everyone(&self) -> Vec<String> {

@@ -302,6 +302,13 @@ impl Shelf {
         draining
     }
 
+    /// A step took this version back.
+    pub(crate) fn took_back(&mut self, model: &str, version: &str) {
+        if let Some(entry) = self.models.get_mut(model) {
+            entry.roles.took_back(version);
+        }
+    }
+
     fn show_traffic(&self, model: &str) {
         if let Ok(entry) = self.entry(model) {
             let all: Vec<String> = entry.slots.keys().cloned().collect();

@@ -236,6 +236,10 @@ fn versions() -> Value {
             ("reason", reason()),
         ]),
         "StepRequest": closed(0, &[("version", text("The version.")), ("reason", reason())]),
+        "RollbackRequest": closed(0, &[
+            ("from", text("The version that must go; 409 where it neither answers nor is the canary.")),
+            ("reason", reason()),
+        ]),
         "VerdictRequest": closed(2, &[
             ("version", text("The version.")),
             ("verdict", one_of(&["promote", "hold", "reject"])),
