@@ -176,23 +176,19 @@ impl Catalog {
     /// # Errors
     /// [`LoadError`]; who answered before still does.
     pub async fn follow(&self, model: &str, version: &str, verdict: Verdict, why: &str) -> Result<Changed, LoadError> {
-        let nothing = |did: &str| self.roles(model, did.to_owned());
-        let (follows, canary) = {
-            let shelf = self.inner.shelf();
-            let canary = shelf.roles(model)?.canary.as_ref().is_some_and(|canary| canary.version == version);
-            (shelf.config(model)?.follow_verdicts, canary)
-        };
         let why = format!("the verdict was '{}': {why}", verdict.as_str());
-        match verdict {
-            _ if !follows => Ok(nothing("nothing: follow_verdicts is not set for this model")?),
-            _ if !canary => Ok(nothing("nothing: the version is not the canary")?),
-            Verdict::Hold => Ok(nothing("nothing: the canary stays as it is")?),
-            Verdict::Promote => self.promote(model, Some(version), &why).await,
-            Verdict::Reject => {
-                let step = Step::new(version, Assignment::Spare, &why).back(version);
-                self.change(model, |_| Ok(step)).await
-            }
+        let version = version.to_owned();
+        let now = {
+            let shelf = self.inner.shelf();
+            let roles = shelf.roles(model)?;
+            if shelf.config(model)?.follow_verdicts { meant(roles, &version, verdict, &why) } else { Err(DEAF) }
+        };
+        // most verdicts change nothing, and need not wait for a load
+        if let Err(nothing) = now {
+            return Ok(self.roles(model, nothing.to_owned())?);
         }
+        // while it waited for its turn an operator may have decided otherwise
+        self.change_if(model, move |roles| Ok(meant(roles, &version, verdict, &why))).await
     }
 
     /// Who does what now.
@@ -237,14 +233,29 @@ impl Catalog {
         model: &str,
         decide: impl FnOnce(&Roles) -> Result<Step, LoadError> + Send + 'static,
     ) -> Result<Changed, LoadError> {
+        self.change_if(model, move |roles| decide(roles).map(Ok)).await
+    }
+
+    /// The same where there may be nothing to do; then the sentence that is decided says why.
+    async fn change_if(
+        &self,
+        model: &str,
+        decide: impl FnOnce(&Roles) -> Result<Result<Step, &'static str>, LoadError> + Send + 'static,
+    ) -> Result<Changed, LoadError> {
         let (catalog, model) = (self.clone(), model.to_owned());
         let task = tokio::spawn(async move {
             let inner = &catalog.inner;
             let _turn = inner.turn().await;
             inner.rescan(&model).await;
-            let step = decide(inner.shelf().roles(&model)?)?;
-            inner.take(&model, &step).await?;
-            Ok(catalog.roles(&model, step.describe())?)
+            let decided = decide(inner.shelf().roles(&model)?)?;
+            let did = match decided {
+                Ok(step) => {
+                    inner.take(&model, &step).await?;
+                    step.describe()
+                }
+                Err(nothing) => nothing.to_owned(),
+            };
+            Ok(catalog.roles(&model, did)?)
         });
         task.await.unwrap_or(Err(LoadError::ShuttingDown))
     }
@@ -257,6 +268,20 @@ impl Verdict {
             Self::Hold => "hold",
             Self::Reject => "reject",
         }
+    }
+}
+
+/// What is done about a verdict where nobody asked to follow it.
+const DEAF: &str = "nothing: follow_verdicts is not set for this model";
+
+/// The step that a verdict means, or why it means none.
+fn meant(roles: &Roles, version: &str, verdict: Verdict, why: &str) -> Result<Step, &'static str> {
+    let canary = roles.canary.as_ref().is_some_and(|canary| canary.version == version);
+    match verdict {
+        _ if !canary => Err("nothing: the version is not the canary"),
+        Verdict::Hold => Err("nothing: the canary stays as it is"),
+        Verdict::Promote => Ok(Step::new(version, Assignment::Primary, why)),
+        Verdict::Reject => Ok(Step::new(version, Assignment::Spare, why).back(version)),
     }
 }
 
@@ -358,6 +383,7 @@ impl Inner {
 #[cfg(test)]
 mod tests {
     use super::super::routing::RawCanary;
+    use super::super::testing::House;
     use super::*;
 
     fn canary(version: &str) -> Assignment {
@@ -403,5 +429,25 @@ mod tests {
         roles.give("4", &canary("4"));
         roles.give("5", &Assignment::Fallback);
         assert_eq!(back(&mut roles, None).as_deref(), Ok("4"));
+    }
+
+    /// A verdict that waits for its turn, behind a load or behind the operator, is about a canary that may be gone by then.
+    #[tokio::test]
+    async fn a_verdict_promotes_nobody_who_was_taken_back_meanwhile() {
+        let settings =
+            "[models.router]\nprimary = '1'\nfollow_verdicts = true\ncanary = { version = '2', percent = 5 }";
+        let house = House::ready(&["router/1", "router/2"], settings).await;
+        let inner = &house.catalog.inner;
+        let turn = inner.turn().await;
+        // the first look is taken before the operator's step, and the verdict's own turn comes after it
+        let followed = house.catalog.follow("router", "2", Verdict::Promote, "it agrees");
+        let operator = async {
+            let _idle = inner.shelf_mut().give("router", "2", &Assignment::Spare);
+            drop(turn);
+        };
+        let (followed, ()) = tokio::join!(biased; followed, operator);
+        let followed = followed.unwrap();
+        assert_eq!(followed.did, "nothing: the version is not the canary");
+        assert_eq!(followed.primary.as_deref(), Some("1"));
     }
 }
