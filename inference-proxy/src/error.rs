@@ -154,7 +154,7 @@ impl From<RunError> for ApiError {
             RunError::Invalid(_) => StatusCode::BAD_REQUEST,
             RunError::QueueFull { .. } => StatusCode::TOO_MANY_REQUESTS,
             RunError::Deadline => StatusCode::GATEWAY_TIMEOUT,
-            RunError::Impatient => StatusCode::REQUEST_TIMEOUT,
+            RunError::Impatient | RunError::LateBody => StatusCode::REQUEST_TIMEOUT,
             RunError::Unavailable(_) | RunError::BreakerOpen { .. } => StatusCode::SERVICE_UNAVAILABLE,
             RunError::Failed(_) | RunError::BadOutput(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
@@ -171,7 +171,7 @@ impl From<Fault> for ApiError {
         let status = match fault {
             Fault::Down => StatusCode::SERVICE_UNAVAILABLE,
             Fault::Slow(_) => StatusCode::GATEWAY_TIMEOUT,
-            Fault::Impatient => StatusCode::REQUEST_TIMEOUT,
+            Fault::Impatient | Fault::LateBody => StatusCode::REQUEST_TIMEOUT,
             Fault::Busy(_) => StatusCode::TOO_MANY_REQUESTS,
             Fault::Gibberish | Fault::Cut | Fault::TooLong(_) => StatusCode::BAD_GATEWAY,
             Fault::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
@@ -243,6 +243,7 @@ mod tests {
             (full.clone(), 429),
             (RunError::Deadline, 504),
             (RunError::Impatient, 408),
+            (RunError::LateBody, 408),
             (RunError::Unavailable("x".into()), 503),
             (RunError::BreakerOpen { retry_after: Duration::from_secs(1) }, 503),
             (RunError::Failed("x".into()), 500),

@@ -14,9 +14,10 @@ use crate::cache::Cache;
 use crate::encoding::Coding;
 use crate::error::ApiError;
 use crate::model::config::is_name;
-use crate::model::{Catalog, Input, Served, Urgency, Version};
+use crate::model::{Catalog, Input, Served, Urgency, Version, Whose};
 use crate::observe::{Notes, Observer};
 use crate::room::Room;
+use crate::waiting::Waiting;
 
 /// What the edge holds; one for all requests.
 #[derive(Debug)]
@@ -61,17 +62,33 @@ pub struct Named {
 }
 
 /// When a request must be answered.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Deadline {
     /// The moment.
     pub at: Instant,
+    /// How long that was when the request arrived.
+    pub limit: Duration,
     /// Whether the client set it itself, shorter than the server's limit: then its passing is the client's doing.
     pub own: bool,
+    /// How long the body is waited for, which may be the client's doing too.
+    pub body: Waiting,
+}
+
+impl Deadline {
+    /// Whose doing it is if it passes, as far as that is known now.
+    #[must_use]
+    pub fn whose(&self) -> Whose {
+        match self.own {
+            true => Whose::Client,
+            false if self.body.took_most_of(self.limit) => Whose::LateBody,
+            false => Whose::Server,
+        }
+    }
 }
 
 impl From<Deadline> for Urgency {
-    fn from(Deadline { at, own }: Deadline) -> Self {
-        Self { own, ..at.into() }
+    fn from(deadline: Deadline) -> Self {
+        Self { whose: deadline.whose(), ..deadline.at.into() }
     }
 }
 

@@ -33,6 +33,7 @@ pub mod tensor;
 pub mod trace;
 mod triton;
 pub mod upstream;
+pub mod waiting;
 
 pub use config::{Config, RawConfig};
 pub use service::{BuildError, Deps, Service, build};

@@ -10,7 +10,7 @@
 //! | 5xx | error | bad |
 //! | 504 | timeout | bad |
 //! | 429 | rejected | bad, unless the SLO leaves refusals out |
-//! | any other 4xx, a client's own time-out (408) among them | invalid | left out |
+//! | any other 4xx, a client's own time-out and a body that came late (408) among them | invalid | left out |
 //! | the client went away | cancelled | left out |
 
 use axum::http::StatusCode;
@@ -40,7 +40,7 @@ pub fn of_status(status: StatusCode) -> Outcome {
 #[must_use]
 pub fn of_run(error: &RunError) -> Outcome {
     match error {
-        RunError::Invalid(_) | RunError::Impatient => Outcome::Invalid,
+        RunError::Invalid(_) | RunError::Impatient | RunError::LateBody => Outcome::Invalid,
         RunError::QueueFull { .. } => Outcome::Rejected,
         RunError::Deadline => Outcome::Timeout,
         RunError::Unavailable(_) | RunError::BreakerOpen { .. } | RunError::Failed(_) | RunError::BadOutput(_) => {

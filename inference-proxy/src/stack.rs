@@ -21,9 +21,10 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::error::ApiError;
 use crate::grpc::status::patience;
 use crate::handle::{self, Deadline, Edge, Named};
-use crate::model::RunError;
+use crate::model::Whose;
 use crate::observe::stream::Held;
 use crate::observe::{Arrived, Notes, Route, watch};
+use crate::waiting::Waiting;
 use crate::{admin, oip, openapi, overview, page, predict};
 
 /// All routes of the proxy.
@@ -115,14 +116,17 @@ async fn in_time(State(edge): State<Arc<Edge>>, mut request: Request, next: Next
     // a client's own limit shortens ours and never lengthens it
     let own = patience(request.headers()).filter(|own| *own < edge.request_timeout);
     let limit = own.unwrap_or(edge.request_timeout);
-    let deadline = Deadline { at: arrived + limit, own: own.is_some() };
-    request.extensions_mut().insert(deadline);
-    let notes = request.extensions().get::<Notes>().cloned();
+    let body = Waiting::default();
+    let deadline = Deadline { at: arrived + limit, limit, own: own.is_some(), body: body.clone() };
+    request.extensions_mut().insert(deadline.clone());
+    let request = request.map(|awaited| body.watch(awaited));
     match tokio::time::timeout_at(deadline.at.into(), next.run(request)).await {
         Ok(response) => response,
-        Err(_) if notes.is_some_and(|notes| !notes.is_read()) => ApiError::slow_body(limit).into_response(),
-        Err(_) if deadline.own => ApiError::from(RunError::Impatient).into_response(),
-        Err(_) => ApiError::timeout(limit).into_response(),
+        Err(_) if body.goes_on() => ApiError::slow_body(limit).into_response(),
+        Err(_) => match deadline.whose() {
+            Whose::Server => ApiError::timeout(limit).into_response(),
+            whose => ApiError::from(whose.passed()).into_response(),
+        },
     }
 }
 

@@ -14,7 +14,7 @@ use masking::{Answered, Finding, Inquiry, Known, Masker, Memo};
 use prometheus::{Histogram, IntCounterVec};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::model::{Answer, Catalog, Input, RunError, Task, Urgency, Version};
+use crate::model::{Answer, Catalog, Input, RunError, Task, Urgency, Version, Whose};
 
 /// A checked configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,7 +114,7 @@ impl Namer {
             let texts = inquiry.batch();
             let asked = texts.len();
             // behind every client's request; that our patience ends is no failing of the version
-            let urgency = Urgency { deadline, priority: u64::MAX, own: true };
+            let urgency = Urgency { deadline, priority: u64::MAX, whose: Whose::Client };
             let answer = version.run_guarded(Input::Texts(texts), urgency).await.map_err(|error| {
                 tracing::debug!(%error, "the model that finds names did not answer");
                 reason(&error)
@@ -145,7 +145,7 @@ fn load_of(version: &Version) -> String {
 const fn reason(error: &RunError) -> &'static str {
     match error {
         RunError::QueueFull { .. } => names::OVERLOADED,
-        RunError::Deadline | RunError::Impatient => names::TIMEOUT,
+        RunError::Deadline | RunError::Impatient | RunError::LateBody => names::TIMEOUT,
         RunError::Unavailable(_) | RunError::BreakerOpen { .. } => names::UNAVAILABLE,
         RunError::Invalid(_) | RunError::Failed(_) | RunError::BadOutput(_) => names::FAILED,
     }

@@ -30,23 +30,43 @@ pub struct Urgency {
     pub deadline: Instant,
     /// As the protocol orders them: 1 goes first, larger numbers later; 0 is what was not said.
     pub priority: u64,
-    /// Whether the deadline is the client's own, shorter than the server's.
-    pub own: bool,
+    /// Whose doing it is if the deadline passes.
+    pub whose: Whose,
+}
+
+/// Whose limit a deadline is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// The server's.
+    Server,
+    /// The client's own, shorter than the server's.
+    Client,
+    /// The server's, most of which went by before the client's body was there.
+    LateBody,
 }
 
 impl From<Instant> for Urgency {
     fn from(deadline: Instant) -> Self {
-        Self { deadline, priority: 0, own: false }
+        Self { deadline, priority: 0, whose: Whose::Server }
     }
 }
 
 impl Urgency {
-    /// A deadline that the client set itself and that passed is its own: it stopped waiting.
+    /// A deadline that the client set itself and that passed is its own: it stopped waiting, or came too late.
     #[must_use]
     pub fn blame(self, error: RunError) -> RunError {
-        match error {
-            RunError::Deadline if self.own => RunError::Impatient,
-            error => error,
+        if error == RunError::Deadline { self.whose.passed() } else { error }
+    }
+}
+
+impl Whose {
+    /// What it means that the deadline passed.
+    #[must_use]
+    pub const fn passed(self) -> RunError {
+        match self {
+            Self::Server => RunError::Deadline,
+            Self::Client => RunError::Impatient,
+            Self::LateBody => RunError::LateBody,
         }
     }
 }
@@ -158,6 +178,9 @@ pub enum RunError {
     /// The time-out that the client set itself passed before there was an answer (408).
     #[error("the request's own timeout passed before the model answered")]
     Impatient,
+    /// The body came so late that too little of the time was left for an answer (408).
+    #[error("the body took most of the time that a request may take, and the rest was too short for an answer")]
+    LateBody,
     /// The version is not serving (503).
     #[error("{0}")]
     Unavailable(String),
@@ -184,6 +207,7 @@ impl RunError {
             Self::QueueFull { .. } => "queue_full",
             Self::Deadline => "deadline",
             Self::Impatient => "client_timeout",
+            Self::LateBody => "late_body",
             Self::Unavailable(_) => "unavailable",
             Self::BreakerOpen { .. } => "breaker_open",
             Self::Failed(_) => "session_failed",

@@ -89,7 +89,11 @@ pub(crate) fn counts(error: &RunError) -> Option<&'static str> {
         RunError::Failed(_) | RunError::BadOutput(_) | RunError::Deadline | RunError::Unavailable(_) => {
             Some(error.reason())
         }
-        RunError::Invalid(_) | RunError::Impatient | RunError::QueueFull { .. } | RunError::BreakerOpen { .. } => None,
+        RunError::Invalid(_)
+        | RunError::Impatient
+        | RunError::LateBody
+        | RunError::QueueFull { .. }
+        | RunError::BreakerOpen { .. } => None,
     }
 }
 
@@ -460,6 +464,7 @@ mod tests {
             (RunError::Deadline, Some("deadline")),
             (RunError::Unavailable(text()), Some("unavailable")),
             (RunError::Invalid(text()), None),
+            (RunError::LateBody, None),
             (RunError::QueueFull { retry_after: Duration::ZERO }, None),
             (RunError::BreakerOpen { retry_after: Duration::ZERO }, None),
         ] {

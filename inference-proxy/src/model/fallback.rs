@@ -98,7 +98,11 @@ impl Served {
 fn can_fall_back(error: &RunError) -> bool {
     match error {
         RunError::BreakerOpen { .. } | RunError::Failed(_) | RunError::BadOutput(_) | RunError::Unavailable(_) => true,
-        RunError::Invalid(_) | RunError::QueueFull { .. } | RunError::Deadline | RunError::Impatient => false,
+        RunError::Invalid(_)
+        | RunError::QueueFull { .. }
+        | RunError::Deadline
+        | RunError::Impatient
+        | RunError::LateBody => false,
     }
 }
 

@@ -60,7 +60,7 @@ mod values;
 mod version;
 mod window;
 
-pub use answer::{Answer, Classes, Input, RunError, TextStats, Urgency};
+pub use answer::{Answer, Classes, Input, RunError, TextStats, Urgency, Whose};
 pub use backend::Version;
 pub use breaker::{BreakerState, Pass};
 pub use catalog::{Catalog, IndexEntry, LoadError, LookupError, OpenError};

@@ -129,13 +129,6 @@ impl Notes {
         facts.version = version;
     }
 
-    /// Whether the request has been read.
-    #[must_use]
-    pub fn is_read(&self) -> bool {
-        let facts = self.lock();
-        facts.input.is_some() || facts.exchange.as_ref().is_some_and(|exchange| exchange.is_asked())
-    }
-
     /// The model answered, or what stepped in for it.
     pub fn served(&self, served: &Served) {
         let mut facts = self.lock();

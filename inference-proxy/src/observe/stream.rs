@@ -91,7 +91,7 @@ impl Last {
     fn end(self, gone: bool) {
         let Self { guard, exchange, status, reason, held } = self;
         let (outcome, reason) = match exchange.fault() {
-            Some(fault @ Fault::Impatient) => (Outcome::Invalid, Some(fault.reason())),
+            Some(fault @ (Fault::Impatient | Fault::LateBody)) => (Outcome::Invalid, Some(fault.reason())),
             Some(fault @ Fault::Slow(_)) => (Outcome::Timeout, Some(fault.reason())),
             Some(fault) => (Outcome::Error, Some(fault.reason())),
             None if gone => (Outcome::Cancelled, Some(super::CLIENT_GONE)),

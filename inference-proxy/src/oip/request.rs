@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::error::ApiError;
 use crate::handle::Deadline;
-use crate::model::{TensorSpec, Urgency};
+use crate::model::{TensorSpec, Urgency, Whose};
 use crate::tensor::Tensor;
 
 /// A decoded inference request.
@@ -86,7 +86,7 @@ impl InferRequest {
     pub fn urgency(&self, server: Deadline) -> Urgency {
         let own = self.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         match own.filter(|own| *own < server.at) {
-            Some(deadline) => Urgency { deadline, priority: self.priority, own: true },
+            Some(deadline) => Urgency { deadline, priority: self.priority, whose: Whose::Client },
             None => Urgency { priority: self.priority, ..server.into() },
         }
     }
@@ -160,10 +160,12 @@ pub fn refuse_extensions(whose: &str, parameters: &Map<String, Value>) -> Result
 mod tests {
     use super::*;
     use crate::tensor::Data;
+    use crate::waiting::Waiting;
 
     #[test]
     fn a_clients_timeout_only_shortens() {
-        let server = Deadline { at: Instant::now() + Duration::from_secs(10), own: false };
+        let limit = Duration::from_secs(10);
+        let server = Deadline { at: Instant::now() + limit, limit, own: false, body: Waiting::default() };
         let ask = |micros: u64| {
             let parameters = serde_json::json!({"timeout": micros, "priority": 3, "ticket": "T"});
             let x = Tensor::new("x", vec![1], Data::Bool(vec![true])).unwrap();
@@ -171,11 +173,12 @@ mod tests {
         };
         let short = ask(1_000_000);
         assert_eq!((short.priority, short.parameters.len()), (3, 1));
-        assert!(short.urgency(server).deadline < server.at && short.urgency(server).own);
+        let urgency = short.urgency(server.clone());
+        assert!(urgency.deadline < server.at && urgency.whose == Whose::Client);
         for micros in [0, 60_000_000, u64::MAX] {
             assert_eq!(
-                ask(micros).urgency(server),
-                Urgency { deadline: server.at, priority: 3, own: false },
+                ask(micros).urgency(server.clone()),
+                Urgency { deadline: server.at, priority: 3, whose: Whose::Server },
                 "{micros}"
             );
         }

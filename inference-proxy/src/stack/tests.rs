@@ -20,6 +20,7 @@ use tower::ServiceExt;
 use super::*;
 use crate::{Deps, RawConfig, Service, build};
 
+mod clients;
 mod forward;
 mod grpc;
 mod names;

@@ -14,28 +14,42 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::{ASKED_WITHIN, Config, Fault};
 use crate::handle::Deadline;
+use crate::waiting::Waiting;
 
 /// Until when there must be an answer, and how long that was when it was decided.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Due {
     pub(super) at: Instant,
     pub(super) within: Duration,
     /// Whether the client set it itself.
     pub(super) own: bool,
+    /// The wait for the client's body, where it is sent on.
+    pub(super) body: Option<Waiting>,
 }
 
 impl Due {
     /// The earlier of a deadline and a time from now.
-    pub(super) fn of(deadline: Option<Deadline>, timeout: Duration) -> Self {
+    pub(super) fn of(deadline: Option<&Deadline>, timeout: Duration) -> Self {
         let now = Instant::now();
         let left = deadline.map(|deadline| (deadline.at.saturating_duration_since(now), deadline.own));
         let (within, own) = left.filter(|(left, _)| *left < timeout).unwrap_or((timeout, false));
-        Self { at: now + within, within, own }
+        Self { at: now + within, within, own, body: deadline.map(|deadline| deadline.body.clone()) }
+    }
+
+    /// The same, by a moment that is no client's.
+    pub(super) fn by(at: Instant, timeout: Duration) -> Self {
+        let now = Instant::now();
+        let within = at.saturating_duration_since(now).min(timeout);
+        Self { at: now + within, within, own: false, body: None }
     }
 
     /// What it means that it passes.
-    pub(super) const fn passed(self) -> Fault {
-        if self.own { Fault::Impatient } else { Fault::Slow(self.within) }
+    pub(super) fn passed(&self) -> Fault {
+        match &self.body {
+            _ if self.own => Fault::Impatient,
+            Some(body) if body.took_most_of(self.within) => Fault::LateBody,
+            _ => Fault::Slow(self.within),
+        }
     }
 }
 
@@ -57,7 +71,7 @@ impl Client {
     }
 
     /// Sends a request and waits for the head of its answer.
-    pub(super) async fn send(&self, request: Request<Body>, due: Due) -> Result<Response<Incoming>, Fault> {
+    pub(super) async fn send(&self, request: Request<Body>, due: &Due) -> Result<Response<Incoming>, Fault> {
         match tokio::time::timeout_at(due.at.into(), self.0.request(request)).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => {
@@ -75,7 +89,7 @@ impl Client {
         method: Method,
         uri: &str,
         body: Option<Body>,
-        due: Due,
+        due: &Due,
         limit: usize,
     ) -> Result<(StatusCode, Bytes), Fault> {
         let mut request = Request::builder().method(method).uri(uri);

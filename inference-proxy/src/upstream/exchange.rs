@@ -52,12 +52,6 @@ impl Exchange {
         *self.given.lock().unwrap_or_else(PoisonError::into_inner) = Some((head, copy));
     }
 
-    /// Whether the client has sent what was asked of it so far.
-    #[must_use]
-    pub fn is_asked(&self) -> bool {
-        !self.asked.1.awaits_client()
-    }
-
     /// What went wrong while the answer streamed.
     #[must_use]
     pub fn fault(&self) -> Option<Fault> {

@@ -16,6 +16,9 @@ pub enum Fault {
     /// The client's own limit passed (408).
     #[error("the client's own time limit passed before the server behind this model answered")]
     Impatient,
+    /// The client's body came so late that too little of the time was left (408).
+    #[error("the body took most of the time that a request may take, and the rest was too short for an answer")]
+    LateBody,
     /// As many requests are open there as may be (429).
     #[error("{0} requests are open at the server behind this model, which is the limit; try again in a second")]
     Busy(usize),
@@ -48,6 +51,7 @@ impl Fault {
             Self::Down => "upstream_down",
             Self::Slow(_) => "upstream_slow",
             Self::Impatient => "client_timeout",
+            Self::LateBody => "late_body",
             Self::Busy(_) => "upstream_busy",
             Self::Gibberish => "upstream_gibberish",
             Self::Cut => "upstream_cut",
@@ -63,6 +67,7 @@ impl From<Fault> for RunError {
         match fault {
             Fault::Slow(_) => Self::Deadline,
             Fault::Impatient => Self::Impatient,
+            Fault::LateBody => Self::LateBody,
             Fault::Busy(_) => Self::QueueFull { retry_after: Duration::from_secs(1) },
             Fault::Down => Self::Unavailable(fault.to_string()),
             _ => Self::Failed(fault.to_string()),

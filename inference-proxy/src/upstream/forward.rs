@@ -48,11 +48,12 @@ pub async fn infer(upstream: &Arc<Upstream>, passage: Passage<'_>, request: Requ
     notes.forwarded(&exchange, upstream.named(None));
     let rest = Arc::new(Mutex::default());
     let asking = Asking { body, copy: Arc::clone(&copy), rest: Arc::clone(&rest), max_bytes: max_body_bytes };
-    let due = Due::of(Some(deadline), upstream.config.timeout);
+    let due = Due::of(Some(&deadline), upstream.config.timeout);
+    let limit = due.within;
     let sent = send(upstream, &exchange, version, due, &parts.headers, asking, max_body_bytes).await;
     match sent {
         Ok(response) => Ok(response),
-        Err(Fault::Slow(limit)) if copy.awaits_client() => Err(ApiError::slow_body(limit)),
+        Err(Fault::Slow(_) | Fault::LateBody) if copy.awaits_client() => Err(ApiError::slow_body(limit)),
         Err(fault) => {
             read_rest(&rest, &copy, deadline.at).await;
             Err(fault.into())
@@ -86,7 +87,7 @@ async fn send(
     if !upstream.config.forward_authorization {
         request.headers_mut().remove(header::AUTHORIZATION);
     }
-    let response = upstream.client.send(request, due).await.map_err(|fault| {
+    let response = upstream.client.send(request, &due).await.map_err(|fault| {
         // a body of the client's that went wrong looks like a connection that did
         let fault = copy.fault().unwrap_or(fault);
         upstream.series.answered(Some(&fault), sent.elapsed());
@@ -118,7 +119,7 @@ async fn send(
 /// Where there is no answer.
 pub async fn get(upstream: &Upstream, version: Option<&str>, tail: &str) -> Result<Response, ApiError> {
     let due = Due::of(None, upstream.config.timeout);
-    let (status, body) = upstream.fetch(Method::GET, &upstream.path(version, tail), None, due).await?;
+    let (status, body) = upstream.fetch(Method::GET, &upstream.path(version, tail), None, &due).await?;
     let body = match serde_json::from_slice::<Map<String, Value>>(&body) {
         Ok(mut told) if matches!(tail, "" | "/config") && told.contains_key("name") => {
             told.insert("name".into(), upstream.name().into());

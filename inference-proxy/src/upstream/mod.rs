@@ -30,7 +30,6 @@ use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::handle::Deadline;
 use crate::model::config::{FLOATING, is_name};
 use crate::model::{Answer, Input, Metadata, RunError, Status, TEXT_PAIR};
 use crate::oip::encode::OnWire;
@@ -159,7 +158,7 @@ impl Upstream {
     /// Asks whether the model is ready and, as long as that is not known or may change, what it is.
     pub async fn probe(&self) {
         let due = Due::of(None, self.config.timeout);
-        let up = match self.fetch(Method::GET, &self.path(None, "/ready"), None, due).await {
+        let up = match self.fetch(Method::GET, &self.path(None, "/ready"), None, &due).await {
             Ok((status, _)) => status.is_success(),
             Err(_) => false,
         };
@@ -168,11 +167,11 @@ impl Upstream {
             tracing::info!(model, version, url, up, "the server behind a model changed");
         }
         if up && (self.floats() || self.metadata.get().is_none()) {
-            self.learn(due).await;
+            self.learn(&due).await;
         }
     }
 
-    async fn learn(&self, due: Due) {
+    async fn learn(&self, due: &Due) {
         let Ok((StatusCode::OK, body)) = self.fetch(Method::GET, &self.path(None, ""), None, due).await else {
             return;
         };
@@ -204,9 +203,8 @@ impl Upstream {
         let inputs: Vec<_> = tensors.iter().map(OnWire).collect();
         let body = serde_json::to_vec(&json!({ "inputs": inputs })).map_err(|e| RunError::Failed(e.to_string()))?;
         let _place = self.place()?;
-        let (started, due) =
-            (Instant::now(), Due::of(Some(Deadline { at: deadline, own: false }), self.config.timeout));
-        let fetched = self.fetch(Method::POST, &self.path(None, "/infer"), Some(body.into()), due).await;
+        let (started, due) = (Instant::now(), Due::by(deadline, self.config.timeout));
+        let fetched = self.fetch(Method::POST, &self.path(None, "/infer"), Some(body.into()), &due).await;
         let took = started.elapsed();
         self.series.answered(fetched.as_ref().err(), took);
         let (status, body) = fetched?;
@@ -259,7 +257,7 @@ impl Upstream {
         method: Method,
         path: &str,
         body: Option<Body>,
-        due: Due,
+        due: &Due,
     ) -> Result<(StatusCode, bytes::Bytes), Fault> {
         self.client.fetch(method, path, body, due, self.config.max_copy_bytes).await
     }

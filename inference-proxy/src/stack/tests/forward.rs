@@ -357,6 +357,28 @@ async fn a_clients_own_limit_does_not_open_the_breaker() {
     assert!(observations.iter().all(|seen| seen.outcome == Outcome::Invalid), "{observations:?}");
 }
 
+/// The other server is not blamed for what a client left it: the same over the way that passes bodies on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_late_body_does_not_open_the_breaker_of_the_server_behind() {
+    let (address, _) = raw_server().await;
+    let more = "upstream = { timeout = '1s' }";
+    let proxy = front(&format!("http://{address}"), &["hangs"], more).await;
+    for _ in 0..2 {
+        let (send, pieces) = tokio::sync::mpsc::channel(2);
+        let (first, second) = ASKED.split_at(ASKED.len() / 2);
+        let sending = async move {
+            send.send(Ok(Bytes::from(first.to_owned()))).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(800)).await;
+            let _late = send.send(Ok(Bytes::from(second.to_owned()))).await;
+        };
+        let body = Body::new(crate::grpc::frames::Frames::of(pieces));
+        let ((status, answer), ()) = tokio::join!(ask(&proxy, "hangs", body), sending);
+        assert_eq!(status, 408, "{answer:?}");
+    }
+    let (observations, ..) = proxy.finish().await;
+    assert!(observations.iter().all(|seen| seen.outcome == Outcome::Invalid), "{observations:?}");
+}
+
 /// A client that goes away while the answer streams is an observation like any other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_leaves_during_the_answer_is_observed() {
