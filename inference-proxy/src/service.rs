@@ -30,6 +30,7 @@ use crate::observe::Observer;
 use crate::observe::access::AccessLog;
 use crate::observe::meter::Meter;
 use crate::observe::record::{Ended, Rules};
+use crate::observe::unread::Unread;
 use crate::pseudonym::Pseudonyms;
 use crate::room::Room;
 use crate::shadow::Shadows;
@@ -128,6 +129,7 @@ pub async fn build(config: Config, deps: Deps) -> Result<Service, BuildError> {
         access: AccessLog { share: config.access_log_share },
         traces,
         reading: TaskTracker::new(),
+        unread: Unread::new(limits.request_timeout, &registry),
     };
     let edge = Arc::new(Edge {
         catalog,
@@ -140,10 +142,9 @@ pub async fn build(config: Config, deps: Deps) -> Result<Service, BuildError> {
         max_body_bytes: limits.max_body_bytes,
         request_timeout: limits.request_timeout,
     });
-    let readiness = Readiness::default();
+    let (readiness, stopping) = (Readiness::default(), CancellationToken::new());
     let gate = Gate::new(config.edge, &registry);
     let router = gate.guard(stack::router(Arc::clone(&edge), &registry, &readiness), stack::need);
-    let stopping = CancellationToken::new();
     let grpc = grpc.map(|listener| {
         let health = grpc::Health { readiness: readiness.clone(), stopping: stopping.clone() };
         let router = speak_grpc(&edge, &gate, &health, limits.max_stream_idle);

@@ -155,7 +155,7 @@ async fn admit(
         // whatever the reader made of a body that broke off
         response = ApiError::bodies_open(edge.max_open_body_bytes).into_response();
     }
-    // an answer that streams keeps the place to its end
+    // an answer keeps the place until it is taken
     response.extensions_mut().insert(Held(Arc::new((place, room))));
     response
 }

@@ -245,10 +245,12 @@ fn edge() -> Row {
                 .series(rate(&e::REFUSED, &["job", "reason"]), "{{job}} {{reason}}"),
             Panel::lines(
                 "Connections refused",
-                "Closed a second: too many, failed handshakes, slow or malformed request heads.",
+                "Closed a second: too many, failed handshakes, slow or malformed request heads; and answers dropped because \
+                 their client did not read them.",
                 "cps",
             )
-            .series(rate(&e::CONNECTIONS_REFUSED, &["job", "reason"]), "{{job}} {{reason}}"),
+            .series(rate(&e::CONNECTIONS_REFUSED, &["job", "reason"]), "{{job}} {{reason}}")
+            .series(rate(&p::UNREAD_ANSWERS, &[]), "answers not read"),
             Panel::bars(
                 "Keys and certificates read again",
                 "Over the time range. After an error the old ones go on serving.",

@@ -10,12 +10,13 @@ pub mod notes;
 pub mod record;
 pub mod sampling;
 pub mod stream;
+pub mod unread;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Version};
 use axum::middleware::Next;
 use axum::response::Response;
 use contract::headers;
@@ -37,6 +38,8 @@ use access::AccessLog;
 use meter::Meter;
 pub use notes::{Facts, Notes};
 use record::{Ended, Rules};
+use stream::Held;
+use unread::Unread;
 
 /// Stands where a name is not known: a label must not hold what a client made up.
 pub const UNKNOWN: &str = contract::wire::UNNAMED;
@@ -83,6 +86,8 @@ pub struct Observer {
     pub traces: Option<Traces>,
     /// Forwarded requests whose copies are being read.
     pub reading: TaskTracker,
+    /// What becomes of answers that nobody takes.
+    pub unread: Unread,
 }
 
 impl Observer {
@@ -125,8 +130,15 @@ pub async fn watch(
     request.extensions_mut().insert(guard.notes.clone());
     request.extensions_mut().insert(Arrived(guard.arrived));
     request.extensions_mut().insert(ObservationId(guard.id));
+    // over HTTP/1.1 the connection sees that nothing is taken
+    let unread = (request.version() >= Version::HTTP_2).then(|| guard.observer.unread.clone());
     let response = ASKED_WITHIN.scope(trace, next.run(request)).await;
-    guard.end(response)
+    let held = response.extensions().get::<Held>().cloned();
+    let response = guard.end(response);
+    match held {
+        Some(held) => unread::kept(response, held, unread),
+        None => response,
+    }
 }
 
 /// How a request ended.

@@ -90,6 +90,12 @@ pub const SCHEMA_VIOLATIONS: Metric = Metric::counter(
     "Input values that break the schema declared in the model's folder, by column and how.",
     &["model", "version", "feature", "reason"],
 );
+/// Answers that nobody took.
+pub const UNREAD_ANSWERS: Metric = Metric::counter(
+    "driftline_proxy_unread_answers_total",
+    "Answers that were dropped because their client took nothing of them for proxy.request_timeout.",
+    &[],
+);
 /// Texts that the tokenizer refused.
 pub const TOKENIZE_ERRORS: Metric = Metric::counter(
     "driftline_proxy_tokenize_errors_total",
@@ -216,6 +222,7 @@ pub const ALL: &[Metric] = &[
     BATCH_VARIANT,
     TRUNCATED,
     SCHEMA_VIOLATIONS,
+    UNREAD_ANSWERS,
     TOKENIZE_ERRORS,
     VERSION_STATE,
     VERSION_INFO,
