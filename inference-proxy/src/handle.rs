@@ -16,6 +16,7 @@ use crate::error::ApiError;
 use crate::model::config::is_name;
 use crate::model::{Catalog, Input, Served, Urgency, Version, Whose};
 use crate::observe::{Notes, Observer};
+use crate::offload;
 use crate::room::Room;
 use crate::waiting::Waiting;
 
@@ -34,6 +35,8 @@ pub struct Edge {
     pub room: Room,
     /// The same in bytes, as configured.
     pub max_open_body_bytes: usize,
+    /// Turns of threads that decode and inflate for them.
+    pub turns: Arc<Semaphore>,
     /// Number of those places.
     pub max_concurrent_requests: usize,
     /// Largest body.
@@ -169,7 +172,7 @@ pub async fn off_thread<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> 
     if bytes <= LARGE {
         return work();
     }
-    match tokio::task::spawn_blocking(work).await {
+    match offload::blocking(move |_| work()).await {
         Ok(done) => done,
         // a panic goes on in the request that caused it; the task is never cancelled
         Err(error) => std::panic::resume_unwind(error.into_panic()),

@@ -17,6 +17,7 @@ pub mod handle;
 pub mod mirror;
 pub mod model;
 pub mod observe;
+pub mod offload;
 pub mod oip;
 pub mod openapi;
 pub mod outcome;

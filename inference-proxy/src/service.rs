@@ -31,6 +31,7 @@ use crate::observe::access::AccessLog;
 use crate::observe::meter::Meter;
 use crate::observe::record::{Ended, Rules};
 use crate::observe::unread::Unread;
+use crate::offload;
 use crate::pseudonym::Pseudonyms;
 use crate::room::Room;
 use crate::shadow::Shadows;
@@ -138,6 +139,7 @@ pub async fn build(config: Config, deps: Deps) -> Result<Service, BuildError> {
         admission,
         room: Room::new(limits.max_open_body_bytes, limits.max_body_bytes),
         max_open_body_bytes: limits.max_open_body_bytes,
+        turns: offload::turns(),
         max_concurrent_requests: limits.max_concurrent_requests,
         max_body_bytes: limits.max_body_bytes,
         request_timeout: limits.request_timeout,

@@ -25,7 +25,7 @@ use crate::model::Whose;
 use crate::observe::stream::Held;
 use crate::observe::{Arrived, Notes, Route, watch};
 use crate::waiting::Waiting;
-use crate::{admin, oip, openapi, overview, page, predict};
+use crate::{admin, offload, oip, openapi, overview, page, predict};
 
 /// All routes of the proxy.
 pub fn router(edge: Arc<Edge>, registry: &Registry, readiness: &Readiness) -> Router {
@@ -150,13 +150,16 @@ async fn admit(
     let Ok((room, body)) = edge.room.admit(&parts.headers, body) else {
         return ApiError::bodies_open(edge.max_open_body_bytes).into_response();
     };
-    let mut response = next.run(Request::from_parts(parts, body)).await;
+    let held = Held(Arc::new((place, room.clone())));
+    // work on other threads keeps the place too, which a client that leaves cannot stop
+    let answering = next.run(Request::from_parts(parts, body));
+    let mut response = offload::within(held.clone(), &edge.turns, answering).await;
     if room.ran_out() {
         // whatever the reader made of a body that broke off
         response = ApiError::bodies_open(edge.max_open_body_bytes).into_response();
     }
     // an answer keeps the place until it is taken
-    response.extensions_mut().insert(Held(Arc::new((place, room))));
+    response.extensions_mut().insert(held);
     response
 }
 

@@ -19,6 +19,7 @@ use super::status::{Role, State, Status};
 use super::text::{EncodeError, Encoded, Span, TextEncoder};
 use super::tune::Keeper;
 use super::{rows, validate};
+use crate::offload::{self, Gone};
 use crate::tensor::Tensor;
 
 /// A loaded version. It can be run as long as it is held and not unloaded, also while it drains.
@@ -218,10 +219,10 @@ impl Local {
         self.parts.queue.check_items(passages.len())?;
         let started = Instant::now();
         let (encoded, passages) = if passages.bytes() <= Self::INLINE_BYTES_MAX {
-            (encode_all(encoder, &passages, deadline), passages)
+            (encode_all(encoder, &passages, deadline, &Gone::default()), passages)
         } else {
             let encoder = Arc::clone(encoder);
-            let task = tokio::task::spawn_blocking(move || (encode_all(&encoder, &passages, deadline), passages));
+            let task = offload::blocking(move |gone| (encode_all(&encoder, &passages, deadline, gone), passages));
             let lost = || Err(EncodeError::Failed("the tokenizer was interrupted".to_owned()));
             task.await.unwrap_or_else(|_| (lost(), Passages::Single(Vec::new())))
         };
@@ -316,15 +317,16 @@ fn level(priority: u64) -> u8 {
 /// Priorities past this are one: it bounds how long the last of them can be overtaken.
 const LEVELS_MAX: u8 = 7;
 
-/// `None` where the deadline comes first: on a thread of its own this cannot be cancelled, and nobody waits any more.
+/// `None` where the deadline comes first or the client has left: nobody waits any more, and a thread cannot be cancelled.
 fn encode_all(
     encoder: &TextEncoder,
     passages: &Passages,
     deadline: Instant,
+    gone: &Gone,
 ) -> Result<Option<Vec<Encoded>>, EncodeError> {
     let mut all = Vec::with_capacity(passages.len());
     for (i, passage) in passages.iter().enumerate() {
-        if Instant::now() >= deadline {
+        if gone.is_so() || Instant::now() >= deadline {
             return Ok(None);
         }
         all.push(encoder.encode(i, passage)?);
