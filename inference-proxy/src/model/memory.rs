@@ -72,6 +72,32 @@ pub(crate) struct Shortage {
     pub(crate) reserve: u64,
 }
 
+/// What was free before versions left to make room, and what they gave back at least.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Evicted {
+    before: u64,
+    given_back: u64,
+}
+
+impl Evicted {
+    /// Nobody has left yet.
+    pub(crate) fn none(free: u64) -> Self {
+        Self { before: free, given_back: 0 }
+    }
+
+    /// A version with these weights has left, and its memory is free. An estimate of more than its weights may be wrong.
+    pub(crate) fn and(self, weights: u64, sessions: usize) -> Self {
+        let given_back = self.given_back.saturating_add(weights.saturating_mul(sessions as u64));
+        Self { given_back, ..self }
+    }
+
+    /// What a load may take, where the system says that so much is free now. An allocator may keep for the next load what it
+    /// does not give back to the system; what it has given back is in the system's number already.
+    fn left(self, free: u64) -> u64 {
+        if self.given_back == 0 { free } else { free.max(self.before.saturating_add(self.given_back)) }
+    }
+}
+
 impl std::fmt::Display for Shortage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mib = |bytes: u64| bytes.div_ceil(1 << 20);
@@ -100,12 +126,12 @@ impl Memory {
         needed(weights, sessions, factor)
     }
 
-    /// Whether so much is free, beside the reserve, if `freed` more bytes are on their way back.
+    /// Whether so much is free, beside the reserve, where these evictions went before.
     ///
     /// # Errors
     /// [`Shortage`].
-    pub(crate) fn fits(&self, needed: u64, freed: u64) -> Result<(), Shortage> {
-        let free = self.free().saturating_add(freed);
+    pub(crate) fn fits(&self, needed: u64, evicted: Evicted) -> Result<(), Shortage> {
+        let free = evicted.left(self.free());
         if needed <= free { Ok(()) } else { Err(Shortage { needed, free, reserve: self.bounds.reserve }) }
     }
 
@@ -250,9 +276,20 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_told_with_needed_and_free() {
         let memory = Memory::new(Bounds { reserve: 1 << 20, limit: Some(resident() + (11 << 20)), standby: 0 });
-        let short = memory.fits(1 << 40, 0).unwrap_err();
+        let short = memory.fits(1 << 40, Evicted::none(memory.free())).unwrap_err();
         assert!(short.free <= 10 << 20, "{short:?}");
         assert!(short.to_string().starts_with("it needs about 1048576 MiB of memory, and "), "{short}");
-        assert_eq!(memory.fits(1 << 40, 1 << 40), Ok(()), "what an eviction gives back counts");
+        let evicted = Evicted::none(memory.free()).and(1 << 39, 2);
+        assert_eq!(memory.fits(1 << 40, evicted), Ok(()), "what an eviction gives back counts");
+    }
+
+    /// A version that left is not there twice: in what the system says is free, and once more in what it held.
+    #[test]
+    fn what_an_eviction_gives_back_counts_once() {
+        let evicted = Evicted::none(100).and(20, 2).and(10, 1);
+        assert_eq!(evicted.left(150), 150, "the system has all of it back");
+        assert_eq!(evicted.left(100), 150, "the allocator keeps it for the next load");
+        assert_eq!(evicted.left(170), 170, "it held more than its weights");
+        assert_eq!(Evicted::none(100).left(90), 90, "nobody has left");
     }
 }

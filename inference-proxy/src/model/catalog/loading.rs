@@ -8,7 +8,7 @@ use super::{Inner, LoadError, LookupError};
 use crate::model::backend::{Backend, Version};
 use crate::model::breaker::Breaker;
 use crate::model::load::{self, Order, Refusal};
-use crate::model::memory::Shortage;
+use crate::model::memory::{self, Evicted, Shortage};
 use crate::model::metrics::VersionMetrics;
 use crate::model::retire;
 use crate::model::roles::Step;
@@ -132,17 +132,18 @@ impl Inner {
 
     /// Lets versions that stand by leave, the oldest first, until the ordered one fits.
     async fn make_room(&self, order: &Order) -> Result<(), Shortage> {
-        let (needed, mut freed) = (order.needed_bytes(), 0);
+        let (needed, mut evicted) = (order.needed_bytes(), Evicted::none(self.memory.free()));
         loop {
-            let Err(shortage) = self.memory.fits(needed, freed) else { return Ok(()) };
+            let Err(shortage) = self.memory.fits(needed, evicted) else { return Ok(()) };
             let standing_by = self.shelf().standing_by();
             let mut others = standing_by
                 .into_iter()
                 .filter(|(model, version, _)| (model.as_str(), version.as_str()) != (&*order.model, &*order.version));
-            let Some((model, version, bytes)) = others.next() else { return Err(shortage) };
+            let Some((model, version, _)) = others.next() else { return Err(shortage) };
+            let sessions = self.shelf().version(&model, &version).map_or(0, |version| version.metadata().instances);
+            let weights = memory::weights(&self.config.models_dir.join(&model).join(&version));
             self.unload_version(&model, &version, "to make room for a load").await;
-            // The allocator gives it back to the system later than to us.
-            freed += bytes;
+            evicted = evicted.and(weights, sessions);
         }
     }
 
