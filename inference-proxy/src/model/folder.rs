@@ -299,11 +299,12 @@ impl HubConfig {
     }
 }
 
-/// The number of sessions that a folder asks for, before anything else of it is read; what is wrong with the file the
-/// load will say.
-pub(crate) fn wished_instances(dir: &Path) -> Option<usize> {
-    let settings = std::fs::read_to_string(dir.join(SETTINGS)).ok()?;
-    toml::from_str::<Settings>(&settings).ok()?.instances
+/// The number of sessions and of threads in each that a folder asks for, before anything else of it is read; what is wrong
+/// with the file the load will say.
+pub(crate) fn wishes(dir: &Path) -> (Option<usize>, Option<usize>) {
+    let settings = std::fs::read_to_string(dir.join(SETTINGS)).ok();
+    let settings = settings.and_then(|settings| toml::from_str::<Settings>(&settings).ok());
+    settings.map_or((None, None), |settings| (settings.instances, settings.intra_threads))
 }
 
 /// The files that hold a graph's weights outside of it, by the names that exporters give them: the graph's own with an

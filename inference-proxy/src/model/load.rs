@@ -47,11 +47,20 @@ pub(crate) struct Order {
 impl Order {
     /// Memory that the version will take, by the size of its weights and the number of its sessions.
     pub(crate) fn needed_bytes(&self) -> u64 {
-        self.memory.estimate(memory::weights(&self.dir), self.sessions(folder::wished_instances(&self.dir)))
+        let (sessions, intra_threads) = folder::wishes(&self.dir);
+        let (sessions, intra_threads) = (self.instances.or(sessions), self.intra_threads.or(intra_threads));
+        let sessions = tune::most_sessions(&self.config.tuning, sessions, intra_threads);
+        self.memory.estimate(memory::weights(&self.dir), sessions)
     }
 
-    fn sessions(&self, wished: Option<usize>) -> usize {
-        self.instances.or(wished).unwrap_or_else(default_instances)
+    /// Whether so many more of its sessions fit at this moment, beside what it has.
+    fn fit(&self, device: Device, sessions: usize) -> bool {
+        let needed = self.memory.estimate(memory::weights(&self.dir), sessions);
+        let free = match device {
+            Device::Cuda(cuda) => gpu::free(cuda.card),
+            Device::Cpu => None,
+        };
+        free.is_none_or(|free| needed <= free) && needed <= self.memory.free()
     }
 }
 
@@ -137,7 +146,8 @@ fn serve(order: &Order, paired: Paired, started: Instant, checks_passed: usize) 
         together,
         max_tokens: encoder.as_ref().map(|encoder| encoder.max_tokens()),
     };
-    let tuned = tune::tune(&subject, engine, &order.config.tuning, &order.config.batching)?;
+    let fit = |sessions| order.fit(factory.options.device, sessions);
+    let tuned = tune::tune(&subject, engine, &order.config.tuning, &order.config.batching, &fit)?;
     let Tuned { engines, factory, cost, why, keeper } = tuned;
     let instances = engines.len();
     let metadata = Metadata {
@@ -223,11 +233,6 @@ fn company(
         (_, false) => (true, format!("requests run together where that saves time: {found}")),
     };
     Company { together, why, difference, variant }
-}
-
-/// What a load takes for granted before it has measured: more sessions than cores only wait for each other.
-fn default_instances() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from).min(4)
 }
 
 fn policy(config: &ModelsConfig, feed: &Feed, together: bool) -> Policy {

@@ -371,7 +371,7 @@ impl Inner {
         let kept = self.shelf().version(model, &step.version).ok();
         let Some(kept) = kept.filter(|kept| !step.reload || kept.role() == Role::Spare) else { return Ok(None) };
         let order = self.order(model, &step.version, step.assignment.role())?;
-        let enough = match order.instances.or(folder::wished_instances(&order.dir)) {
+        let enough = match order.instances.or(folder::wishes(&order.dir).0) {
             _ if kept.upstream().is_some() => true,
             Some(wanted) => kept.metadata().instances >= wanted,
             None => kept.role() != Role::Shadow,

@@ -81,7 +81,8 @@ const TURN_MAX: Duration = Duration::from_millis(250);
 /// More threads a session must win by this factor over more sessions, which also serve requests side by side.
 const CLEARLY: f64 = 1.1;
 
-/// Makes a version's sessions; `first` is one that exists already, of the folder's own number of threads.
+/// Makes a version's sessions; `first` is one that exists already, of the folder's own number of threads. `fit` says whether
+/// the memory is there for so many more.
 ///
 /// # Errors
 /// What ONNX Runtime said when a session was made.
@@ -90,6 +91,7 @@ pub(crate) fn tune(
     first: Engine,
     tuning: &Tuning,
     batching: &Batching,
+    fit: &dyn Fn(usize) -> bool,
 ) -> Result<Tuned, String> {
     let path = tuning.dir.as_ref().map(|dir| dir.join(subject.file_name(tuning)));
     if let Some((path, record)) = path.as_ref().and_then(|path| Some((path, read(path)?))) {
@@ -101,7 +103,7 @@ pub(crate) fn tune(
     }
     let contenders = subject.contenders(tuning);
     let until = Instant::now() + tuning.max_time / 2;
-    let (mut engines, factory, why) = race(subject, first, &contenders, until)?;
+    let (mut engines, factory, why) = race(subject, first, &contenders, until, fit)?;
     let until = Instant::now() + tuning.max_time / 2;
     let cost = subject.probe.and_then(|probe| survey(subject, probe, &mut engines, batching, until));
     let choice = Choice { sessions: engines.len(), intra_threads: factory.options.intra_threads, why: why.clone() };
@@ -130,10 +132,11 @@ impl Subject<'_> {
     /// Numbers of sessions and of threads in each that fill the budget, most sessions first; a single one where
     /// somebody has said it.
     fn contenders(&self, tuning: &Tuning) -> Vec<(usize, usize)> {
-        let (budget, most) = (tuning.threads, tuning.max_sessions.min(tuning.threads));
+        let budget = tuning.threads;
+        let most = most_sessions(tuning, self.sessions, self.intra_threads);
         match (self.sessions, self.intra_threads) {
-            (Some(sessions), threads) => vec![(sessions, threads.unwrap_or(1))],
-            (None, Some(threads)) => vec![((budget / threads).clamp(1, most), threads)],
+            (Some(_), threads) => vec![(most, threads.unwrap_or(1))],
+            (None, Some(threads)) => vec![(most, threads)],
             (None, None) if self.probe.is_none() || tuning.max_time.is_zero() => vec![(most, 1)],
             (None, None) => {
                 let halves = std::iter::successors(Some(most), |&n| (n > 1).then_some(n / 2));
@@ -143,12 +146,20 @@ impl Subject<'_> {
     }
 }
 
-/// Lets the contenders run the probe and keeps the sessions of the fastest.
+/// Most sessions that a version has, as far as is known before it is loaded: the first contender's.
+pub(crate) fn most_sessions(tuning: &Tuning, sessions: Option<usize>, intra_threads: Option<usize>) -> usize {
+    let most = tuning.max_sessions.min(tuning.threads);
+    sessions.unwrap_or_else(|| intra_threads.map_or(most, |threads| (tuning.threads / threads.max(1)).clamp(1, most)))
+}
+
+/// Lets the contenders run the probe and keeps the sessions of the fastest. The fastest so far stay while the next are
+/// made, so these are left out where there is no memory for both.
 fn race(
     subject: &Subject<'_>,
     first: Engine,
     contenders: &[(usize, usize)],
     until: Instant,
+    fit: &dyn Fn(usize) -> bool,
 ) -> Result<(Vec<Engine>, EngineFactory, String), String> {
     let (sessions, threads) = contenders.first().copied().unwrap_or((1, 1));
     let factory = subject.factory_of(threads);
@@ -165,6 +176,10 @@ fn race(
     let mut best_speed = speed(&mut best.0);
     let mut seen = vec![format!("{sessions} of {threads} {best_speed:.0}/s")];
     for &(sessions, threads) in contenders.iter().skip(1).take_while(|_| Instant::now() < until) {
+        if !fit(sessions) {
+            seen.push(format!("{sessions} of {threads} not tried, the memory is not there for both"));
+            continue;
+        }
         let factory = subject.factory_of(threads);
         let mut engines = vec![factory.make()?];
         while engines.len() < sessions {
@@ -311,7 +326,13 @@ fn write(path: &Path, record: &Record) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{House, soon, texts};
+    use super::super::config::RawBatching;
+    use super::super::device::Device;
+    use super::super::memory;
+    use super::super::pairing::{self, Terms};
+    use super::super::runtime::Runtime;
+    use super::super::status::Role;
+    use super::super::testing::{House, fixtures, onnxruntime, soon, texts};
     use super::*;
 
     fn kept(dir: &Path) -> Vec<PathBuf> {
@@ -342,6 +363,46 @@ mod tests {
             assert!(read(&files[0]).is_some(), "it was not made anew");
         }
         assert_eq!(kept(&dir.path().join("cost")), files);
+    }
+
+    /// More sessions than are asked about would be opened than there is memory for.
+    #[test]
+    fn a_load_asks_for_the_memory_of_all_sessions_that_it_opens() {
+        for (settings, sessions) in [
+            ("tuning = { threads = 16, max_sessions = 8 }", 8),
+            ("tuning = { threads = 3, max_sessions = 8 }", 3),
+            ("tuning = { threads = 16, max_sessions = 8 }\nintra_threads = 4", 4),
+            ("tuning = { threads = 16, max_sessions = 8 }\nmodels.router.instances = 12", 12),
+        ] {
+            let house = House::open(&["router/1"], settings);
+            let order = house.catalog.inner.order("router", "1", Role::Primary).unwrap();
+            let expected = order.memory.estimate(memory::weights(&order.dir), sessions);
+            assert_eq!(order.needed_bytes(), expected, "{settings}");
+        }
+    }
+
+    /// The fastest so far stay in memory while the next are made.
+    #[test]
+    fn contenders_that_do_not_fit_beside_the_first_are_left_out() {
+        let runtime = Runtime::load(&onnxruntime()).unwrap();
+        let batching = Batching::from(RawBatching::default());
+        let terms = Terms { max_chars: 100, intra_threads: None, device: Device::Cpu, batching, thorough: false };
+        let (report, paired) = pairing::examine(&fixtures().join("router/1"), &runtime, terms);
+        let paired = paired.unwrap_or_else(|| panic!("{:?}", report.failure()));
+        let probe = paired.factory.warm_up.first().and_then(|works| works.first());
+        let (sha256, provider) = ("0123456789abcdef", "CPUExecutionProvider");
+        let (sessions, intra_threads, together, max_tokens) = (None, None, false, Some(16));
+        let factory = &paired.factory;
+        let subject = Subject { factory, probe, sha256, provider, sessions, intra_threads, together, max_tokens };
+        let tuning = Tuning { max_time: Duration::from_secs(600), threads: 2, max_sessions: 2, dir: None };
+        let asked = std::cell::Cell::new(0);
+        let fit = |sessions: usize| {
+            asked.set(sessions);
+            false
+        };
+        let tuned = tune(&subject, paired.engine, &tuning, &batching, &fit).unwrap();
+        assert_eq!((tuned.engines.len(), asked.get()), (2, 1));
+        assert!(tuned.why.contains("1 of 2 not tried"), "{}", tuned.why);
     }
 
     #[tokio::test]
