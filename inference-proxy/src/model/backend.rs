@@ -107,11 +107,11 @@ impl Version {
         }
     }
 
-    /// What it says of itself; of another server what is known so far.
+    /// What it says of itself; of another server what is known now, and may be another thing later.
     #[must_use]
-    pub fn metadata(&self) -> &Metadata {
+    pub fn metadata(&self) -> Arc<Metadata> {
         match &self.backend {
-            Backend::Onnx(local) => local.metadata(),
+            Backend::Onnx(local) => Arc::clone(local.metadata()),
             Backend::Http(upstream) => upstream.metadata(),
         }
     }

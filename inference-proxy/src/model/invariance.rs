@@ -158,7 +158,7 @@ mod tests {
             (a.unwrap(), b.unwrap())
         };
         let house = House::ready(&["dynamic/1"], settings).await;
-        let metadata = house.catalog.primary("dynamic").unwrap().metadata().clone();
+        let metadata = house.catalog.primary("dynamic").unwrap().metadata();
         assert!(metadata.batch_variant && !metadata.batches, "{metadata:?}");
         assert!(house.has_metric("driftline_proxy_batch_variant{model=\"dynamic\",version=\"1\"} 1"));
         let (a, b) = ask(&house).await;

@@ -191,6 +191,7 @@ fn serve(order: &Order, paired: Paired, started: Instant, checks_passed: usize) 
     order.status.runs_on(metadata.provider);
     order.metrics.loaded(&order.model, &order.version, &metadata);
     let plan = Arc::clone(&factory.plan);
+    let metadata = Arc::new(metadata);
     Ok(Local::new(Parts { status: Arc::clone(&order.status), metadata, encoder, plan, queue, pool, keeper }))
 }
 

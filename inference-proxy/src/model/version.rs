@@ -35,7 +35,7 @@ pub(crate) struct Local {
 #[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) status: Arc<Status>,
-    pub(crate) metadata: Metadata,
+    pub(crate) metadata: Arc<Metadata>,
     pub(crate) encoder: Option<Arc<TextEncoder>>,
     pub(crate) plan: Arc<Plan>,
     pub(crate) queue: Arc<Queue>,
@@ -90,7 +90,7 @@ impl Local {
     }
 
     /// What it says of itself.
-    pub(crate) fn metadata(&self) -> &Metadata {
+    pub(crate) fn metadata(&self) -> &Arc<Metadata> {
         &self.parts.metadata
     }
 

@@ -157,7 +157,7 @@ impl Record for Ended {
             (Some(input), Some(_)) if features::least_bytes(input) > max_bytes => return Err(TooLarge),
             (Some(input), Some(version)) => {
                 version.count_violations(input);
-                features::features(input, self.facts.answer.as_deref(), version.metadata())
+                features::features(input, self.facts.answer.as_deref(), &version.metadata())
             }
             _ => vec![],
         };

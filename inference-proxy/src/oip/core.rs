@@ -59,12 +59,12 @@ pub async fn infer(
     deadline: Deadline,
     request: InferRequest,
 ) -> Result<InferAnswer, ApiError> {
-    request.check_outputs(&encode::output_specs(version.metadata()))?;
+    request.check_outputs(&encode::output_specs(&version.metadata()))?;
     let urgency = request.urgency(deadline);
     let InferRequest { id, inputs, outputs: wanted, binary_outputs, parameters, .. } = request;
     let asked = Asked { version: &version, input: Input::Tensors(inputs), parameters, urgency };
     let served = handle::run(edge, notes, asked).await?;
-    let available = encode::outputs(&served.answer, served.version.metadata())?;
+    let available = encode::outputs(&served.answer, &served.version.metadata())?;
     let outputs = if wanted.is_empty() {
         available.into_iter().map(|given| Output { given, binary: binary_outputs }).collect()
     } else {

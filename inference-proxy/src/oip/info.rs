@@ -94,7 +94,7 @@ pub async fn model(State(edge): State<Arc<Edge>>, named: Named) -> Result<Respon
 pub(crate) fn specs(version: &Version) -> (Vec<Spec>, Vec<Spec>) {
     let metadata = version.metadata();
     let spec = |specs: Vec<TensorSpec>| specs.into_iter().map(Spec::from).collect();
-    (spec(metadata.inputs.clone()), spec(output_specs(metadata)))
+    (spec(metadata.inputs.clone()), spec(output_specs(&metadata)))
 }
 
 /// How a version runs, and why so.

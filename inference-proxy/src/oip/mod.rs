@@ -67,7 +67,7 @@ pub async fn infer(
     let (json_bytes, coding) = (json_bytes(request.headers())?, Coding::accepted(request.headers()));
     let body = handle::body(request, edge.max_body_bytes).await?;
     let request = handle::off_thread(body.len(), move || decode::decode(&body, json_bytes)).await?;
-    encode::check_json(&request, &encode::output_specs(version.metadata()))?;
+    encode::check_json(&request, &encode::output_specs(&version.metadata()))?;
     let answer = core::infer(&edge, &notes, version, deadline, request).await?;
     respond::respond(answer, coding).await
 }

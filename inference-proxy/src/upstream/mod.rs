@@ -20,7 +20,7 @@ mod tee;
 pub mod tensors;
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
@@ -64,11 +64,18 @@ pub struct Upstream {
     client: Client,
     places: Arc<Semaphore>,
     series: Series,
-    metadata: OnceLock<Metadata>,
-    unknown: Metadata,
+    known: RwLock<Known>,
     names: Mutex<Names>,
     stop: CancellationToken,
     _probing: DropGuard,
+}
+
+/// What is known of the model there.
+#[derive(Debug)]
+struct Known {
+    metadata: Arc<Metadata>,
+    /// Whether the other server said it.
+    told: bool,
 }
 
 /// What the other server calls its versions, where it chooses.
@@ -89,8 +96,7 @@ impl Upstream {
             client: Client::new(&config),
             places: Arc::new(Semaphore::new(config.max_requests)),
             series: metrics.series(&place),
-            unknown: metadata::unknown(&config),
-            metadata: OnceLock::new(),
+            known: RwLock::new(Known { metadata: Arc::new(metadata::unknown(&config)), told: false }),
             names: Mutex::default(),
             _probing: stop.clone().drop_guard(),
             stop,
@@ -126,10 +132,14 @@ impl Upstream {
         self.config.version.is_none()
     }
 
-    /// What is known of the model; filled in by the first probe that succeeds.
+    /// What is known of the model: what the last probe was told.
     #[must_use]
-    pub fn metadata(&self) -> &Metadata {
-        self.metadata.get().unwrap_or(&self.unknown)
+    pub fn metadata(&self) -> Arc<Metadata> {
+        Arc::clone(&self.known.read().unwrap_or_else(PoisonError::into_inner).metadata)
+    }
+
+    fn is_told(&self) -> bool {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).told
     }
 
     pub(crate) fn status(&self) -> &Status {
@@ -162,11 +172,13 @@ impl Upstream {
             Ok((status, _)) => status.is_success(),
             Err(_) => false,
         };
-        if self.series.up(up) != up {
+        let changed = self.series.up(up) != up;
+        if changed {
             let (model, version, url) = (self.name(), self.version(), &self.config.origin);
             tracing::info!(model, version, url, up, "the server behind a model changed");
         }
-        if up && (self.floats() || self.metadata.get().is_none()) {
+        // one that was away may be another when it is back
+        if up && (self.floats() || changed || !self.is_told()) {
             self.learn(&due).await;
         }
     }
@@ -182,7 +194,8 @@ impl Upstream {
         if let Some(latest) = told.latest() {
             let _named = self.named(Some(latest));
         }
-        let _known = self.metadata.set(told.metadata(&self.config));
+        let known = Known { metadata: Arc::new(told.metadata(&self.config)), told: true };
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = known;
     }
 
     /// Runs one request as JSON tensors and reads its answer.
@@ -225,7 +238,7 @@ impl Upstream {
         if let Some(bad) = outputs.iter().find(|tensor| !crate::oip::encode::is_finite(tensor.data())) {
             return Err(format!("output '{}' holds values that are not finite", bad.name()));
         }
-        let classes = classes::classes(&outputs, self.metadata(), self.config.scores.as_ref())?;
+        let classes = classes::classes(&outputs, &self.metadata(), self.config.scores.as_ref())?;
         let infer_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let timings = Timings { infer_us, provider: Provider::Http, ..Timings::default() };
         Ok(Answer { outputs, classes, timings, ..Answer::default() })

@@ -32,7 +32,7 @@ async fn a_model_in_half_precision_answers_as_its_original_does() {
     for (model, precision, datatype, tolerance) in
         [("flowers-fp16", "fp16", "FP16", 5e-3), ("flowers-bf16", "bf16", "BF16", 4e-2)]
     {
-        let metadata = house.catalog.primary(model).unwrap().metadata().clone();
+        let metadata = house.catalog.primary(model).unwrap().metadata();
         assert_eq!((metadata.precision, metadata.outputs[0].datatype), (Some(precision), datatype));
         for (row, scores) in rows(&expected["rows"]).iter().zip(rows(&expected["probabilities"])) {
             let answer = flowers(&house, model, row).await.unwrap();

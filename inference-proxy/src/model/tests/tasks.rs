@@ -101,7 +101,8 @@ async fn vectors_are_pooled_as_the_folder_says() {
         assert!(house.catalog.load_all().await, "{:?}", house.catalog.states());
         let embedder = primary(&house, "embedder", Task::FeatureExtraction).await;
         assert_eq!(embedder.metadata().max_tokens, Some(12), "sentence-transformers' own length");
-        let output = &embedder.metadata().outputs[0];
+        let metadata = embedder.metadata();
+        let output = &metadata.outputs[0];
         assert_eq!((output.name.as_str(), output.shape.as_slice()), ("sentence_embedding", [-1, 16].as_slice()));
         let answer = embedder.run(asked(), soon()).await.unwrap();
         for (found, expected) in vectors(&answer).into_iter().zip(rows(&expected[name])) {

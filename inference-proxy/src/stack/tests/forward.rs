@@ -379,6 +379,39 @@ async fn a_late_body_does_not_open_the_breaker_of_the_server_behind() {
     assert!(observations.iter().all(|seen| seen.outcome == Outcome::Invalid), "{observations:?}");
 }
 
+/// A server behind us that goes on to another version may take and give other tensors: what is known of it follows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_known_of_another_server_follows_it() {
+    let said = Arc::new(Mutex::new("old"));
+    let describe = {
+        let said = Arc::clone(&said);
+        move || async move {
+            let name = *said.lock().unwrap();
+            axum::Json(json!({
+                "name": "m", "versions": ["1"], "platform": "raw", "outputs": [],
+                "inputs": [{"name": name, "datatype": "FP32", "shape": [-1, 2]}],
+                "parameters": {"labels": [name, "other"]},
+            }))
+        }
+    };
+    let behind = Router::new().route("/v2/models/m", get(describe)).route("/v2/models/m/ready", get(async || ()));
+    let listener = host::serve::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(host::serve::run(listener, behind, CancellationToken::new(), Duration::ZERO));
+    let proxy = front(&url, &["m"], "upstream = { probe_every = '20ms' }").await;
+    let version = proxy.service.edge().catalog.primary("m").unwrap();
+    for name in ["old", "new"] {
+        *said.lock().unwrap() = name;
+        let known = async {
+            while version.metadata().inputs.first().is_none_or(|input| input.name != name) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), known).await.unwrap();
+        assert_eq!(version.metadata().labels[..], [name, "other"]);
+    }
+}
+
 /// A client that goes away while the answer streams is an observation like any other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_leaves_during_the_answer_is_observed() {
