@@ -50,6 +50,15 @@ impl CostTable {
         Some(Self { rows, lengths, seconds: seconds? }).filter(Self::is_sound)
     }
 
+    /// The same with these cells measured anew. What is missing still has no gain from company, be it measured by then that
+    /// one row costs something else.
+    pub(crate) fn with(self, points: &[Point], missing: &[(usize, usize)]) -> Self {
+        let measured = |cell: &Point| points.iter().any(|p| (p.rows, p.length) == (cell.rows, cell.length));
+        let kept = self.cells().filter(|cell| !measured(cell) && !missing.contains(&(cell.rows, cell.length)));
+        let all: Vec<Point> = points.iter().copied().chain(kept).collect();
+        Self::new(self.rows.clone(), self.lengths.clone(), &all).unwrap_or(self)
+    }
+
     /// Whether it can be used: a table from disk may be anything.
     pub(crate) fn is_sound(&self) -> bool {
         let grows = |axis: &[usize]| axis.first().is_some_and(|&a| a > 0) && axis.windows(2).all(|w| w[0] < w[1]);
@@ -169,6 +178,13 @@ mod tests {
         assert!((table.seconds(4, 20) - 8.0).abs() < 1e-12);
         assert_eq!(CostTable::new(vec![1], vec![10], &[]), None);
         assert_eq!(CostTable::new(vec![1], vec![10], &[point(1, 10, f64::NAN)]), None);
+    }
+
+    #[test]
+    fn what_is_measured_later_takes_its_place() {
+        let short = CostTable::new(vec![1, 4], vec![10, 20], &[point(1, 10, 1.0), point(1, 20, 2.0)]).unwrap();
+        let more = short.with(&[point(4, 10, 1.5), point(9, 10, 1.0)], &[(4, 20)]);
+        assert_eq!(more.seconds, [[1.0, 2.0], [1.5, 8.0]]);
     }
 
     #[test]

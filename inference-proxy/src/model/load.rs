@@ -148,7 +148,11 @@ fn serve(order: &Order, paired: Paired, started: Instant, checks_passed: usize) 
     };
     let fit = |sessions| order.fit(factory.options.device, sessions);
     let tuned = tune::tune(&subject, engine, &order.config.tuning, &order.config.batching, &fit)?;
-    let Tuned { engines, factory, cost, why, keeper } = tuned;
+    let Tuned { engines, factory, cost, missing, why, keeper } = tuned;
+    let batches_why = match missing {
+        0 => company.why,
+        missing => format!("{}; the measured costs are incomplete, {missing} are left to the next load", company.why),
+    };
     let instances = engines.len();
     let metadata = Metadata {
         task: graph.task,
@@ -171,7 +175,7 @@ fn serve(order: &Order, paired: Paired, started: Instant, checks_passed: usize) 
         checks_passed,
         sessions_why: why,
         batches: together,
-        batches_why: company.why,
+        batches_why,
         batch_difference: company.difference,
         batch_variant: company.variant,
     };

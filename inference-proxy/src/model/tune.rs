@@ -2,7 +2,7 @@
 //!
 //! Everything is measured as it will run: all sessions of the version at once, each on a thread. A load spends at most
 //! `tuning.max_time` on it, half on the sessions and half on the table; what there was no time for is filled in without
-//! any gain from company. The file is named by what it depends on (model file, provider, threads), so another model
+//! any gain from company, written down as missing, and measured by the next load. The file is named by what it depends on (model file, provider, threads), so another model
 //! measures anew, and a file that is damaged is measured over.
 
 use std::fs;
@@ -43,6 +43,8 @@ pub(crate) struct Tuned {
     /// Makes more of them.
     pub(crate) factory: EngineFactory,
     pub(crate) cost: Option<CostTable>,
+    /// Cells of it that there was no time for.
+    pub(crate) missing: usize,
     /// Why so many sessions of so many threads.
     pub(crate) why: String,
     pub(crate) keeper: Option<Keeper>,
@@ -53,6 +55,17 @@ pub(crate) struct Tuned {
 pub(crate) struct Keeper {
     path: PathBuf,
     choice: Choice,
+    missing: Vec<Cell>,
+}
+
+/// Rows and length of one cell of the table.
+type Cell = (usize, usize);
+
+/// A table, and what of it could not be measured in time.
+#[derive(Debug)]
+struct Survey {
+    cost: CostTable,
+    missing: Vec<Cell>,
 }
 
 /// So many sessions of so many threads.
@@ -71,9 +84,11 @@ struct Record {
     format: u32,
     choice: Choice,
     cost: CostTable,
+    missing: Vec<Cell>,
 }
 
-const FORMAT: u32 = 1;
+/// 1 did not say what was missing.
+const FORMAT: u32 = 2;
 
 /// Longest time for one cell of the table, and for one turn of a contender.
 const CELL_MAX: Duration = Duration::from_millis(100);
@@ -95,11 +110,16 @@ pub(crate) fn tune(
 ) -> Result<Tuned, String> {
     let path = tuning.dir.as_ref().map(|dir| dir.join(subject.file_name(tuning)));
     if let Some((path, record)) = path.as_ref().and_then(|path| Some((path, read(path)?))) {
-        let Record { choice, cost, .. } = record;
+        let Record { choice, cost, missing, .. } = record;
         let factory = subject.factory_of(choice.intra_threads);
-        let engines = fill(first, subject.factory, &factory, choice.sessions)?;
-        let keeper = Some(Keeper { path: path.clone(), choice: choice.clone() });
-        return Ok(Tuned { engines, factory, cost: Some(cost), why: format!("{} (kept)", choice.why), keeper });
+        let mut engines = fill(first, subject.factory, &factory, choice.sessions)?;
+        let why = format!("{} (kept)", choice.why);
+        let begun = Survey { cost, missing };
+        let survey = match subject.probe.filter(|_| !begun.missing.is_empty()) {
+            Some(probe) => go_on(subject, probe, &mut engines, batching, begun, Instant::now() + tuning.max_time / 2),
+            None => begun,
+        };
+        return Ok(Tuned::new(engines, factory, Some(survey), why, Some((path.clone(), choice))));
     }
     let contenders = subject.contenders(tuning);
     let until = Instant::now() + tuning.max_time / 2;
@@ -107,11 +127,26 @@ pub(crate) fn tune(
     let until = Instant::now() + tuning.max_time / 2;
     let cost = subject.probe.and_then(|probe| survey(subject, probe, &mut engines, batching, until));
     let choice = Choice { sessions: engines.len(), intra_threads: factory.options.intra_threads, why: why.clone() };
-    let keeper = path.map(|path| Keeper { path, choice });
-    if let (Some(keeper), Some(cost)) = (&keeper, &cost) {
-        keeper.keep(cost.clone());
+    Ok(Tuned::new(engines, factory, cost, why, path.map(|path| (path, choice))))
+}
+
+impl Tuned {
+    /// Keeps what was measured, where there is a place for it.
+    fn new(
+        engines: Vec<Engine>,
+        factory: EngineFactory,
+        survey: Option<Survey>,
+        why: String,
+        place: Option<(PathBuf, Choice)>,
+    ) -> Self {
+        let (cost, missing) = survey.map_or((None, Vec::new()), |survey| (Some(survey.cost), survey.missing));
+        let left = missing.len();
+        let keeper = place.map(|(path, choice)| Keeper { path, choice, missing });
+        if let (Some(keeper), Some(cost)) = (&keeper, &cost) {
+            keeper.keep(cost.clone());
+        }
+        Self { engines, factory, cost, missing: left, why, keeper }
     }
-    Ok(Tuned { engines, factory, cost, why, keeper })
 }
 
 impl Subject<'_> {
@@ -204,15 +239,9 @@ fn fill(first: Engine, made_by: &EngineFactory, factory: &EngineFactory, count: 
     Ok(engines)
 }
 
-/// The cost table over a small grid.
-fn survey(
-    subject: &Subject<'_>,
-    probe: &Work,
-    engines: &mut [Engine],
-    batching: &Batching,
-    until: Instant,
-) -> Option<CostTable> {
-    let (lengths, budget) = match (probe, subject.max_tokens) {
+/// Rows and lengths of the table, and those of its cells that a batch may reach.
+fn grid(subject: &Subject<'_>, probe: &Work, batching: &Batching) -> (Vec<usize>, Vec<usize>, Vec<Cell>) {
+    let (lengths, budget): (Vec<usize>, _) = match (probe, subject.max_tokens) {
         (Work::Tokens(_), Some(most)) => {
             let powers = std::iter::successors(Some(8), |n| Some(n * 2)).take_while(|n| *n < most);
             (powers.chain([most]).collect(), batching.max_batch_tokens)
@@ -221,22 +250,56 @@ fn survey(
     };
     let most = if subject.together { batching.max_batch_items } else { 1 };
     let rows: Vec<usize> = std::iter::successors(Some(1), |n| Some(n * 2)).take_while(|n| *n <= most).collect();
-    let cells: Vec<(usize, usize)> = rows
+    let cells = rows
         .iter()
         .flat_map(|&r| lengths.iter().map(move |&l| (r, l)))
         .filter(|(r, l)| *r == 1 || r * l <= budget)
         .collect();
+    (rows, lengths, cells)
+}
+
+/// The cost table over a small grid.
+fn survey(
+    subject: &Subject<'_>,
+    probe: &Work,
+    engines: &mut [Engine],
+    batching: &Batching,
+    until: Instant,
+) -> Option<Survey> {
+    let (rows, lengths, cells) = grid(subject, probe, batching);
+    let (points, missing) = measure(probe, engines, &cells, until);
+    Some(Survey { cost: CostTable::new(rows, lengths, &points)?, missing })
+}
+
+/// Measures what an earlier survey had no time for, as far as its table still has a place for it.
+fn go_on(
+    subject: &Subject<'_>,
+    probe: &Work,
+    engines: &mut [Engine],
+    batching: &Batching,
+    begun: Survey,
+    until: Instant,
+) -> Survey {
+    let Survey { cost, missing } = begun;
+    let (_, _, possible) = grid(subject, probe, batching);
+    let cells: Vec<Cell> = possible.into_iter().filter(|cell| missing.contains(cell)).collect();
+    let (points, missing) = measure(probe, engines, &cells, until);
+    Survey { cost: cost.with(&points, &missing), missing }
+}
+
+/// What the cells cost, and those that there was no time for.
+fn measure(probe: &Work, engines: &mut [Engine], cells: &[Cell], until: Instant) -> (Vec<Point>, Vec<Cell>) {
     let mut points = Vec::new();
     for (i, &(rows, length)) in cells.iter().enumerate() {
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            break;
+            return (points, cells[i..].to_vec());
         }
         let works = vec![stretched(probe, length); rows];
         let slice = (left / (cells.len() - i) as u32).min(CELL_MAX);
         points.extend(together(engines, &works, slice).map(|seconds| Point { rows, length, seconds }));
     }
-    CostTable::new(rows, lengths, &points)
+    (points, Vec::new())
 }
 
 /// Median seconds of a run of these works while all engines run them, each at least twice; the first is not counted.
@@ -290,7 +353,7 @@ fn elements(work: &Work) -> usize {
 impl Keeper {
     /// Writes the table down; a failure costs a measurement at the next start and nothing else.
     pub(crate) fn keep(&self, cost: CostTable) {
-        let record = Record { format: FORMAT, choice: self.choice.clone(), cost };
+        let record = Record { format: FORMAT, choice: self.choice.clone(), cost, missing: self.missing.clone() };
         if let Err(error) = write(&self.path, &record) {
             tracing::warn!(path = %self.path.display(), %error, "the measured costs cannot be kept");
         }
@@ -309,7 +372,7 @@ fn read(path: &Path) -> Option<Record> {
             && threads.contains(&intra_threads)
     });
     if record.is_none() {
-        tracing::warn!(path = %path.display(), "the kept costs are damaged and are measured anew");
+        tracing::warn!(path = %path.display(), "the kept costs cannot be used and are measured anew");
     }
     record
 }
@@ -366,8 +429,8 @@ mod tests {
     }
 
     /// More sessions than are asked about would be opened than there is memory for.
-    #[test]
-    fn a_load_asks_for_the_memory_of_all_sessions_that_it_opens() {
+    #[tokio::test]
+    async fn a_load_asks_for_the_memory_of_all_sessions_that_it_opens() {
         for (settings, sessions) in [
             ("tuning = { threads = 16, max_sessions = 8 }", 8),
             ("tuning = { threads = 3, max_sessions = 8 }", 3),
@@ -403,6 +466,51 @@ mod tests {
         let tuned = tune(&subject, paired.engine, &tuning, &batching, &fit).unwrap();
         assert_eq!((tuned.engines.len(), asked.get()), (2, 1));
         assert!(tuned.why.contains("1 of 2 not tried"), "{}", tuned.why);
+    }
+
+    /// A load without the time to measure company leaves a table that sees no gain in it, and must not leave it for ever.
+    #[tokio::test]
+    async fn what_there_was_no_time_for_is_measured_by_the_next_load() {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = format!("tuning = {{ dir = {:?}, max_time = '600s' }}\nbatching.max_difference = 1", dir.path());
+        let load = async || {
+            let house = House::ready(&["router/1"], &settings).await;
+            let router = house.catalog.primary("router").unwrap();
+            let (why, cost) = (router.metadata().batches_why.clone(), router.cost().unwrap());
+            house.catalog.shutdown().await;
+            (why, cost)
+        };
+        let (why, _) = load().await;
+        assert!(!why.contains("incomplete"), "{why}");
+        let [path]: [PathBuf; 1] = kept(dir.path()).try_into().unwrap();
+        let mut record = read(&path).unwrap();
+        assert!(record.missing.is_empty());
+        // as a load leaves it whose time was over after the first row, but for a cell that no batch of ours is
+        let cells: Vec<Point> = record.cost.cells().collect();
+        let (one, more): (Vec<Point>, Vec<Point>) = cells.into_iter().partition(|cell| cell.rows == 1);
+        let guess = |cell: &Point| cell.rows as f64 * one.iter().find(|one| one.length == cell.length).unwrap().seconds;
+        let left: Vec<Cell> = more.iter().map(|cell| (cell.rows, cell.length)).collect();
+        let guessed: Vec<Point> = more.iter().map(|&cell| Point { seconds: 1e3 * guess(&cell), ..cell }).collect();
+        record.cost = record.cost.with(&guessed, &[]);
+        record.missing = left.iter().copied().chain([(usize::MAX, 8)]).collect();
+        write(&path, &record).unwrap();
+        let (why, cost) = load().await;
+        assert!(!why.contains("incomplete"), "{why}");
+        assert!(read(&path).unwrap().missing.is_empty());
+        let slow = cost.iter().filter(|(rows, length, seconds)| {
+            guessed.iter().any(|guess| (guess.rows, guess.length) == (*rows, *length) && *seconds > guess.seconds / 2.0)
+        });
+        assert_eq!(slow.count(), 0, "what was guessed is measured: {cost:?}");
+    }
+
+    /// The grid is walked in order, so that what is left is its end.
+    #[test]
+    fn a_survey_without_time_says_what_is_missing() {
+        let cells = [(1, 8), (1, 16), (2, 8)];
+        let probe = Work::Tensors(Vec::new());
+        let (points, missing) = measure(&probe, &mut [], &cells, Instant::now());
+        assert!(points.is_empty());
+        assert_eq!(missing, cells);
     }
 
     #[tokio::test]
