@@ -311,6 +311,10 @@ pub struct MaskArgs {
     /// Override one key, as in `--set masking.operator=mask`; may be given several times
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub overrides: Vec<String>,
+    /// Also mask the names that a model finds: the URL of a proxy and the model's name, as in http://127.0.0.1:8080/ner.
+    /// How it is asked (key, certificates, timeout) stands in `[collector.names]`
+    #[arg(long, value_name = "URL/MODEL")]
+    pub names: Option<String>,
     /// Print one object a line: what it became, and what stood where, in characters of the input
     #[arg(long)]
     pub json: bool,

@@ -11,7 +11,7 @@
 //! | `decode` | bytes to a batch, and what is wrong with them |
 //! | `check` | what a batch may hold |
 //! | `record` | what a frame of the log holds |
-//! | `names` | names of people, places and organisations, asked of a model |
+//! | [`names`] | names of people, places and organisations, asked of a model |
 //! | [`log`] | segments, group commit, high-water marks |
 //! | `kserve` | requests and responses that are logged apart, and how they are joined |
 //! | `insert` | segments into ClickHouse, quarantine |
@@ -32,7 +32,7 @@ pub mod log;
 mod metrics;
 #[cfg(test)]
 mod model;
-mod names;
+pub mod names;
 pub mod pipeline;
 mod receive;
 mod record;

@@ -67,7 +67,8 @@ pub struct NamesConfig {
 }
 
 impl RawNames {
-    pub(crate) fn check(self, faults: &mut Faults) -> Option<NamesConfig> {
+    /// Whether it makes sense, and whom to ask; nobody where nobody is named.
+    pub fn check(self, faults: &mut Faults) -> Option<NamesConfig> {
         let Self { proxy_url, model, proxy, timeout, post_timeout, max_waiting, batches } = self;
         faults.check(!timeout.is_zero(), "collector.names.timeout", "is 0; nothing would be answered in time");
         faults.check(post_timeout >= timeout, "collector.names.post_timeout", "is under collector.names.timeout");
@@ -91,7 +92,7 @@ impl RawNames {
 }
 
 /// Asks for names. One for all posts.
-pub(crate) struct Namer {
+pub struct Namer {
     client: Neighbour,
     /// Of the model.
     url: String,
@@ -170,13 +171,13 @@ impl Namer {
     }
 
     /// Whether numbered batches are asked about.
-    pub const fn asks_of_batches(&self) -> bool {
+    pub(crate) const fn asks_of_batches(&self) -> bool {
         self.batches
     }
 
     /// What the model finds in observations, as far as it answers in time. What a proxy of ours calls classes, statistics
     /// and columns is believed to be such.
-    pub async fn of_observations(&self, of: &[&Observation], ours: bool) -> Known {
+    pub(crate) async fn of_observations(&self, of: &[&Observation], ours: bool) -> Known {
         let of = of.iter().copied();
         let inquiry = match ours {
             true => self.masker.inquiry(of, &self.memo),
@@ -186,13 +187,20 @@ impl Namer {
     }
 
     /// The same of texts that stand alone, and whether it answered for all that it can read.
-    pub async fn of_texts<'a>(&self, of: impl IntoIterator<Item = &'a str>) -> (Known, bool) {
-        self.ask(self.masker.inquiry_of_texts(of, &self.memo)).await
+    pub(crate) async fn of_texts<'a>(&self, of: impl IntoIterator<Item = &'a str>) -> (Known, bool) {
+        let (known, answered) = self.ask(self.masker.inquiry_of_texts(of, &self.memo)).await;
+        (known, answered.is_ok())
     }
 
-    async fn ask(&self, mut inquiry: Inquiry) -> (Known, bool) {
+    /// The same of a text or a JSON value that is looked at as the input of a payload; or why not all of it was answered, in
+    /// a word.
+    pub async fn of_input(&self, input: &Value) -> (Known, Result<(), &'static str>) {
+        self.ask(self.masker.inquiry_of_input(input, &self.memo)).await
+    }
+
+    async fn ask(&self, mut inquiry: Inquiry) -> (Known, Result<(), &'static str>) {
         if inquiry.is_done() {
-            return (inquiry.known(), true);
+            return (inquiry.known(), Ok(()));
         }
         let started = Instant::now();
         let answered = match self.places.try_acquire() {
@@ -205,7 +213,7 @@ impl Namer {
             Ok(()) => self.seconds.observe(started.elapsed().as_secs_f64()),
             Err(reason) => self.failures.with_label_values(&[reason]).inc(),
         }
-        (inquiry.known(), answered.is_ok())
+        (inquiry.known(), answered)
     }
 
     async fn answer(&self, inquiry: &mut Inquiry) -> Result<(), &'static str> {

@@ -2,12 +2,14 @@
 //! is away.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use contract::metrics::{collector, naming, proxy};
 use serde_json::{Value, json};
 
-use crate::harness::{Driftline, TEXT_MODEL, fixture_models};
+use crate::harness::{Driftline, PROGRAM, TEXT_MODEL, fixture_models};
 
 /// The token classifier among the fixture models: it knows these names, and reads 24 tokens.
 const TAGGER: &str = "tagger";
@@ -129,6 +131,21 @@ fn observation(n: u8, input: &Value) -> Value {
     })
 }
 
+/// What `driftline mask` makes of lines with the names that the proxy's model finds, and what it says beside.
+fn tried(driftline: &Driftline, lines: &str) -> (String, String) {
+    let mut child = Command::new(PROGRAM)
+        .args(["mask", "--names", &format!("{}/{TAGGER}", driftline.proxy)])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program can be started");
+    child.stdin.take().expect("is piped").write_all(lines.as_bytes()).expect("it reads");
+    let out = child.wait_with_output().expect("it ends");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (text(&out.stdout), text(&out.stderr))
+}
+
 /// The status of a label's post.
 async fn label_of(driftline: &Driftline, label: &str) -> u16 {
     let body = json!({"id": "01890000-0000-7000-8000-000000000001", "label": label});
@@ -212,7 +229,13 @@ async fn the_collector_asks_the_proxy_about_what_others_send() {
         })
         .await;
 
+    let (told, _) = tried(&driftline, "Annalena in Malmö, jane@example.com\n{\"who\": \"Åsa Öst\"}\n");
+    assert_eq!(told, "[PERSON] in [PLACE], [EMAIL]\n{\"who\":\"[PERSON]\"}\n");
+
     unload(&driftline, TAGGER).await;
+    let (told, why) = tried(&driftline, "Annalena in Malmö\n0815\n");
+    assert_eq!(told, "[WITHHELD]\n0815\n", "what cannot be asked about does not pass");
+    assert!(why.contains("unavailable"), "{why}");
     // what has nothing but its text is not stored without it; a word as programs write them needs no model
     let (label, event) = (label_of(&driftline, "paid by Åsa Öst").await, event_of(&driftline, "back in Malmö").await);
     assert_eq!((label, event, label_of(&driftline, "billing").await), (503, 503, 200));

@@ -16,6 +16,7 @@ use aho_corasick::{AhoCorasick, MatchKind};
 use contract::faults::Faults;
 use contract::wire::Observation;
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::entity::Entity;
 use crate::json::Withhold;
@@ -135,10 +136,18 @@ pub struct Known {
 impl Known {
     /// As one observation needs it.
     pub(crate) fn view(&self, scope: &Scope<'_>, naming: &Naming, plain: &Observation) -> View<'_> {
-        let asked = scope.texts(plain);
-        let fits = texts::fits(&asked, naming);
+        self.view_of_all(&scope.texts(plain), naming)
+    }
+
+    /// As the input of a payload needs it.
+    pub(crate) fn view_of_input(&self, scope: &Scope<'_>, naming: &Naming, input: &Value) -> View<'_> {
+        self.view_of_all(&scope.texts_of_input(input), naming)
+    }
+
+    fn view_of_all(&self, asked: &BTreeSet<&str>, naming: &Naming) -> View<'_> {
+        let fits = texts::fits(asked, naming);
         let missing = if fits { WITHHELD_NAMES } else { WITHHELD_NAMES_LIMIT };
-        View { known: self, echo: Echo::of(self, &asked), missing }
+        View { known: self, echo: Echo::of(self, asked), missing }
     }
 
     /// As a text that stands alone needs it.

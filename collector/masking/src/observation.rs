@@ -120,6 +120,12 @@ impl Masker {
         Inquiry::of_texts(&self.naming, of, memo)
     }
 
+    /// The same of a text or a JSON value that is looked at as the input of a payload.
+    #[must_use]
+    pub fn inquiry_of_input(&self, input: &Value, memo: &Memo) -> Inquiry {
+        Inquiry::of_input(&self.naming, &self.scope(false), input, memo)
+    }
+
     /// Whether any of a model's labels means a name: one without such a label finds none, whatever it is asked.
     #[must_use]
     pub fn knows_names(&self, labels: &[String]) -> bool {
@@ -182,7 +188,20 @@ impl Masker {
     /// # Errors
     /// Where the text cannot be made safe.
     pub fn find(&self, text: &str) -> Result<Found, Withheld> {
-        match self.rules.mask(text, Context::default(), &[]) {
+        self.find_beside(text, &[])
+    }
+
+    /// The same with what a model said of the text, which [`Self::inquiry_of_input`] asks about.
+    ///
+    /// # Errors
+    /// As [`Self::find`], and where it may hold a name and there is no answer.
+    pub fn find_named(&self, text: &str, names: &Known) -> Result<Found, Withheld> {
+        let given = names.view_of(text, &self.naming).of_text(text).map_err(withheld)?;
+        self.find_beside(text, &given)
+    }
+
+    fn find_beside(&self, text: &str, given: &[Given]) -> Result<Found, Withheld> {
+        match self.rules.mask(text, Context::default(), given) {
             Outcome::Clean => Ok(Found { masked: text.to_owned(), spans: vec![] }),
             Outcome::Withheld(why) => Err(withheld(why.into())),
             Outcome::Masked(masked, pieces) => {
@@ -204,7 +223,20 @@ impl Masker {
     /// # Errors
     /// Where the value cannot be made safe.
     pub fn find_json(&self, value: Value) -> Result<(Value, Vec<Span>), Withheld> {
-        let mut walk = Walk { trace: Some(vec![]), ..self.walk() };
+        self.traced(value, None)
+    }
+
+    /// The same with what a model said of its texts, which [`Self::inquiry_of_input`] asks about.
+    ///
+    /// # Errors
+    /// As [`Self::find_json`], and where a text may hold a name and there is no answer.
+    pub fn find_json_named(&self, value: Value, names: &Known) -> Result<(Value, Vec<Span>), Withheld> {
+        let view = names.view_of_input(&self.scope(false), &self.naming, &value);
+        self.traced(value, Some(&view))
+    }
+
+    fn traced(&self, value: Value, names: Option<&View<'_>>) -> Result<(Value, Vec<Span>), Withheld> {
+        let mut walk = Walk { trace: Some(vec![]), names, ..self.walk() };
         let masked = walk.value(value, "input", Context::default(), 0).map_err(withheld)?;
         if walk.hits.total() > self.max_payload_hits {
             return Err(withheld(Withhold::Limit));

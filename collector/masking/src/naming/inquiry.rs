@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use contract::wire::Observation;
+use serde_json::Value;
 
 use super::{Known, Memo, Naming, Scope, texts};
 use crate::recognize::is_word_char;
@@ -83,6 +84,11 @@ impl Inquiry {
     ) -> Self {
         let groups = of.into_iter().map(|plain| scope.texts(plain));
         Self { strangers: scope.strangers, ..Self::of_groups(naming, groups, memo) }
+    }
+
+    /// The same for the input of a payload that stands alone.
+    pub(crate) fn of_input(naming: &Arc<Naming>, scope: &Scope<'_>, input: &Value, memo: &Memo) -> Self {
+        Self::of_groups(naming, std::iter::once(scope.texts_of_input(input)), memo)
     }
 
     /// The same for texts that stand alone.

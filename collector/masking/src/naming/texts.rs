@@ -87,6 +87,13 @@ impl Scope<'_> {
         found
     }
 
+    /// The texts to ask about in the input of a payload, each once.
+    pub fn texts_of_input<'a>(&self, input: &'a Value) -> BTreeSet<&'a str> {
+        let mut found = BTreeSet::new();
+        self.value(input, "input", 0, &mut found);
+        found
+    }
+
     /// Whether a category is one of those that its feature declares.
     pub fn declares(&self, feature: &str, category: &str) -> bool {
         self.categories.get(feature).is_some_and(|values| values.contains(category))
