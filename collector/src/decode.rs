@@ -5,6 +5,7 @@
 //! feedback also as CSV.
 
 mod lines;
+mod newer;
 mod words;
 
 use std::io::Read as _;
@@ -18,6 +19,8 @@ use uuid::Uuid;
 
 use crate::budget::Held;
 use crate::pipeline::Refusal;
+
+pub(crate) use newer::LeftOut;
 
 /// How a body is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +38,8 @@ pub(crate) enum Form {
 pub(crate) enum Posted {
     /// A numbered batch.
     Batch(Batch),
+    /// One of a sender that is newer than this program, without what this program does not know.
+    Newer(Batch, LeftOut),
     /// Observations that nobody numbered, and whether the id of each is its sender's.
     Singles(Vec<(Observation, bool)>),
 }
@@ -43,6 +48,8 @@ pub(crate) enum Posted {
 const WINDOW_LOG_MAX: u32 = 23;
 /// Bytes that are decompressed between two looks at the budget.
 const CHUNK_BYTES: u64 = 1 << 20;
+/// Containers within containers, of MessagePack; what JSON's reader takes, and some more.
+const DEPTH_MAX: usize = 160;
 /// Memory of one decoded value beside its own bytes: a [`Value`] in a list that doubled when it was full.
 const VALUE_BYTES: usize = 64;
 
@@ -213,7 +220,9 @@ pub(crate) fn observations(body: &[u8], form: Form, now_ms: i64) -> Result<Poste
     }
     let probe: Probe = read(body, form)?;
     if probe.wire.is_some() || probe.observations.is_some() {
-        return read(body, form).map(Posted::Batch);
+        let newer = if form == Form::Msgpack { newer::batch(body) } else { None };
+        return newer
+            .map_or_else(|| read(body, form).map(Posted::Batch), |(batch, more)| Ok(Posted::Newer(batch, more)));
     }
     let one = single(read(body, form)?, now_ms).map_err(sentence)?;
     Ok(Posted::Singles(vec![one]))
@@ -280,7 +289,7 @@ fn quickly<T: DeserializeOwned>(body: &[u8], form: Form) -> Option<T> {
     match form {
         Form::Json => serde_json::from_slice(body).ok(),
         Form::Msgpack => {
-            let mut reader = rmp_serde::Deserializer::from_read_ref(body);
+            let mut reader = packed(body);
             T::deserialize(&mut reader).ok().filter(|_| is_at_end(&mut reader))
         }
         Form::Lines | Form::Csv => None,
@@ -304,7 +313,7 @@ fn read<T: DeserializeOwned>(body: &[u8], form: Form) -> Result<T, Refusal> {
             Ok(value)
         }
         Form::Msgpack => {
-            let mut reader = rmp_serde::Deserializer::from_read_ref(body);
+            let mut reader = packed(body);
             let value = serde_path_to_error::deserialize(&mut reader).map_err(sentence)?;
             if !is_at_end(&mut reader) {
                 let more = "the body goes on after its MessagePack value; send one value a post";
@@ -313,6 +322,13 @@ fn read<T: DeserializeOwned>(body: &[u8], form: Form) -> Result<T, Refusal> {
             Ok(value)
         }
     }
+}
+
+/// A reader of MessagePack that goes no deeper than a thread's stack.
+fn packed(body: &[u8]) -> rmp_serde::Deserializer<ReadRefReader<'_, [u8]>> {
+    let mut reader = rmp_serde::Deserializer::from_read_ref(body);
+    reader.set_max_depth(DEPTH_MAX);
+    reader
 }
 
 /// Whether nothing is left: the reader does not tell where it is, but only there it misses a marker. A number needs no
@@ -391,7 +407,7 @@ mod tests {
                 assert_eq!(observation.at_ms, 5);
                 assert_eq!(observation.id.get_version_num(), 7);
             }
-            Posted::Batch(batch) => panic!("{batch:?}"),
+            other => panic!("{other:?}"),
         }
     }
 
@@ -417,6 +433,29 @@ mod tests {
             let refused = observations(&[one.as_slice(), &rest].concat(), Form::Msgpack, 5).unwrap_err();
             assert!(refused.to_string().contains("goes on after its MessagePack value"), "{rest:x?}: {refused}");
         }
+    }
+
+    /// A post must not end the process, however deep it goes: posts are worked on by threads with 2 MiB of stack.
+    #[test]
+    fn what_is_nested_too_deep_is_refused() {
+        let nested = |depth: usize| {
+            let mut batch: Batch = serde_json::from_str(&format!("{BATCH}]}}")).unwrap();
+            let mut line: Value =
+                serde_json::from_str(r#"{"at_ms":1,"model":"m","version":"1","outcome":"ok"}"#).unwrap();
+            line["id"] = Uuid::from_u128(1).to_string().into();
+            line["payload"] = serde_json::json!({"kept": {"input": "here"}});
+            batch.observations.push(serde_json::from_value(line).unwrap());
+            let body = rmp_serde::to_vec_named(&batch).unwrap();
+            let at = body.windows(5).position(|w| w == b"\xA4here").unwrap();
+            [&body[..at], &vec![0x91; depth], b"\xA4here", &body[at + 5..]].concat()
+        };
+        let read = move |depth| observations(&nested(depth), Form::Msgpack, 5).map(|_| ()).map_err(|e| e.to_string());
+        let thread = std::thread::Builder::new().stack_size(2 << 20);
+        let work = move || (read(100), read(1_000), read(100_000));
+        let (shallow, deep, abyss) = thread.spawn(work).unwrap().join().unwrap();
+        assert_eq!(shallow, Ok(()));
+        assert!(deep.clone().unwrap_err().contains("depth limit exceeded"), "{deep:?}");
+        assert!(abyss.is_err());
     }
 
     fn held() -> Held {

@@ -61,7 +61,7 @@ pub fn post(bytes: &[u8]) {
     }
     if let Ok(posted) = decode::observations(body, form, NOW_MS) {
         let observations = match posted {
-            Posted::Batch(batch) => {
+            Posted::Batch(batch) | Posted::Newer(batch, _) => {
                 let _ = check::batch(&batch, NOW_MS, &limits);
                 batch.observations
             }

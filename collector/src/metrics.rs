@@ -117,6 +117,7 @@ pub(crate) struct Metrics {
     hits: IntCounterVec,
     masked_names: IntCounterVec,
     withheld: IntCounterVec,
+    left_out: IntCounter,
     gaps: IntCounterVec,
     /// Sources that have a series of their own: pods come and go, series stay.
     gap_sources: Mutex<HashSet<String>>,
@@ -151,6 +152,7 @@ impl Metrics {
             hits: registry.counter(&names::SECOND_PASS_HITS),
             masked_names: registry.counter(&names::MASKED_NAMES),
             withheld: registry.counter(&names::WITHHELD),
+            left_out: registry.counter(&names::FIELDS_LEFT_OUT).with_label_values(NONE),
             gaps: registry.counter(&names::SEQUENCE_GAPS),
             gap_sources: Mutex::default(),
             repairs: registry.counter(&names::LOG_REPAIRS),
@@ -209,6 +211,11 @@ impl Metrics {
     /// So many payloads that came with content go on without it.
     pub fn withheld(&self, reason: &str, count: u64) {
         self.withheld.with_label_values(&[reason]).inc_by(count);
+    }
+
+    /// So many fields of a newer sender were not stored.
+    pub fn left_out(&self, fields: u64) {
+        self.left_out.inc_by(fields);
     }
 
     pub fn gaps(&self, source: &str, gaps: u64) {

@@ -11,6 +11,9 @@
 mod feedback;
 mod halves;
 mod names;
+mod newer;
+mod proxies;
+mod refusal;
 mod singles;
 
 use std::collections::BTreeMap;
@@ -27,10 +30,10 @@ use tokio::sync::Semaphore;
 use crate::budget::{Budget, Held};
 use crate::check;
 use crate::config::{KserveConfig, Limits};
-use crate::decode::{self, Form, Posted};
+use crate::decode::{self, Form, LeftOut, Posted};
 use crate::insert;
 use crate::kserve::half::Head;
-use crate::log::{AppendError, Appended, Entry, Log};
+use crate::log::{Appended, Entry, Log};
 use crate::metrics::{BatchOutcome, Metrics, PairOutcome, SOURCE_HTTP};
 use crate::names::Namer;
 use crate::record::{self, Batch, Packed, Record, Single, Unreadable};
@@ -38,9 +41,12 @@ use crate::record::{self, Batch, Packed, Record, Single, Unreadable};
 /// Rows of one post in one table: what ClickHouse cannot take as a block would hold up every segment behind it.
 const ROWS_MAX: u64 = 500_000;
 
+use newer::Told;
+use proxies::Proxies;
 use singles::{Begun, Singles};
 
 pub(crate) use feedback::id_of;
+pub(crate) use refusal::Refusal;
 
 /// A post as it came.
 #[derive(Debug)]
@@ -51,53 +57,6 @@ pub(crate) struct Post {
     pub arrived: Instant,
     /// What it holds of the memory of all posts, until it is answered.
     pub held: Held,
-}
-
-/// Why a post was not stored, one variant per next action of the sender.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Refusal {
-    /// It cannot be read: repair the sender.
-    #[error("{0}")]
-    Malformed(String),
-    /// It is well-formed and says what cannot be: repair the sender.
-    #[error("{0}")]
-    Invalid(String),
-    /// It is in a form that is not read: repair the sender.
-    #[error("{0}")]
-    Unsupported(String),
-    /// Send it in parts.
-    #[error("{0}")]
-    TooLarge(String),
-    /// It is too late for this batch: count it as lost.
-    #[error("{0}")]
-    TooOld(String),
-    /// Send it again later.
-    #[error("{reason}")]
-    Later {
-        /// Why not now.
-        reason: String,
-        /// When to try again.
-        after_seconds: u32,
-    },
-}
-
-impl Refusal {
-    fn later(reason: impl Into<String>, after_seconds: u32) -> Self {
-        Self::Later { reason: reason.into(), after_seconds }
-    }
-}
-
-impl From<AppendError> for Refusal {
-    fn from(error: AppendError) -> Self {
-        let sentence = error.to_string();
-        match error {
-            AppendError::TooOld { .. } => Self::TooOld(sentence),
-            AppendError::TooLarge => Self::TooLarge(sentence),
-            AppendError::Busy => Self::later(sentence, 1),
-            AppendError::Full(_) | AppendError::Disk(_) | AppendError::Stopping => Self::later(sentence, 5),
-            AppendError::TooManySources => Self::later(sentence, 60),
-        }
-    }
 }
 
 /// Everything a post needs. Clones share it.
@@ -118,6 +77,8 @@ struct Shared {
     permits: Arc<Semaphore>,
     budget: Budget,
     singles: Arc<Singles>,
+    proxies: Proxies,
+    told: Told,
 }
 
 impl Pipeline {
@@ -132,7 +93,9 @@ impl Pipeline {
         let budget = Budget::new(limits.max_posts_bytes);
         let epoch = u64::try_from(host::clock::now_ms()).unwrap_or_default();
         let singles = Arc::new(Singles::since(epoch));
-        let shared = Shared { masker, namer, limits, log, journal, kserve, metrics, permits, budget, singles };
+        let (proxies, told) = (Proxies::default(), Told::default());
+        let shared =
+            Shared { masker, namer, limits, log, journal, kserve, metrics, permits, budget, singles, proxies, told };
         Self { shared: Arc::new(shared) }
     }
 
@@ -231,6 +194,7 @@ impl Pipeline {
         let status = match appended {
             Appended::Stored => {
                 self.shared.metrics.hits(source, &found.hits);
+                self.shared.metrics.left_out(found.left_out);
                 found.withheld.iter().for_each(|(reason, count)| self.shared.metrics.withheld(reason, *count));
                 AckStatus::Stored
             }
@@ -258,12 +222,14 @@ impl Made {
     }
 }
 
-/// What masking did to a post; counted once it is stored, since a post may come again.
+/// What was done to a post; counted once it is stored, since a post may come again.
 #[derive(Default)]
 struct Found {
     hits: Hits,
     /// Payloads that came with content and go on without it, by reason.
     withheld: BTreeMap<String, u64>,
+    /// Fields that this collector does not know.
+    left_out: u64,
 }
 
 impl Shared {
@@ -271,8 +237,8 @@ impl Shared {
     fn observations(&self, post: &mut Post, now_ms: i64) -> Result<Made, Refusal> {
         let form = post.form;
         let posted = self.plain(post, |body| decode::observations(body, form, now_ms))?;
-        let Numbered { batch, plain, source, begun } = self.batch(posted, now_ms)?;
-        let mut found = Found::default();
+        let Numbered { batch, plain, source, begun, left_out } = self.batch(posted, now_ms)?;
+        let mut found = Found { left_out: left_out.count, ..Found::default() };
         let count = plain.len();
         for (i, observation) in plain.iter().enumerate() {
             let at = match (batch.single, count) {
@@ -305,22 +271,25 @@ impl Shared {
             heartbeat: true,
             observations: Vec::new(),
         };
-        match posted {
-            Posted::Batch(batch) => {
-                check::batch(&batch, now_ms, &self.limits)?;
-                let source = self.source(batch.source)?;
-                let head = header(source, batch.epoch, batch.seq, batch.sent_at_ms, batch.ledger, None);
-                Ok(Numbered { batch: head, plain: batch.observations, source: SOURCE_PROXY, begun: None })
-            }
+        let (batch, left_out) = match posted {
+            Posted::Batch(batch) => (batch, LeftOut::default()),
+            Posted::Newer(batch, left_out) => (batch, left_out),
             Posted::Singles(singles) => {
                 check::count(singles.len(), "the body", &self.limits)?;
                 let (seq, ledger, begun) = self.singles.begin(singles.len() as u64);
                 let single = guard(&singles);
                 let plain = singles.into_iter().map(|(observation, _)| observation).collect();
                 let head = header(SINGLE_SOURCE.to_owned(), self.singles.epoch(), seq, now_ms, ledger, Some(single));
-                Ok(Numbered { batch: head, plain, source: SOURCE_HTTP, begun: Some(begun) })
+                let (begun, left_out) = (Some(begun), LeftOut::default());
+                return Ok(Numbered { batch: head, plain, source: SOURCE_HTTP, begun, left_out });
             }
-        }
+        };
+        check::batch(&batch, now_ms, &self.limits)?;
+        let source = self.source(batch.source)?;
+        self.proxies.note(&source);
+        self.told.tell(&source, &left_out, &self.masker);
+        let head = header(source, batch.epoch, batch.seq, batch.sent_at_ms, batch.ledger, None);
+        Ok(Numbered { batch: head, plain: batch.observations, source: SOURCE_PROXY, begun: None, left_out })
     }
 
     /// Reads a body: decompressed where it must be, and weighed before it is decoded.
@@ -369,6 +338,7 @@ struct Numbered {
     plain: Vec<Observation>,
     source: &'static str,
     begun: Option<Begun>,
+    left_out: LeftOut,
 }
 
 fn made(record: &Record<MaskedSample>, found: Found, source: &'static str) -> Result<Made, Refusal> {

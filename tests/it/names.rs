@@ -236,6 +236,13 @@ async fn the_collector_asks_the_proxy_about_what_others_send() {
     let (told, why) = tried(&driftline, "Annalena in Malmö\n0815\n");
     assert_eq!(told, "[WITHHELD]\n0815\n", "what cannot be asked about does not pass");
     assert!(why.contains("unavailable"), "{why}");
+    // what the proxy tells of its own versions is no client's text, and does not wait for the model
+    driftline
+        .wait_for("the proxy's event of the unload", async || {
+            let told = format!("SELECT count() FROM events WHERE model = '{TAGGER}' AND kind = 'unload'");
+            driftline.try_sql(&told).await.as_deref() == Some("1")
+        })
+        .await;
     // what has nothing but its text is not stored without it; a word as programs write them needs no model
     let (label, event) = (label_of(&driftline, "paid by Åsa Öst").await, event_of(&driftline, "back in Malmö").await);
     assert_eq!((label, event, label_of(&driftline, "billing").await), (503, 503, 200));
@@ -254,7 +261,6 @@ async fn the_collector_asks_the_proxy_about_what_others_send() {
         .await;
     let of = async |name: &str, labels: &str| driftline.metric(&driftline.collector, name, labels).await;
     assert_eq!(of(collector::WITHHELD.name, "reason=\"names_unavailable\"").await, 2.0);
-    // at least: the proxy's own event of the unload is posted again and again until the model is back
     for (reason, count) in [("unavailable", 3.0), ("timeout", 1.0)] {
         let failed = of(naming::NAMES_FAILURES.name, &format!("reason=\"{reason}\"")).await;
         assert!(failed >= count, "{reason}: {failed}");

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use contract::wire::{Event, Events, Feedback, FeedbackValue, Label};
+use contract::wire::{Event, EventKind, Events, Feedback, FeedbackValue, Label};
 use masking::Entity;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
@@ -83,7 +83,9 @@ impl Shared {
         }
         let words = |event: &Event| [&event.kind, &event.model, &event.version, &event.detail].map(String::clone);
         let words: Vec<String> = events.iter().flat_map(words).collect();
-        let names = self.names_in(words.iter().map(String::as_str));
+        // a proxy's own words of its versions are no client's, and they must be there when the model that finds names is not
+        let ours = self.proxies.know(&source) && events.iter().all(|event| is_told_by_proxies(&event.kind));
+        let names = if ours { None } else { self.names_in(words.iter().map(String::as_str)) };
         let mut masked = Vec::with_capacity(events.len());
         for (id, mut event) in ids.into_iter().zip(events) {
             for name in [&mut event.kind, &mut event.model, &mut event.version] {
@@ -104,6 +106,10 @@ impl Shared {
         }
         Ok(source)
     }
+}
+
+fn is_told_by_proxies(kind: &str) -> bool {
+    EventKind::ALL.iter().any(|ours| ours.as_str() == kind)
 }
 
 /// What tells a post from its repeat: all that it says, where every part says when it was so. Without a time the same

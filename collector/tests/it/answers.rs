@@ -174,6 +174,63 @@ async fn the_log_holds_nothing_unmasked() {
     assert_eq!(seen.matches(ticket).count(), 1, "only the allowed field holds it: {seen}");
 }
 
+/// A batch of a proxy that is newer than this collector.
+#[derive(serde::Serialize)]
+struct Later {
+    wire: u8,
+    source: String,
+    epoch: u64,
+    seq: u64,
+    sent_at_ms: i64,
+    weather: [&'static str; 2],
+    observations: Vec<Forecast>,
+}
+
+/// An observation of one.
+#[derive(serde::Serialize)]
+struct Forecast {
+    id: uuid::Uuid,
+    at_ms: i64,
+    model: String,
+    version: String,
+    outcome: String,
+    rain: f64,
+    features: Vec<contract::wire::Feature>,
+}
+
+/// Proxies that were upgraded before their collector lost every batch.
+#[tokio::test]
+async fn a_proxy_that_is_newer_loses_what_is_new_and_nothing_else() {
+    let house = House::build().await;
+    let collector = Running::start(raw(&house.path("log")), house.store()).await;
+    let forecast = || Forecast {
+        id: uuid::Uuid::now_v7(),
+        at_ms: now(),
+        model: "m".into(),
+        version: "1".into(),
+        outcome: "ok".into(),
+        rain: 0.5,
+        features: observation("").features,
+    };
+    let weather = ["jane@example.com", "sunny"];
+    let (source, observations) = ("proxy-9".to_owned(), vec![forecast(), forecast()]);
+    let later = Later { wire: 1, source, epoch: 1, seq: 1, sent_at_ms: now(), weather, observations };
+    let body = zstd::bulk::compress(&rmp_serde::to_vec_named(&later).unwrap(), 3).unwrap();
+    let headers = [("content-type", "application/msgpack"), ("content-encoding", "zstd")];
+    let (status, answer) = send(&collector.url, OBSERVATIONS, &headers, body.clone()).await;
+    assert_eq!((status, answer.as_str()), (200, r#"{"status":"stored","stored":2}"#));
+    let (_, answer) = send(&collector.url, OBSERVATIONS, &headers, body).await;
+    assert_eq!(answer, r#"{"status":"repeated","stored":2}"#);
+    assert_eq!(collector.metric("driftline_collector_left_out_fields_total"), 3.0, "of what was stored, once");
+    house.until("SELECT count(), uniq(source) FROM observations", "2\t1").await;
+    house.until("SELECT countIf(isNaN(value)), count() FROM features", "2\t4").await;
+    // people are told of a field that nobody knows
+    let typed = serde_json::to_string(&later).unwrap();
+    let (status, answer) = send(&collector.url, OBSERVATIONS, &[("content-type", "application/json")], typed).await;
+    assert!(status == 400 && answer.contains("unknown field `weather`"), "{status} {answer}");
+    collector.stop().await;
+}
+
 #[tokio::test]
 async fn without_clickhouse_posts_are_kept_up_to_the_bound_and_inserted_later() {
     let house = House::build().await;

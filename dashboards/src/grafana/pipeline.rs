@@ -146,10 +146,11 @@ fn log() -> Row {
             Panel::number("Quarantine", "How full the folder of refused rows is; full, their segments wait in the log.", "percentunit")
                 .series(gauge("max", &c::QUARANTINE_USED, &[]), "used")
                 .from(&[(0.5, "orange"), (0.8, "red")]),
-            Panel::lines("Trouble", "Quarantined observations, batches that never came, repaired frames, a second. All lines should be absent.", "cps")
+            Panel::lines("Trouble", "Quarantined observations, batches that never came, repaired frames, fields of senders that are newer than the collector, a second. All lines should be absent or 0.", "cps")
                 .series(rate(&c::QUARANTINED, &["reason"]), "quarantined {{reason}}")
                 .series(rate(&c::SEQUENCE_GAPS, &["source"]), "gap from {{source}}")
-                .series(rate(&c::LOG_REPAIRS, &["reason"]), "repaired {{reason}}"),
+                .series(rate(&c::LOG_REPAIRS, &["reason"]), "repaired {{reason}}")
+                .series(rate(&c::FIELDS_LEFT_OUT, &[]), "fields left out"),
         ],
     )
 }

@@ -112,6 +112,12 @@ pub const WITHHELD: Metric = Metric::counter(
     "Payloads that came with content and were stored without it, because the collector could not make it safe, by reason.",
     &["reason"],
 );
+/// Fields of a newer sender.
+pub const FIELDS_LEFT_OUT: Metric = Metric::counter(
+    "driftline_collector_left_out_fields_total",
+    "Fields of batches that were stored without them, because their sender is newer than this collector and it does not know them.",
+    &[],
+);
 /// Gaps in sequence numbers.
 pub const SEQUENCE_GAPS: Metric = Metric::counter(
     "driftline_collector_sequence_gaps_total",
@@ -156,6 +162,7 @@ pub const ALL: &[Metric] = &[
     SECOND_PASS_HITS,
     MASKED_NAMES,
     WITHHELD,
+    FIELDS_LEFT_OUT,
     SEQUENCE_GAPS,
     LOG_REPAIRS,
 ];
