@@ -4,7 +4,8 @@
 //! from the log, masked and built, which makes the same bytes. Only their ends keep the order of the log: a segment's
 //! heartbeats go in after everything before them, since a heartbeat promises the analyzer what is there.
 //!
-//! Tries again for ever while ClickHouse is away. Only rows that it refuses for what they hold are put aside, and the
+//! Tries again for ever while ClickHouse is away, and where a segment cannot be worked on: what comes after it waits with it, and
+//! the log's state tells. Only rows that it refuses for what they hold are put aside, and the
 //! rest of their segment goes in.
 
 mod quarantine;
@@ -60,7 +61,13 @@ pub(crate) struct GivenUp;
 /// A segment of which everything but the end is in ClickHouse.
 pub(crate) struct Delivered(Loaded);
 
-type UnderWay = (Sealed, JoinHandle<Result<Delivered, GivenUp>>);
+/// A segment that is being delivered.
+struct UnderWay {
+    segment: Sealed,
+    task: JoinHandle<Result<Delivered, GivenUp>>,
+    /// How long to wait before it is tried again, should its task end badly.
+    retry: Duration,
+}
 
 impl<T: Tables> Inserter<T> {
     /// Runs until the log is closed and empty, or until it is to give up.
@@ -73,9 +80,9 @@ impl<T: Tables> Inserter<T> {
                 "ClickHouse did not take all in time; the rest stays in the log"
             );
         }
-        for (_, task) in under_way {
-            task.abort();
-            let _ = task.await;
+        for one in under_way {
+            one.task.abort();
+            let _ = one.task.await;
         }
     }
 
@@ -90,30 +97,50 @@ impl<T: Tables> Inserter<T> {
         while !(closed && under_way.is_empty()) {
             tokio::select! {
                 next = sealed.recv(), if !closed && under_way.len() < self.segments => match next {
-                    Some(segment) => {
-                        let (this, its) = (self.clone(), segment.clone());
-                        under_way.push_back((Sealed { ready: None, ..segment }, tokio::spawn(async move { this.deliver(its).await })));
-                    }
+                    Some(segment) => under_way.push_back(self.begin(segment)),
                     None => closed = true,
                 },
                 delivered = first(under_way), if !under_way.is_empty() => {
                     // out before anything else can end this: a task that has ended must not be waited for again
-                    let Some((segment, _)) = under_way.pop_front() else { continue };
+                    let Some(one) = under_way.pop_front() else { continue };
                     match delivered {
-                        Ok(delivered) => self.finish(&segment, delivered?).await?,
-                        // whatever made it panic is in the segment: it must not be tried for ever, and not be deleted
-                        Err(error) => tracing::error!(%error, segment = %segment.id, "a segment cannot be worked on; it stays in the log"),
+                        Ok(delivered) => self.finish(&one.segment, delivered?).await?,
+                        // before all others: the heartbeats of later ones promise what is in it
+                        Err(error) => {
+                            tracing::error!(%error, segment = %one.segment.id, "a segment cannot be worked on; again");
+                            under_way.push_front(self.again(one));
+                        }
                     }
                 }
                 _ = tick.tick() => self.look_at_quarantine().await,
                 () = self.give_up.cancelled() => return Err(GivenUp),
             }
             match under_way.front() {
-                Some((segment, _)) => self.shared.waits_since(segment.since),
+                Some(one) => self.shared.waits_since(one.segment.since),
                 None => self.shared.tick(),
             }
         }
         Ok(())
+    }
+
+    /// Works on a segment beside others.
+    fn begin(self: &Arc<Self>, segment: Sealed) -> UnderWay {
+        let (this, its) = (self.clone(), segment.clone());
+        let task = tokio::spawn(async move { this.deliver(its).await });
+        UnderWay { segment: Sealed { ready: None, ..segment }, task, retry: RETRY_MIN }
+    }
+
+    /// The same once more, after a while, of one of which some may have been inserted.
+    fn again(self: &Arc<Self>, broken: UnderWay) -> UnderWay {
+        let UnderWay { segment, mut retry, .. } = broken;
+        let segment = Sealed { recovered: true, ..segment };
+        let (this, its, mut wait) = (self.clone(), segment.clone(), retry);
+        let task = tokio::spawn(async move {
+            this.pause(&mut wait).await?;
+            this.deliver(its).await
+        });
+        retry = (retry * 2).min(RETRY_MAX);
+        UnderWay { segment, task, retry }
     }
 
     /// Makes the tables, however long ClickHouse is away.
@@ -273,7 +300,7 @@ impl<T: Tables> Inserter<T> {
 /// Waits for the first of those under way; it stays in its place, so that the wait may be given up.
 async fn first(under_way: &mut VecDeque<UnderWay>) -> Result<Result<Delivered, GivenUp>, tokio::task::JoinError> {
     match under_way.front_mut() {
-        Some((_, task)) => task.await,
+        Some(one) => (&mut one.task).await,
         None => std::future::pending().await,
     }
 }

@@ -4,6 +4,7 @@
 //! loses answers, forgets tokens and does things late. Senders behave as the contract says: what was not answered
 //! definitely is posted again under the same number. One machine-made life after another is lived, and then looked at.
 
+mod broken;
 mod database;
 mod events;
 mod memory;

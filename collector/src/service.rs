@@ -147,7 +147,8 @@ impl Service {
     /// Serves until `shutdown`; then answers open posts, seals the log, and inserts what it can within the drain's limit.
     ///
     /// # Errors
-    /// Where the listener fails.
+    /// Where the listener fails, and where what inserts or what joins has ended before its time: a collector that goes on
+    /// without it would fill its log and look well. The next start carries on from the log.
     pub async fn run(self, shutdown: CancellationToken) -> io::Result<()> {
         let Self { listener, router, readiness, gate, log, thread, inserter, sealed, halves, give_up, drain, .. } =
             self;
@@ -160,11 +161,27 @@ impl Service {
             unready.1.cancelled().await;
             unready.0.set(false);
         }));
-        let served = host::serve::serve(listener, router, &gate, shutdown, drain).await;
+        let stopping = shutdown.child_token();
+        let mut serving = Box::pin(host::serve::serve(listener, router, &gate, stopping.clone(), drain));
+        let served = tokio::select! {
+            served = &mut serving => Ok(served),
+            _ = &mut inserting.0 => Err("inserts"),
+            _ = &mut joining.0 => Err("joins halves"),
+        };
+        let ended = match served {
+            Ok(served) => served,
+            Err(what) => {
+                readiness.set(false);
+                stopping.cancel();
+                let _ = serving.await;
+                let sentence = format!("what {what} has ended before its time; what was acknowledged is in the log");
+                Err(io::Error::other(sentence))
+            }
+        };
         drop(unready);
         // halves that wait stay in their log; what is joined goes into the other before that is closed
         stop.cancel();
-        let _ = (&mut joining.0).await;
+        joining.end().await;
         // from here on nothing is acknowledged, so nothing is missed
         let closed = tokio::task::spawn_blocking(move || {
             journal.close();
@@ -174,19 +191,59 @@ impl Service {
         if !closed.await.unwrap_or(false) {
             tracing::error!("the log's thread ended badly; what it had acknowledged is on disk");
         }
-        if tokio::time::timeout(drain, &mut inserting.0).await.is_err() {
+        if tokio::time::timeout(drain, inserting.end()).await.is_err() {
             give_up.cancel();
-            let _ = (&mut inserting.0).await;
+            inserting.end().await;
         }
-        served
+        ended
     }
 }
 
 /// A task that does not outlive the service.
 struct AbortOnDrop(tokio::task::JoinHandle<()>);
 
+impl AbortOnDrop {
+    /// Waits until it has ended, if it has not.
+    async fn end(&mut self) {
+        if !self.0.is_finished() {
+            let _ = (&mut self.0).await;
+        }
+    }
+}
+
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         self.0.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::config::RawConfig;
+
+    /// Went on acknowledging until its log was full.
+    #[tokio::test]
+    async fn a_collector_of_which_a_part_has_ended_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut raw = RawConfig { listen: "127.0.0.1:0".to_owned(), ..RawConfig::default() };
+        raw.log.dir = dir.path().join("log");
+        // nobody is there, and nobody need be
+        let store = store::RawConfig { url: Some("http://127.0.0.1:1".to_owned()), ..store::RawConfig::default() };
+        let deps = Deps {
+            store: Store::connect(&store.try_into().unwrap()).unwrap(),
+            masker: Masker::new(&masking::RawConfig::default()).unwrap(),
+            registry: Registry::new(),
+        };
+        let mut service = build(raw.try_into().unwrap(), deps).await.unwrap();
+        let (gone, nothing_comes) = mpsc::unbounded_channel();
+        drop(gone);
+        service.halves.sealed = nothing_comes;
+        service.drain = Duration::from_secs(1);
+        let ended = tokio::time::timeout(Duration::from_secs(60), service.run(CancellationToken::new())).await;
+        let said = ended.expect("it ends by itself").unwrap_err().to_string();
+        assert!(said.contains("joins halves"), "{said}");
     }
 }
