@@ -42,7 +42,6 @@ impl Clock {
 
 impl Waiting {
     /// The body, whose pieces are waited for on this clock.
-    #[must_use]
     pub fn watch(&self, body: Body) -> Body {
         // a body that is there already is waited for by nobody
         if body.is_end_stream() { body } else { Body::new(Awaited { body, waiting: self.clone() }) }
