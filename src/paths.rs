@@ -18,6 +18,7 @@ pub fn resolve(raw: &mut RawConfig, folder: &Path) {
         edge.files().for_each(|path| from(folder, path));
     }
     raw.collector.names.proxy.files().for_each(|path| from(folder, path));
+    raw.analyzer.rollout.proxy.files().for_each(|path| from(folder, path));
     raw.proxy.mirror.collector.files().for_each(|path| from(folder, path));
     raw.proxy.traces.receiver.files().for_each(|path| from(folder, path));
     let read = [&mut raw.slo_file, &mut raw.store.engine, &mut raw.store.password_file];

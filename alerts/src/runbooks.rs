@@ -64,4 +64,5 @@ pub const ALL: &[Runbook] = runbooks![
     "DriftlineTokenizerBottleneck",
     "DriftlineTokenizerMismatch",
     "DriftlineUnseenCategories",
+    "DriftlineVerdictsUnheard",
 ];

@@ -2,6 +2,7 @@
 
 mod hours;
 mod labels;
+mod rollout;
 mod segments;
 mod shadow;
 
@@ -16,6 +17,7 @@ use crate::judge::{agreement::ShadowPolicy, gate::Policy, sequential};
 
 pub use hours::Hours;
 pub use labels::LabelsConfig;
+pub use rollout::{RawRollout, RolloutConfig};
 pub use segments::{RawSegments, SegmentsConfig};
 pub use shadow::RawShadow;
 
@@ -77,6 +79,8 @@ pub struct RawConfig {
     pub low_confidence: f64,
     /// What a shadow has to prove.
     pub shadow: RawShadow,
+    /// Who is told of its verdict.
+    pub rollout: RawRollout,
     /// Parts of the traffic judged apart: how many.
     pub segments: RawSegments,
     /// Labelled answers of a version that are its reference of errors, the first to arrive.
@@ -162,6 +166,7 @@ impl Default for RawConfig {
             matched_hours: Hours::Off,
             low_confidence: 0.5,
             shadow: RawShadow::default(),
+            rollout: RawRollout::default(),
             segments: RawSegments::default(),
             label_reference: 1_000,
             min_label_reference: 100,
@@ -193,6 +198,8 @@ pub struct Config {
     pub common: ModelConfig,
     /// What holds for the others.
     pub by_model: BTreeMap<String, ModelConfig>,
+    /// Who is told of shadows' verdicts.
+    pub rollout: RolloutConfig,
     /// Parts of the traffic judged apart.
     pub segments: SegmentsConfig,
     /// The reference of errors.
@@ -280,6 +287,7 @@ impl TryFrom<RawConfig> for Config {
         let named = raw.models.iter().map(|(name, own)| (name, &own.segments));
         let segments = raw.segments.check(named, &mut faults);
         let labels = labels::check(&raw, &mut faults);
+        let rollout = raw.rollout.check(&mut faults);
         for (model, baseline) in &raw.baselines {
             let key = format!("analyzer.baselines.{model}.file");
             let sentence = format!("{} is not a file that can be read", baseline.file.display());
@@ -299,6 +307,7 @@ impl TryFrom<RawConfig> for Config {
             },
             common,
             by_model,
+            rollout,
             segments,
             labels,
             files: raw.baselines,

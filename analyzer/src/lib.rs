@@ -11,6 +11,7 @@
 //! | [`baseline`] | references frozen from stored rows or files |
 //! | [`judge`] | statistics and verdicts, without I/O |
 //! | [`offline`] | two files compared, as a report |
+//! | [`rollout`] | proxies told of shadows' verdicts |
 //! | [`replay`] | another version asked what was asked before |
 //! | [`publish`] | verdicts as metrics |
 //! | [`api`] | JSON and the page's files |
@@ -24,4 +25,5 @@ pub mod judge;
 pub mod offline;
 pub mod publish;
 pub mod replay;
+pub mod rollout;
 pub mod service;

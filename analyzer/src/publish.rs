@@ -17,7 +17,10 @@ use host::metrics::Registry;
 use prometheus::{GaugeVec, HistogramVec, IntCounterVec};
 use store::read::EventCounts;
 
-use crate::cycle::{Snapshot, known::Labelled};
+use crate::{
+    cycle::{Snapshot, known::Labelled},
+    rollout::Counters,
+};
 
 /// The analyzer's metrics.
 pub struct Metrics {
@@ -31,6 +34,7 @@ pub struct Metrics {
     cycle_seconds: HistogramVec,
     failures: IntCounterVec,
     last_cycle: GaugeVec,
+    rollout: Counters,
 }
 
 /// A gauge and the label values it showed last.
@@ -188,6 +192,10 @@ impl Metrics {
             cycle_seconds: registry.histogram(&names::CYCLE_SECONDS),
             failures: registry.counter(&names::CYCLE_FAILURES),
             last_cycle: registry.gauge(&names::LAST_CYCLE),
+            rollout: Counters {
+                told: registry.counter(&names::VERDICTS_TOLD),
+                untold: registry.gauge(&names::VERDICTS_UNTOLD),
+            },
         }
     }
 
@@ -260,6 +268,12 @@ impl Metrics {
         self.failures.clone()
     }
 
+    /// The counters of verdicts that proxies are told.
+    #[must_use]
+    pub fn rollout(&self) -> Counters {
+        self.rollout.clone()
+    }
+
     /// Notes a finished cycle.
     pub fn cycle_done(&self, took: Duration, now_ms: i64) {
         let none: &[&str] = &[];
@@ -301,7 +315,7 @@ mod tests {
     fn every_metric_of_the_analyzer_is_registered() {
         let registry = Registry::new();
         let metrics = Metrics::new(&registry);
-        let registered = metrics.families.len() + metrics.quality.len() + 8;
+        let registered = metrics.families.len() + metrics.quality.len() + 10;
         assert_eq!(registered, names::ALL.len());
     }
 }

@@ -18,6 +18,8 @@ use crate::judge::agreement::{self, Pairs, ShadowPolicy};
 const FLIPS_MAX: usize = 20;
 /// Classes listed.
 const CLASSES_MAX: usize = 64;
+/// Why a pair is left out that the proxy was too busy for.
+const NO_ROOM: &str = "the proxy had no room (429); ask more slowly, with --rate";
 /// How a class without a name is called.
 pub const UNNAMED: &str = "class ";
 /// Outputs that hold one number a class, by the names that exporters give them.
@@ -31,6 +33,8 @@ pub enum Reply {
     Labels(Vec<String>, u64),
     /// It did not answer well; why, in a word or two.
     Failed(String),
+    /// Nobody asked it: whoever serves it had no room, which says nothing of it.
+    NoRoom,
 }
 
 /// One request, asked of both.
@@ -114,7 +118,11 @@ impl Tally {
         let (before, before_micros) = match asked.before {
             Reply::Labels(labels, micros) => (labels, micros),
             Reply::Failed(why) => return self.leave_out(&format!("the version compared with: {why}")),
+            Reply::NoRoom => return self.leave_out(NO_ROOM),
         };
+        if asked.candidate == Reply::NoRoom {
+            return self.leave_out(NO_ROOM);
+        }
         for (then, now) in asked.recorded.iter().flatten().zip(&before) {
             self.repeats.items += 1;
             self.repeats.same += u64::from(then == now);
@@ -134,6 +142,7 @@ impl Tally {
             }
             Reply::Labels(..) => *self.failed.entry("another number of items".to_owned()).or_default() += 1,
             Reply::Failed(why) => *self.failed.entry(why).or_default() += 1,
+            Reply::NoRoom => {}
         }
     }
 
@@ -321,6 +330,14 @@ mod tests {
             tally.take(asked(None, said("a"), Reply::Failed("500".into())));
         }
         tally.take(asked(None, Reply::Failed("500".into()), said("a")));
+        let mut busy = Tally::default();
+        for _ in 0..600 {
+            busy.take(asked(None, said("a"), Reply::NoRoom));
+            busy.take(asked(None, Reply::NoRoom, said("a")));
+        }
+        let report = busy.report(("m", "2", "1"), &POLICY);
+        assert_eq!((report.verdict, report.failed.len(), report.left_out[NO_ROOM]), (ShadowVerdict::Hold, 0, 1_200));
+        assert_eq!(report.repeats, None);
         let report = tally.report(("m", "2", "1"), &POLICY);
         assert_eq!((report.verdict, report.failed["500"], report.pairs), (ShadowVerdict::Reject, 600, 0));
         assert_eq!(report.left_out.values().sum::<u64>(), 1);

@@ -14,6 +14,7 @@ use crate::{
     config::Config,
     cycle::{Clock, Cycle, error_reason},
     publish::Metrics,
+    rollout::{self, Teller},
 };
 
 pub use crate::api::Asset;
@@ -45,6 +46,7 @@ pub struct Service {
     readiness: edge::Readiness,
     gate: Gate,
     cycle: Cycle,
+    tellers: Vec<Teller>,
     /// Ends streams, which would go on for ever.
     closing: CancellationToken,
     refresh: Duration,
@@ -69,6 +71,7 @@ pub async fn build_with_clock(config: Config, deps: Deps, clock: Clock) -> io::R
     let (config, reader) = (Arc::new(config), deps.store.read());
     let metrics = Metrics::new(&deps.registry);
     let failures = metrics.failures();
+    let tellers = rollout::tellers(&config.rollout, &reader, &metrics.rollout(), &clock).map_err(io::Error::other)?;
     let slo = deps.slo.clone().map(Arc::new);
     let cycle = Cycle::new(reader.clone(), Arc::clone(&config), deps.slo, Arc::clone(&clock), metrics);
     let readiness = edge::Readiness::default();
@@ -87,7 +90,18 @@ pub async fn build_with_clock(config: Config, deps: Deps, clock: Clock) -> io::R
     let limits = edge::Limits { max_body_bytes: BODY_BYTES_MAX, request_timeout: REQUEST_TIMEOUT };
     let router = edge::limit(edge::operations(&deps.registry, &readiness).merge(api::router(api, deps.assets)), limits);
     let router = gate.guard(router, api::need);
-    Ok(Service { listener, address, router, readiness, gate, cycle, closing, refresh: config.refresh, failures })
+    Ok(Service {
+        listener,
+        address,
+        router,
+        readiness,
+        gate,
+        cycle,
+        tellers,
+        closing,
+        refresh: config.refresh,
+        failures,
+    })
 }
 
 impl Service {
@@ -102,8 +116,11 @@ impl Service {
     /// # Errors
     /// When the listener fails.
     pub async fn run(self, shutdown: CancellationToken) -> io::Result<()> {
-        let Self { listener, router, readiness, gate, cycle, closing, refresh, failures, .. } = self;
+        let Self { listener, router, readiness, gate, cycle, tellers, closing, refresh, failures, .. } = self;
         let stop = shutdown.child_token();
+        let shared = cycle.shared();
+        let telling = tellers.into_iter().map(|teller| tokio::spawn(teller.keep(shared.clone(), stop.clone())));
+        let telling: Vec<_> = telling.collect();
         let judging = tokio::spawn(repeat(cycle, refresh, readiness, failures, stop.clone()));
         let (ends, streams) = (shutdown.clone(), closing);
         tokio::spawn(async move {
@@ -115,6 +132,10 @@ impl Service {
         // A cycle under way writes only what it would write again, so it may be cut off.
         if tokio::time::timeout(DRAIN, judging).await.is_err() {
             tracing::warn!("the last cycle was cut off");
+        }
+        // what was not heard yet is told after the next start
+        for teller in telling {
+            let _ended = teller.await;
         }
         served
     }

@@ -6,7 +6,7 @@
 //! | `POST /v1/models/{model}/versions/{version}/role` | `{"role": "canary", "percent": 5}` | gives a version a role, and loads it first |
 //! | `POST /v1/models/{model}/promote` | `{"version": "3"}` or nothing | the version, or the canary, answers everybody |
 //! | `POST /v1/models/{model}/rollback` | `{"from": "3"}` or nothing | ends the canary; without one, the previous primary is back |
-//! | `POST /v1/models/{model}/verdict` | `{"version": "3", "verdict": "reject"}` | follows the analyzer, if `follow_verdicts` is set |
+//! | `POST /v1/models/{model}/verdict` | `{"version": "3", "verdict": "reject"}` | follows the analyzer, if `follow_verdicts` or `promote_shadows` is set |
 //!
 //! Each answers with who does what afterwards and one sentence on what was done. `reason` in any body goes into the
 //! journal. Roles given here last until the next start, when the configuration's hold again.
@@ -16,13 +16,14 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use contract::api::shadow::ToldVerdict;
 use host::config::Faults;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::ApiError;
 use crate::handle::{self, Edge, Named};
-use crate::model::{Assignment, Changed, RawCanary, Verdict};
+use crate::model::{Assignment, Changed, RawCanary};
 use crate::oip::repository;
 
 /// Everything that changes what is served, here and in the repository extension: one router, so that one layer can
@@ -81,16 +82,6 @@ struct RollbackRequest {
     reason: Option<String>,
 }
 
-/// A verdict.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct VerdictRequest {
-    version: String,
-    verdict: Verdict,
-    #[serde(default)]
-    reason: Option<String>,
-}
-
 async fn roles(State(edge): State<Arc<Edge>>, named: Named) -> Result<Json<Changed>, ApiError> {
     Ok(Json(edge.catalog.roles(&named.model, "nothing".to_owned())?))
 }
@@ -122,9 +113,8 @@ async fn rollback(State(edge): State<Arc<Edge>>, named: Named, request: Request)
 
 async fn verdict(State(edge): State<Arc<Edge>>, named: Named, request: Request) -> Result<Json<Changed>, ApiError> {
     let body = handle::body(request, edge.max_body_bytes).await?;
-    let VerdictRequest { version, verdict, reason } = crate::oip::json(&body)?;
-    let why = reason.as_deref().unwrap_or("no reason was given");
-    done(&edge, edge.catalog.follow(&named.model, &version, verdict, why).await)
+    let told: ToldVerdict = crate::oip::json(&body)?;
+    done(&edge, edge.catalog.follow(&named.model, &told).await)
 }
 
 async fn optional<T: DeserializeOwned + Default>(edge: &Edge, request: Request) -> Result<T, ApiError> {

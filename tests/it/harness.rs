@@ -34,6 +34,19 @@ pub fn fixture_models() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("inference-proxy/tests/fixtures/models")
 }
 
+/// Copies a folder with all that is in it.
+pub fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("the folder is writable");
+    for entry in fs::read_dir(from).expect("is a folder").flatten() {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).expect("can be copied");
+        }
+    }
+}
+
 /// A running `driftline up`.
 pub struct Driftline {
     process: Child,

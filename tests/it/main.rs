@@ -13,6 +13,7 @@ mod monitoring;
 mod names;
 mod page;
 mod privacy;
+mod rollouts;
 mod runbooks;
 mod silences;
 mod switch;

@@ -9,23 +9,11 @@ use std::process::{Command, Stdio};
 use contract::metrics::{collector, naming, proxy};
 use serde_json::{Value, json};
 
-use crate::harness::{Driftline, PROGRAM, TEXT_MODEL, fixture_models};
+use crate::harness::{Driftline, PROGRAM, TEXT_MODEL, copy, fixture_models};
 
 /// The token classifier among the fixture models: it knows these names, and reads 24 tokens.
 const TAGGER: &str = "tagger";
 const NAMES: [&str; 4] = ["Annalena", "Åsa Öst", "Malmö", "New York"];
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("the folder is writable");
-    for entry in fs::read_dir(from).expect("is a folder").flatten() {
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).expect("can be copied");
-        }
-    }
-}
 
 /// A folder of models with a classifier of texts and the one that finds names.
 fn models() -> tempfile::TempDir {

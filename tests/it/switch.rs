@@ -17,13 +17,13 @@ const CLIENTS: usize = 4;
 const TEXT: &str = "where is my parcel";
 
 /// A proxy in a process of its own, with nothing behind it.
-struct Proxy {
+pub struct Proxy {
     process: Child,
-    url: String,
+    pub url: String,
 }
 
 impl Proxy {
-    async fn start(folder: &Path, change: impl FnOnce(&mut toml::Table)) -> Self {
+    pub async fn start(folder: &Path, change: impl FnOnce(&mut toml::Table)) -> Self {
         let mut table = configuration(&fixture_models());
         change(&mut table);
         let config = write_configuration(folder, &table);

@@ -1,7 +1,7 @@
 //! Alerts about the observation path: nothing on it may be lost in silence, and no verdict may be quietly old.
 
 use contract::metrics::Metric;
-use contract::metrics::analyzer::LAST_CYCLE;
+use contract::metrics::analyzer::{LAST_CYCLE, VERDICTS_UNTOLD};
 use contract::metrics::collector::{
     INSERTS, LOG_BACKLOGGED, LOG_FULL, LOG_STATE, QUARANTINE_USED, QUARANTINED, SECOND_PASS_HITS, SEQUENCE_GAPS,
     SOURCE_PROXY,
@@ -30,6 +30,7 @@ pub fn all(scale: Scale) -> Vec<Alert> {
         quarantined(scale),
         quarantine_full(scale),
         analyzer_stale(scale),
+        verdicts_unheard(scale),
     ]
 }
 
@@ -178,6 +179,25 @@ fn inserts_failing(scale: Scale) -> Alert {
         Scenario::quiet("one failure and a retry that works", series("0x10 1x30"), 20),
         Scenario::quiet("none", series("0x40"), 20),
     ])
+}
+
+fn verdicts_unheard(scale: Scale) -> Alert {
+    let expr = format!("max by (instance) ({}) > 0", VERDICTS_UNTOLD.name);
+    let labels = [("job", ANALYZER_JOB), ("instance", "z:1")];
+    let series = |values: &str| vec![Input::new(VERDICTS_UNTOLD.name, &labels, values)];
+    listed("DriftlineVerdictsUnheard", expr)
+        .timed(scale.interval(600), scale.interval(60))
+        .says(
+            format!("{VALUE} verdicts on shadows were not heard by a proxy"),
+            "The analyzer tells proxies its verdicts ([analyzer.rollout]), and some proxy did not hear one for ten minutes: a \
+             rejected canary may still answer."
+                .into(),
+        )
+        .proved_by(vec![
+            Scenario::fires("a proxy is away", series("0x5 2x40"), 30, Expected::new(&[("instance", "z:1")], 2.0)),
+            Scenario::quiet("a proxy starts anew", series("0x5 1x5 0x40"), 30),
+            Scenario::quiet("nobody is told", series("0x40"), 30),
+        ])
 }
 
 fn analyzer_stale(scale: Scale) -> Alert {

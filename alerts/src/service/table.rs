@@ -45,6 +45,7 @@ pub const TABLE: &[(&str, Severity, Domain)] = &[
     ("DriftlineObservationsQuarantined", Ticket, Platform),
     ("DriftlineQuarantineFull", Ticket, Platform),
     ("DriftlineAnalyzerStale", Ticket, Platform),
+    ("DriftlineVerdictsUnheard", Ticket, Platform),
 ];
 
 /// An alert as loud as the table says.

@@ -25,15 +25,13 @@ use crate::{
 const LABELS: u64 = 64;
 /// How far back answers are looked at for batch variance.
 const VARIANCE_MS: i64 = 3_600_000;
-/// A cycle is seconds; what was judged before this is no ground to promote on, or to go on.
-const STALE_MS: i64 = 300_000;
 
 pub(super) async fn verdict(
     State(api): State<Api>,
     Path((model, shadow)): Path<(String, String)>,
 ) -> Result<Json<VerdictAnswer>, Refusal> {
-    let snapshot = fresh(&api, &model)?;
-    let found = find(&snapshot, &model, &shadow)?;
+    let snapshot = snapshot(&api)?;
+    let found = fresh(&snapshot, &model, &shadow, (api.clock)())?;
     let policy = &api.config.of(&model).shadow;
     let primary = found.primary();
     let _turn = turn(&api).await?;
@@ -54,8 +52,8 @@ pub(super) async fn gate(
         let known = ShadowGate::ALL.map(ShadowGate::as_str).join(", ");
         missing(&format!("there is no gate {gate}; ask one of {known}"))
     })?;
-    let snapshot = fresh(&api, &model)?;
-    let found = find(&snapshot, &model, &shadow)?;
+    let snapshot = snapshot(&api)?;
+    let found = fresh(&snapshot, &model, &shadow, (api.clock)())?;
     let answer = answer(&found, &shadow, &api.config.of(&model).shadow);
     let open = gate.open(answer.verdict);
     let status = if open { StatusCode::OK } else { StatusCode::CONFLICT };
@@ -63,17 +61,24 @@ pub(super) async fn gate(
     Ok((status, Json(body)).into_response())
 }
 
-/// The last snapshot, unless nothing was judged for minutes, or nothing of this model.
-fn fresh(api: &Api, model: &str) -> Result<std::sync::Arc<Snapshot>, Refusal> {
-    let snapshot = snapshot(api)?;
+/// A model and its shadow, unless nothing of the model was counted for minutes, or the shadow itself was not judged: figures are
+/// counted in every cycle, while shadows with many pairs rest in between.
+fn fresh<'a>(snapshot: &'a Snapshot, model: &str, shadow: &str, now_ms: i64) -> Result<Found<'a>, Refusal> {
     let counted_ms = snapshot.counted_ms.get(model).copied().unwrap_or(Some(snapshot.overview.at_ms));
-    let age_ms = counted_ms.map(|counted_ms| (api.clock)() - counted_ms);
-    if age_ms.is_none_or(|age_ms| age_ms > STALE_MS) {
-        let time = age_ms.map_or_else(|| "yet".to_owned(), |age_ms| format!("for {} s", age_ms / 1_000));
-        let what = format!("nothing was judged {time}; see why the cycles fail in the analyzer's log");
-        return Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, what));
+    holds(counted_ms, now_ms)?;
+    let found = find(snapshot, model, shadow)?;
+    found.status.map_or(Ok(()), |status| holds(Some(status.judged_ms), now_ms))?;
+    Ok(found)
+}
+
+fn holds(judged_ms: Option<i64>, now_ms: i64) -> Result<(), Refusal> {
+    let age_ms = judged_ms.map(|judged_ms| now_ms - judged_ms);
+    if age_ms.is_some_and(|age_ms| age_ms <= figures::VERDICT_HOLDS_MS) {
+        return Ok(());
     }
-    Ok(snapshot)
+    let time = age_ms.map_or_else(|| "yet".to_owned(), |age_ms| format!("for {} s", age_ms / 1_000));
+    let what = format!("nothing was judged {time}; see why the cycles fail in the analyzer's log");
+    Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, what))
 }
 
 /// A model, and its shadow if it was compared.
@@ -167,4 +172,30 @@ async fn classes(
         }
     };
     Ok(reader.pairs_by_label(of, LABELS).await?.into_iter().map(class).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rollout::tests::{snapshot, status};
+
+    #[test]
+    fn a_gate_does_not_open_on_a_verdict_of_long_ago_though_all_else_is_new() {
+        let now_ms = 10 * figures::VERDICT_HOLDS_MS;
+        let at = |judged_ms: i64| {
+            let mut snapshot = snapshot(vec![status("2", ShadowVerdict::Promote, judged_ms)], &[]);
+            snapshot.overview.at_ms = now_ms;
+            snapshot.counted_ms.insert("m".into(), Some(now_ms));
+            snapshot
+        };
+        assert!(fresh(&at(now_ms - figures::VERDICT_HOLDS_MS), "m", "2", now_ms).is_ok());
+        let refused = fresh(&at(now_ms - figures::VERDICT_HOLDS_MS - 1_000), "m", "2", now_ms).err().unwrap();
+        assert_eq!(refused.0, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(refused.1.contains("nothing was judged for 301 s"), "{}", refused.1);
+        // of one that was never compared nothing is old
+        assert!(fresh(&at(0), "m", "3", now_ms).is_ok());
+        let mut never = at(now_ms);
+        never.counted_ms.insert("m".into(), None);
+        assert!(fresh(&never, "m", "2", now_ms).is_err());
+    }
 }

@@ -38,6 +38,10 @@ const CLASSES_MAX: usize = 20;
 const CLASSES_READ: u64 = 1_000;
 /// Shadows of one primary shown.
 pub(crate) const SHADOWS_MAX: u64 = 8;
+/// A cycle is seconds; what was judged before this is no ground to promote on, or to go on.
+pub(crate) const VERDICT_HOLDS_MS: i64 = 300_000;
+/// So shadows are judged again after this, whatever that costs.
+const SHADOWS_REST_MS: i64 = VERDICT_HOLDS_MS / 2;
 /// Label pairs shown.
 const FLIPS_MAX: u64 = 10;
 
@@ -222,7 +226,7 @@ impl Figures<'_> {
             state.shadows.insert(key, status.verdict);
             shadows.push(status);
         }
-        Ok(state.shadows_shown.put(shadows, self.now_ms, 0, began.elapsed()).clone())
+        Ok(state.shadows_shown.put_within(shadows, self.now_ms, SHADOWS_REST_MS, began.elapsed()).clone())
     }
 
     /// What was said last of a shadow against the same version under the same settings, before this process; before anything was, it

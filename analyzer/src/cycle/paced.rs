@@ -42,6 +42,12 @@ impl<T> Paced<T> {
         self.0.as_ref().map(|counted| &counted.value)
     }
 
+    /// Keeps a figure that took so long to count, for at most `rest_ms`: what is asked of it needs it that new.
+    pub fn put_within(&mut self, value: T, now_ms: i64, rest_ms: i64, took: Duration) -> &T {
+        let rest = i64::try_from((took * REST_FACTOR).as_millis()).unwrap_or(i64::MAX);
+        &self.0.insert(Counted { value, at_ms: now_ms, rest_ms: rest.min(rest_ms) }).value
+    }
+
     /// Keeps a figure that took so long to count, for at least `rest_ms`.
     pub fn put(&mut self, value: T, now_ms: i64, rest_ms: i64, took: Duration) -> &T {
         let rest = i64::try_from((took * REST_FACTOR).as_millis()).unwrap_or(i64::MAX);
@@ -64,6 +70,15 @@ mod tests {
         assert_eq!((paced.fresh(5_999), paced.fresh(6_000)), (Some(&8), None));
         paced.put(9, 1_000, 0, Duration::ZERO);
         assert_eq!(paced.fresh(1_000), None, "what costs nothing is counted in every cycle");
+    }
+
+    #[test]
+    fn a_figure_that_has_to_be_new_rests_no_longer_than_it_may() {
+        let mut paced = Paced::default();
+        paced.put_within(7, 0, 5_000, Duration::from_millis(50));
+        assert_eq!((paced.fresh(999), paced.fresh(1_000)), (Some(&7), None));
+        paced.put_within(7, 0, 5_000, Duration::from_secs(60));
+        assert_eq!((paced.fresh(4_999), paced.fresh(5_000)), (Some(&7), None));
     }
 
     #[test]

@@ -263,7 +263,7 @@ pub(super) fn shadows() -> Row {
             .series(of(&a::SHADOW_AGREEMENT), "{{model}} {{version}}")
             .series(of(&a::SHADOW_AGREEMENT_LOWER), "{{model}} {{version}} at least")
             .sized(9, 8),
-            Panel::states("Verdict", "Promote, hold or reject. Nothing happens by itself.")
+            Panel::states("Verdict", "Promote, hold or reject. Nothing happens by itself, unless a proxy is told and follows.")
                 .series(verdict.join(" or "), "{{model}} {{version}}")
                 .named(&[("0", "promote", "green"), ("1", "hold", "blue"), ("2", "reject", "red")])
                 .sized(9, 8),
@@ -282,6 +282,14 @@ pub(super) fn shadows() -> Row {
                 "reqps",
             )
             .series(rate(&p::SHADOW_RUNS, &["model", "version", "outcome"]), "{{model}} {{version}} {{outcome}}")
+            .sized(12, 8),
+            Panel::lines(
+                "Verdicts told to proxies",
+                "A second, by what the proxy did; and how many it has not heard yet.",
+                "none",
+            )
+            .series(rate(&a::VERDICTS_TOLD, &["model", "state", "outcome"]), "{{model}} {{state}}: {{outcome}}")
+            .series(gauge("max", &a::VERDICTS_UNTOLD, &[]), "not heard yet")
             .sized(12, 8),
             Panel::lines_of_rows(
                 "Agreement by minute",

@@ -152,10 +152,45 @@ async fn a_verdict_moves_the_canary_only_where_it_may() {
     let (status, _) = post(&proxy, role, &json!({"role": "canary", "percent": 10})).await;
     assert_eq!(status, 200);
     assert_eq!(verdict("2", "promote").await["primary"], "2");
+    let (_, body) = post(&proxy, "/v1/models/router/rollback", &json!({})).await;
+    assert_eq!(body["primary"], "1", "{body}");
+    let (status, _) = post(&proxy, role, &json!({"role": "canary", "percent": 10})).await;
+    assert_eq!(status, 200);
+    let again = verdict("2", "promote").await;
+    assert_eq!((&again["primary"], &again["canary"]["version"]), (&json!("1"), &json!("2")), "{again}");
+    assert!(again["did"].as_str().unwrap().contains("answered before and was taken back"), "{again}");
     let deaf = Proxy::start(|raw| settings(raw, &models.replace("true", "false"))).await;
     let body = json!({"version": "2", "verdict": "reject"});
     let (_, body) = post(&deaf, "/v1/models/router/verdict", &body).await;
     assert_eq!(body["canary"]["version"], "2", "nobody asked it to follow: {body}");
+}
+
+#[tokio::test]
+async fn a_proved_shadow_answers_only_where_that_was_chosen_and_what_it_was_compared_with_still_answers() {
+    let models = "[router]\nprimary = '1'\ninstances = 1\nfollow_verdicts = true\nshadows = [{ version = '2' }]";
+    let told = async |proxy: &Proxy, verdict: &str, against: &str| {
+        let body = json!({"version": "2", "verdict": verdict, "against": against});
+        let (status, body) = post(proxy, "/v1/models/router/verdict", &body).await;
+        assert_eq!(status, 200, "{body}");
+        (body["primary"].clone(), body["did"].as_str().unwrap().to_owned())
+    };
+    let proxy = Proxy::start(|raw| settings(raw, models)).await;
+    let (primary, did) = told(&proxy, "promote", "1").await;
+    assert_eq!(primary, "1");
+    assert!(did.starts_with("nothing: promote_shadows is not set"), "{did}");
+    let chosen = Proxy::start(|raw| settings(raw, &format!("{models}\npromote_shadows = true"))).await;
+    for (verdict, against, why) in [
+        ("reject", "1", "the shadow stays as it is"),
+        ("hold", "1", "the shadow stays as it is"),
+        ("promote", "0", "compared with a version that answers no more"),
+    ] {
+        let (primary, did) = told(&chosen, verdict, against).await;
+        assert_eq!(primary, "1", "{did}");
+        assert!(did.starts_with("nothing: ") && did.contains(why), "{did}");
+    }
+    assert_eq!(told(&chosen, "promote", "1").await.0, "2");
+    assert_eq!(answers(&chosen, &[]).await, "2");
+    assert!(told(&chosen, "promote", "1").await.1.contains("answers already"));
 }
 
 #[tokio::test]

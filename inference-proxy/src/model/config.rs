@@ -107,6 +107,8 @@ pub struct RawModel {
     pub fallback: Option<RawFallback>,
     /// Whether `POST /v1/models/{model}/verdict` may promote the canary or take it back.
     pub follow_verdicts: bool,
+    /// Whether it may promote a shadow, which then answers everybody at once.
+    pub promote_shadows: bool,
     /// Sessions of the primary; default: the model folder's wish, or what is measured to be fastest.
     pub instances: Option<usize>,
     /// Threads inside a session.
@@ -195,6 +197,7 @@ pub(crate) struct ModelConfig {
     pub(crate) canary: Option<Canary>,
     pub(crate) fallback: Option<RawFallback>,
     pub(crate) follow_verdicts: bool,
+    pub(crate) promote_shadows: bool,
     pub(crate) instances: Option<NonZeroUsize>,
     pub(crate) intra_threads: Option<NonZeroUsize>,
     pub(crate) device: Device,
@@ -314,6 +317,7 @@ impl RawModel {
             canary,
             fallback: self.fallback,
             follow_verdicts: self.follow_verdicts,
+            promote_shadows: self.promote_shadows,
             primary: self.primary,
             shadows: self.shadows.into_iter().map(Shadow::from).collect(),
             instances: self.instances.and_then(NonZeroUsize::new),

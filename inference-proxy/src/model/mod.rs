@@ -72,7 +72,7 @@ pub(crate) use graph::TEXT_PAIR;
 pub use manifest::{Pin, PinError, Pinned, TrustedKey, keygen, pin};
 pub use metadata::{Metadata, Task, TensorSpec};
 pub use pairing::{Check, CheckResult, Report, verify, verify_signed};
-pub use roles::{Changed, Verdict};
+pub use roles::Changed;
 pub use routing::{Asker, Assignment, RawCanary};
 pub(crate) use rows::bytes as data_bytes;
 pub use runtime::library_build;

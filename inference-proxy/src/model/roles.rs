@@ -5,8 +5,9 @@
 
 use std::sync::Arc;
 
+use contract::api::{ShadowVerdict, shadow::ToldVerdict};
 use contract::wire::EventKind;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::answer::{Input, RunError, Urgency};
 use super::backend::Version;
@@ -68,18 +69,6 @@ pub struct ShadowNow {
     pub version: String,
     /// Share of the requests that it sees, 0 to 100.
     pub percent: f64,
-}
-
-/// What the analyzer says of a canary.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    /// It may answer everybody.
-    Promote,
-    /// Nothing is certain yet.
-    Hold,
-    /// It must not answer anybody.
-    Reject,
 }
 
 impl Step {
@@ -170,25 +159,25 @@ impl Catalog {
         self.change(model, move |roles| way_back(roles, from.as_deref(), &why)).await
     }
 
-    /// Follows the analyzer's verdict on the canary, if the model's configuration says so: promotes it, or takes it
-    /// back. A verdict on any other version is noted and changes nothing.
+    /// Follows the analyzer's verdict, as far as the model's configuration says so: `follow_verdicts` promotes the canary or
+    /// takes it back, `promote_shadows` promotes a shadow. Any other verdict is noted and changes nothing.
     ///
     /// # Errors
     /// [`LoadError`]; who answered before still does.
-    pub async fn follow(&self, model: &str, version: &str, verdict: Verdict, why: &str) -> Result<Changed, LoadError> {
-        let why = format!("the verdict was '{}': {why}", verdict.as_str());
-        let version = version.to_owned();
-        let now = {
+    pub async fn follow(&self, model: &str, told: &ToldVerdict) -> Result<Changed, LoadError> {
+        let told = told.clone();
+        let (may, now) = {
             let shelf = self.inner.shelf();
-            let roles = shelf.roles(model)?;
-            if shelf.config(model)?.follow_verdicts { meant(roles, &version, verdict, &why) } else { Err(DEAF) }
+            let config = shelf.config(model)?;
+            let may = May { canary: config.follow_verdicts, shadow: config.promote_shadows };
+            (may, meant(shelf.roles(model)?, may, &told))
         };
         // most verdicts change nothing, and need not wait for a load
         if let Err(nothing) = now {
             return Ok(self.roles(model, nothing.to_owned())?);
         }
         // while it waited for its turn an operator may have decided otherwise
-        self.change_if(model, move |roles| Ok(meant(roles, &version, verdict, &why))).await
+        self.change_if(model, move |roles| Ok(meant(roles, may, &told))).await
     }
 
     /// Who does what now.
@@ -261,27 +250,32 @@ impl Catalog {
     }
 }
 
-impl Verdict {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Promote => "promote",
-            Self::Hold => "hold",
-            Self::Reject => "reject",
-        }
-    }
+/// What a verdict may move, by the model's configuration.
+#[derive(Clone, Copy, Debug)]
+struct May {
+    canary: bool,
+    shadow: bool,
 }
 
-/// What is done about a verdict where nobody asked to follow it.
-const DEAF: &str = "nothing: follow_verdicts is not set for this model";
-
-/// The step that a verdict means, or why it means none.
-fn meant(roles: &Roles, version: &str, verdict: Verdict, why: &str) -> Result<Step, &'static str> {
-    let canary = roles.canary.as_ref().is_some_and(|canary| canary.version == version);
-    match verdict {
-        _ if !canary => Err("nothing: the version is not the canary"),
-        Verdict::Hold => Err("nothing: the canary stays as it is"),
-        Verdict::Promote => Ok(Step::new(version, Assignment::Primary, why)),
-        Verdict::Reject => Ok(Step::new(version, Assignment::Spare, why).back(version)),
+/// The step that a verdict means, or why it means none. A version that answered before and was taken back is promoted by people
+/// only: what was known of it then did not suffice.
+fn meant(roles: &Roles, may: May, told: &ToldVerdict) -> Result<Step, &'static str> {
+    let ToldVerdict { version, verdict, against, reason } = told;
+    let why = reason.as_deref().unwrap_or("no reason was given");
+    let why = format!("the verdict was '{}': {why}", verdict.as_str());
+    let moved = against.as_ref().is_some_and(|against| roles.primary.as_ref() != Some(against));
+    match (roles.of(version), verdict) {
+        (Role::Primary, _) => Err("nothing: the version answers already"),
+        (Role::Fallback | Role::Spare, _) => Err("nothing: the version is not the canary, and no shadow"),
+        (Role::Canary, _) if !may.canary => Err("nothing: follow_verdicts is not set for this model"),
+        (Role::Canary, ShadowVerdict::Hold) => Err("nothing: the canary stays as it is"),
+        (Role::Canary, ShadowVerdict::Reject) => Ok(Step::new(version, Assignment::Spare, &why).back(version)),
+        (Role::Shadow, ShadowVerdict::Hold | ShadowVerdict::Reject) => Err("nothing: the shadow stays as it is"),
+        (Role::Shadow, _) if !may.shadow => Err("nothing: promote_shadows is not set for this model"),
+        (Role::Shadow, _) if roles.canary.is_some() => Err("nothing: the model has a canary, whose rollout ends first"),
+        _ if moved => Err("nothing: it was compared with a version that answers no more"),
+        _ if roles.withdrawn.contains(version) => Err("nothing: the version answered before and was taken back"),
+        (Role::Canary | Role::Shadow, ShadowVerdict::Promote) => Ok(Step::new(version, Assignment::Primary, &why)),
     }
 }
 
@@ -440,14 +434,16 @@ mod tests {
         let inner = &house.catalog.inner;
         let turn = inner.turn().await;
         // the first look is taken before the operator's step, and the verdict's own turn comes after it
-        let followed = house.catalog.follow("router", "2", Verdict::Promote, "it agrees");
+        let verdict = ShadowVerdict::Promote;
+        let told = ToldVerdict { version: "2".into(), verdict, against: None, reason: Some("it agrees".into()) };
+        let followed = house.catalog.follow("router", &told);
         let operator = async {
             let _idle = inner.shelf_mut().give("router", "2", &Assignment::Spare);
             drop(turn);
         };
         let (followed, ()) = tokio::join!(biased; followed, operator);
         let followed = followed.unwrap();
-        assert_eq!(followed.did, "nothing: the version is not the canary");
+        assert_eq!(followed.did, "nothing: the version is not the canary, and no shadow");
         assert_eq!(followed.primary.as_deref(), Some("1"));
     }
 }

@@ -4,6 +4,8 @@
 //! again, and a larger share only adds keys. The hash is salted with the version, so that the next canary has others
 //! to bear it.
 
+use std::collections::BTreeSet;
+
 use axum::http::{HeaderMap, HeaderName};
 use host::config::Faults;
 use serde::{Deserialize, Serialize};
@@ -137,6 +139,8 @@ pub(crate) struct Roles {
     /// What the newest step took back, until there is something newer to take back: a rollback that is sent twice must not
     /// take back one thing more.
     pub(crate) undone: Option<String>,
+    /// Versions that answered everybody and were taken back.
+    pub(crate) withdrawn: BTreeSet<String>,
     pub(crate) canary: Option<Canary>,
     pub(crate) shadows: Vec<Shadow>,
     pub(crate) fallback: Option<String>,
@@ -183,6 +187,7 @@ impl Roles {
         self.fallback = self.fallback.take().filter(|fallback| fallback != version);
         match assignment {
             Assignment::Primary => {
+                self.withdrawn.remove(version);
                 let old = self.primary.replace(version.to_owned());
                 if let Some(old) = old.filter(|old| old != version) {
                     self.previous = Some(old);
@@ -205,6 +210,9 @@ impl Roles {
 
     /// The step that was just taken went back, and took this version out of its role.
     pub(crate) fn took_back(&mut self, version: &str) {
+        if self.previous.as_deref() == Some(version) {
+            self.withdrawn.insert(version.to_owned());
+        }
         self.previous = self.previous.take().filter(|previous| previous != version);
         self.undone = Some(version.to_owned());
     }

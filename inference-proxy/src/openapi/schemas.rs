@@ -243,6 +243,7 @@ fn versions() -> Value {
         "VerdictRequest": closed(2, &[
             ("version", text("The version.")),
             ("verdict", one_of(&["promote", "hold", "reject"])),
+            ("against", text("The primary that it was compared with; where another answers, it promotes nobody.")),
             ("reason", reason()),
         ]),
         "IndexRequest": open(0, &[("ready", flag("Only those that serve."))]),

@@ -22,8 +22,10 @@ use crate::exit::Usage;
 const LOAD_WITHIN: Duration = Duration::from_secs(600);
 /// Longest wait for one answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
-/// How often a request is sent again that the proxy had no room for.
+/// How often a request is sent that the proxy has no room for.
 const TRIES: u32 = 6;
+/// The longest wait between two tries, whatever the proxy says.
+const WAIT_MAX: Duration = Duration::from_secs(10);
 /// How a request says whom it is from.
 const CLIENT: &str = "driftline-replay";
 
@@ -156,43 +158,57 @@ impl Proxy {
         Ok(failed.then(|| line["reason"].as_str().unwrap_or_default().to_owned()))
     }
 
-    /// Asks a version; what it says, and how long that took.
+    /// Asks a version; what it says, and how long that took. No room is our doing and not the version's: it is waited for, as long
+    /// as the proxy says, and what still has no room is no answer.
     ///
     /// # Errors
-    /// Where the proxy itself is gone, which says nothing of the version.
+    /// Where the proxy is gone, drains, no longer serves the version or does not take the key: that says nothing of the version.
     pub async fn ask(&self, model: &str, version: &str, body: &Value, output: Option<&str>) -> anyhow::Result<Reply> {
-        let url = format!("{}/v2/models/{model}/versions/{version}/infer", self.url);
         let mut wait = Duration::from_millis(50);
-        for attempt in 1.. {
-            let since = Instant::now();
-            let request =
-                self.http.post(&url).header("content-type", "application/json").header(headers::CLIENT, CLIENT);
-            let answer = match self.signed(request).body(body.to_string()).send().await {
-                Ok(answer) => answer,
-                Err(error) if error.is_timeout() => return Ok(Reply::Failed("timeout".to_owned())),
-                Err(_) => {
-                    let alive = self.http.get(format!("{}/v2/health/live", self.url)).send().await;
-                    alive.with_context(|| format!("the proxy at {} went away", self.url))?;
-                    return Ok(Reply::Failed("broken connection".to_owned()));
-                }
-            };
-            let status = answer.status().as_u16();
-            let Ok(text) = answer.text().await else { return Ok(Reply::Failed("broken answer".to_owned())) };
-            // no room now is our doing, not the version's
-            if status == 429 && attempt < TRIES {
-                tokio::time::sleep(wait).await;
-                wait *= 2;
-                continue;
+        for _ in 1..TRIES {
+            match self.once(model, version, body, output).await? {
+                Once::Said(reply) => return Ok(reply),
+                Once::NoRoom(named) => tokio::time::sleep(named.unwrap_or(wait).min(WAIT_MAX)).await,
             }
-            if status != 200 {
-                return Ok(Reply::Failed(status.to_string()));
-            }
-            let micros = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
-            let found = serde_json::from_str(&text).ok().and_then(|answer| labels(&answer, output));
-            let none = || Reply::Failed("no classes".to_owned());
-            return Ok(found.map_or_else(none, |labels| Reply::Labels(labels, micros)));
+            wait *= 2;
         }
-        Ok(Reply::Failed("429".to_owned()))
+        Ok(match self.once(model, version, body, output).await? {
+            Once::Said(reply) => reply,
+            Once::NoRoom(_) => Reply::NoRoom,
+        })
+    }
+
+    async fn once(&self, model: &str, version: &str, body: &Value, output: Option<&str>) -> anyhow::Result<Once> {
+        let failed = |why: &str| Ok(Once::Said(Reply::Failed(why.to_owned())));
+        let url = format!("{}/v2/models/{model}/versions/{version}/infer", self.url);
+        let since = Instant::now();
+        let request = self.http.post(&url).header("content-type", "application/json").header(headers::CLIENT, CLIENT);
+        let answer = match self.signed(request).body(body.to_string()).send().await {
+            Ok(answer) => answer,
+            Err(error) if error.is_timeout() => return failed("timeout"),
+            Err(_) => {
+                let alive = self.http.get(format!("{}/v2/health/live", self.url)).send().await;
+                alive.with_context(|| format!("the proxy at {} went away", self.url))?;
+                return failed("broken connection");
+            }
+        };
+        let (status, named) = (answer.status().as_u16(), retry_after(&answer));
+        let Ok(text) = answer.text().await else { return failed("broken answer") };
+        match status {
+            200 => {}
+            429 => return Ok(Once::NoRoom(named)),
+            401 | 403 => anyhow::bail!("{} answers {status} and does not take the key any more: {text}", self.url),
+            503 => {
+                let serves = self.ready(model, version).await?.is_success();
+                anyhow::ensure!(serves, "version {version} of {model} is not served at {} any more: {text}", self.url);
+                // too many connections are no answer of the version, which names itself or its breaker
+                return if text.contains("too many connections") { Ok(Once::NoRoom(named)) } else { failed("503") };
+            }
+            other => return failed(&other.to_string()),
+        }
+        let micros = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let found = serde_json::from_str(&text).ok().and_then(|answer| labels(&answer, output));
+        found.map_or_else(|| failed("no classes"), |labels| Ok(Once::Said(Reply::Labels(labels, micros))))
     }
 
     /// Ends our own in order.
@@ -204,6 +220,18 @@ impl Proxy {
             drop(folder);
         }
     }
+}
+
+/// What came of asking once.
+enum Once {
+    Said(Reply),
+    /// It had no room, and may say for how long.
+    NoRoom(Option<Duration>),
+}
+
+fn retry_after(answer: &reqwest::Response) -> Option<Duration> {
+    let seconds = answer.headers().get("retry-after")?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds))
 }
 
 fn client() -> anyhow::Result<reqwest::Client> {
@@ -228,7 +256,8 @@ fn alone(raw: RawConfig, versions: &Versions, folder: &Path) -> anyhow::Result<R
     let mut own = raw.models.models.remove(model).unwrap_or_default();
     own.primary = Some(against.clone());
     own.shadows = vec![RawShadow { version: version.clone(), percent: 0.0, instances: 1 }];
-    (own.canary, own.fallback, own.follow_verdicts) = (None, None, false);
+    (own.canary, own.fallback) = (None, None);
+    (own.follow_verdicts, own.promote_shadows) = (false, false);
     raw.models.models = [(model.clone(), own)].into();
     let models = folder.join("models");
     std::fs::create_dir(&models).context("cannot make a folder")?;

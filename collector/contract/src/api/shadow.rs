@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `GET /api/v1/models/{model}/shadows/{shadow}/verdict` | [`VerdictAnswer`] |
 //! | `POST /api/v1/models/{model}/shadows/{shadow}/gates/{gate}` | [`GateAnswer`]; the status is the answer: 200 or 409 |
+//! | `POST /v1/models/{model}/verdict` at a proxy | [`ToldVerdict`]: the analyzer tells what it judged |
 //!
 //! Two forms, because controllers read two things: Argo Rollouts a value in a body, Flagger a status. Gates are
 //! [`ShadowGate`]'s words. A version that was never compared is on `hold`: a controller may ask before the first pair.
@@ -205,6 +206,22 @@ pub struct ClassAgreement {
     pub upper: Option<f64>,
     /// Pairs of this label still needed to prove the agreement that is asked of all; `None` where more alone will not.
     pub needed: Option<u64>,
+}
+
+/// What a proxy is told of a version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ToldVerdict {
+    /// The version that was judged.
+    pub version: String,
+    /// The verdict.
+    pub verdict: ShadowVerdict,
+    /// The primary that it was compared with; where another answers now, the verdict promotes nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub against: Option<String>,
+    /// Why, for the journal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// What a controller asks by status.

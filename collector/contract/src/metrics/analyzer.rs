@@ -250,6 +250,18 @@ pub const SHADOW_VERDICT: Metric = Metric::gauge(
     "1 for the shadow's verdict (promote, hold, reject), 0 for the others.",
     &["model", "version", "state"],
 );
+/// Verdicts told.
+pub const VERDICTS_TOLD: Metric = Metric::counter(
+    "driftline_analyzer_told_verdicts_total",
+    "Shadows' verdicts told to proxies, by verdict and outcome (done, nothing, unknown, refused, failed).",
+    &["model", "state", "outcome"],
+);
+/// Verdicts that nobody heard yet.
+pub const VERDICTS_UNTOLD: Metric = Metric::gauge(
+    "driftline_analyzer_untold_verdicts",
+    "Shadows' verdicts that a proxy has not heard yet; they are told again.",
+    &[],
+);
 /// Watermark lag.
 pub const WATERMARK_LAG: Metric =
     Metric::gauge("driftline_analyzer_watermark_lag_seconds", "How far the watermark is behind the clock.", &[]);
@@ -329,6 +341,8 @@ pub const ALL: &[Metric] = &[
     SHADOW_AGREEMENT_LOWER,
     SHADOW_AGREEMENT_UPPER,
     SHADOW_VERDICT,
+    VERDICTS_TOLD,
+    VERDICTS_UNTOLD,
     WATERMARK_LAG,
     WINDOWS,
     WINDOWS_SKIPPED,

@@ -8,7 +8,7 @@ import { change, rangeOf, to } from "../route";
 import { Shape, type Word } from "../state";
 
 const SHAPES: Record<string, Word> = { drift: "drifted", shadow: "hold", deployment: "promote", baseline: "resolved", slo: "watch" };
-const KINDS = ["drift", "shadow", "deployment", "baseline", "load", "ready", "switch", "canary"];
+const KINDS = ["drift", "shadow", "rollout", "deployment", "baseline", "load", "ready", "switch", "canary"];
 
 /** Most events are sentences; what a proxy tells of its versions goes on from its kind. */
 const sentence = ({ kind, text }: Event) => (/^[A-Z0-9]/.test(text) || /^(promote|hold|reject):/.test(text) ? text : `${kind[0]!.toUpperCase()}${kind.slice(1)} ${text}`);
