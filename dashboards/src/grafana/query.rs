@@ -28,10 +28,15 @@ pub fn rate_where(metric: &Metric, further: &[(&str, &str)], labels: &[&str]) ->
     format!("sum{} (rate({}{}[$__rate_interval]))", by(labels), metric.name, matchers(metric, further))
 }
 
-/// A counter's growth over the dashboard's time range.
+/// A counter's growth over the dashboard's time range. A series that was born in it came with its first event, which `increase()`
+/// alone never sees: where the hour before knew nothing of the series, all of its value is growth.
 pub fn increase(metric: &Metric, labels: &[&str]) -> String {
     assert!(metric.kind == Kind::Counter, "{} is no counter", metric.name);
-    format!("sum{} (increase({}{}[$__range]))", by(labels), metric.name, matchers(metric, &[]))
+    let series = format!("{}{}", metric.name, matchers(metric, &[]));
+    format!(
+        "sum{} (({series} unless last_over_time({series}[1h] offset $__range)) or increase({series}[$__range]))",
+        by(labels)
+    )
 }
 
 /// A counter as it stands, summed since each process started: for ledgers, which must add up.
