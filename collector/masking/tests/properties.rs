@@ -229,8 +229,17 @@ fn past_a_limit_nothing_is_kept() {
 }
 
 #[test]
+fn a_secret_longer_than_any_is_masked_whole_also_where_it_is_cut_in_a_character() {
+    for secret in ["é".repeat(5_000), "a".to_owned() + &"é".repeat(5_000), "x".repeat(30_000)] {
+        let (masked, _) = masker().mask_text(&format!("?token={secret} end"));
+        assert_eq!(masked, "?token=[URL_SECRET] end");
+    }
+}
+
+#[test]
 fn no_text_takes_long() {
     let masker = masker();
+    let openings = "eyJ-".repeat(1_000) + ".a.";
     for piece in [
         "1 ",
         "1",
@@ -247,6 +256,9 @@ fn no_text_takes_long() {
         "0\u{200B}",
         "\n\n",
         "[PHONE] 1",
+        "eyJ-",
+        &openings,
+        "?jwt=",
     ] {
         let text = piece.repeat(200_000 / piece.len());
         let begun = std::time::Instant::now();

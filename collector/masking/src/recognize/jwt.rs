@@ -1,9 +1,11 @@
 //! JSON web tokens (RFC 7519): base64url parts with dots, the first of which is a header with an algorithm.
 
+use std::io::{self, Read};
 use std::ops::Range;
 use std::sync::LazyLock;
 
 use memchr::memmem;
+use serde_json::{Map, Value};
 
 use crate::entity::Entity;
 
@@ -16,29 +18,37 @@ static OPENING: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Fin
 /// Tokens in a run without blanks.
 pub(crate) fn find(text: &str, run: Range<usize>, found: &mut Vec<(Range<usize>, Entity)>) {
     let bytes = text.as_bytes();
-    let mut from = 0;
+    let (mut from, mut header_end) = (0, 0);
     for start in OPENING.find_iter(&bytes[run.clone()]).map(|i| run.start + i) {
         if start < from || super::word_before(text, start) {
             continue;
         }
-        if let Some(end) = end(&bytes[start..]).map(|length| start + length) {
+        // many may begin in one part, and all of them end where it does
+        if header_end <= start {
+            header_end = part_end(bytes, start);
+        }
+        if header_end - start > HEADER_BYTES_MAX || bytes.get(header_end) != Some(&b'.') {
+            continue;
+        }
+        if names_algorithm(&bytes[start..header_end])
+            && let Some(end) = end(bytes, header_end)
+        {
             found.push((start..end, Entity::Jwt));
             from = end;
         }
     }
 }
 
-/// The length of a token: three parts (signed; the last may be empty) or five (encrypted).
-fn end(bytes: &[u8]) -> Option<usize> {
-    let part = |from: usize| bytes[from..].iter().take_while(|b| is_base64url(**b)).count();
-    let header = part(0);
-    if header > HEADER_BYTES_MAX || !names_algorithm(&bytes[..header]) {
-        return None;
-    }
-    let (mut end, mut dots) = (header, 0);
+fn part_end(bytes: &[u8], from: usize) -> usize {
+    from + bytes[from..].iter().take_while(|b| is_base64url(**b)).count()
+}
+
+/// The end of a token with such a header: three parts (signed; the last may be empty) or five (encrypted).
+fn end(bytes: &[u8], header_end: usize) -> Option<usize> {
+    let (mut end, mut dots) = (header_end, 0);
     while dots < 4 && bytes.get(end) == Some(&b'.') {
         dots += 1;
-        end += 1 + part(end + 1);
+        end = part_end(bytes, end + 1);
     }
     // a full stop of the sentence is none of its dots, but an empty signature has one
     (dots >= 2).then_some(end)
@@ -48,31 +58,44 @@ const fn is_base64url(b: u8) -> bool {
     b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')
 }
 
+/// Reads as far as it is JSON: of a thousand openings in one part each would otherwise be decoded to the part's end.
 fn names_algorithm(header: &[u8]) -> bool {
-    let decoded = decode(header);
-    let json: Result<serde_json::Map<String, serde_json::Value>, _> = serde_json::from_slice(&decoded);
-    json.is_ok_and(|header| header.get("alg").is_some_and(serde_json::Value::is_string))
+    let json = serde_json::from_reader::<_, Map<String, Value>>(Decoded { text: header, bits: 0, count: 0 });
+    json.is_ok_and(|header| header.get("alg").is_some_and(Value::is_string))
 }
 
-/// Base64url without padding (RFC 4648 section 5).
-fn decode(text: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let (mut bits, mut count) = (0_u32, 0);
-    for b in text {
-        let value = match b {
-            b'A'..=b'Z' => b - b'A',
-            b'a'..=b'z' => b - b'a' + 26,
-            b'0'..=b'9' => b - b'0' + 52,
-            b'-' => 62,
-            _ => 63,
-        };
-        bits = bits << 6 | u32::from(value);
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            bytes.push((bits >> count) as u8);
-            bits &= (1 << count) - 1;
+/// Base64url without padding (RFC 4648 section 5), decoded as it is read.
+struct Decoded<'a> {
+    text: &'a [u8],
+    bits: u32,
+    count: u32,
+}
+
+impl Read for Decoded<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let mut read = 0;
+        while read < into.len()
+            && let Some((b, rest)) = self.text.split_first()
+        {
+            self.text = rest;
+            self.bits = self.bits << 6 | value(*b);
+            self.count += 6;
+            if self.count >= 8 {
+                self.count -= 8;
+                into[read] = (self.bits >> self.count) as u8;
+                read += 1;
+            }
         }
+        Ok(read)
     }
-    bytes
+}
+
+const fn value(b: u8) -> u32 {
+    match b {
+        b'A'..=b'Z' => (b - b'A') as u32,
+        b'a'..=b'z' => (b - b'a') as u32 + 26,
+        b'0'..=b'9' => (b - b'0') as u32 + 52,
+        b'-' => 62,
+        _ => 63,
+    }
 }

@@ -77,15 +77,18 @@ const SECRETS: &[(&str, usize)] = &[
 
 /// Secrets in a query or a fragment: `?api_key=…`, `&token=…`, `#access_token=…`.
 pub(crate) fn secrets(text: &str, found: &mut Vec<(Range<usize>, Entity)>) {
-    let bytes = text.as_bytes();
+    let (bytes, mut end) = (text.as_bytes(), 0);
     for equals in memchr::memchr_iter(b'=', bytes) {
         let Some(least) = secret_before(bytes, equals) else { continue };
         let start = equals + 1;
-        let rest = &bytes[start..bytes.len().min(start + VALUE_BYTES_MAX)];
         let ends =
             |b: &u8| *b <= b' ' || matches!(b, b'&' | b'#' | b';' | b'"' | b'\'' | b'<' | b'>' | b'`' | b'|' | b'\\');
-        let length = rest.iter().position(ends).unwrap_or(rest.len());
-        let value = text[start..].get(..length).map(|v| v.trim_end_matches(['.', ',', ')', '!'])).unwrap_or_default();
+        // a value with others in it ends where they do
+        if end < start {
+            end = bytes[start..].iter().position(ends).map_or(bytes.len(), |length| start + length);
+        }
+        let cut = text.floor_char_boundary(end.min(start + VALUE_BYTES_MAX));
+        let value = text[start..cut].trim_end_matches(['.', ',', ')', '!']);
         let told = value.bytes().any(|b| b.is_ascii_alphanumeric() || b >= 0x80);
         let masked = marker_end(bytes, start).is_some_and(|end| end >= start + value.len());
         if value.len() >= least && told && !masked {
