@@ -90,6 +90,33 @@ pub fn is_label(feature: &str) -> bool {
     [OUTPUT_LABEL, OUTPUT_LABEL_2, OUTPUT_LABEL_3, OUTPUT_ENTITY].contains(&feature)
 }
 
+/// Whether a feature is a figure that is computed, whatever is computed of: nobody's number is named so.
+#[must_use]
+pub fn is_statistic(feature: &str) -> bool {
+    const NAMED: [&str; 12] = [
+        TEXT_CHARS,
+        TEXT_TOKENS,
+        TEXT_UNKNOWN_RATE,
+        TEXT_TRUNCATED,
+        TEXT_NON_ASCII_RATE,
+        TEXT_DIGIT_RATE,
+        TEXT_SUSPICIOUS,
+        OUTPUT_CONFIDENCE,
+        OUTPUT_MARGIN,
+        OUTPUT_ENTROPY,
+        OUTPUT_LABELS,
+        OUTPUT_ENTITIES,
+    ];
+    NAMED.contains(&feature) || feature.strip_prefix(OUTPUT_PREFIX).is_some_and(is_of_vector)
+}
+
+/// `y.norm`, `y.p3`: a vector's length, and where it points.
+fn is_of_vector(name: &str) -> bool {
+    let Some((_, figure)) = name.rsplit_once('.') else { return false };
+    let direction = figure.strip_prefix('p').unwrap_or_default();
+    figure == "norm" || !direction.is_empty() && direction.bytes().all(|b| b.is_ascii_digit())
+}
+
 /// Order in which features are judged and shown: outputs, then inputs with their quality, then text statistics, then others.
 #[must_use]
 pub fn priority(feature: &str) -> u8 {
@@ -104,6 +131,18 @@ pub fn priority(feature: &str) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_computed_is_told_from_what_is_given() {
+        for name in [TEXT_TOKENS, OUTPUT_ENTROPY, "output.y.norm", "output.a.b.p7"] {
+            assert!(is_statistic(name), "{name}");
+        }
+        for name in
+            ["text.card", "output.card", "output.norm", "output.p7", "output.y.p", "output.y.px", "input.y.norm"]
+        {
+            assert!(!is_statistic(name), "{name}");
+        }
+    }
 
     #[test]
     fn outputs_come_first() {

@@ -298,9 +298,10 @@ impl Masker {
                 let found = names.map_or(Ok(vec![]), |names| names.of_text(value));
                 self.named(value, found, self.rules.names.context(&feature.name), hits);
             }
-            // statistics of ours are no identifiers, whatever they look like
-            FeatureValue::Number(x) if !is_statistic(&feature.name) => {
-                let context = self.rules.names.context(&feature.name);
+            FeatureValue::Number(x) => {
+                // what is computed is named for no identifier, whatever its name looks like
+                let computed = feature::is_statistic(&feature.name);
+                let context = if computed { Context::default() } else { self.rules.names.context(&feature.name) };
                 if may_identify(Some(*x), context)
                     && let Some(entity) = number_entity(&self.rules, &x.to_string(), Some(*x), context)
                 {
@@ -308,7 +309,7 @@ impl Masker {
                     feature.value = FeatureValue::Missing;
                 }
             }
-            FeatureValue::Category(_) | FeatureValue::Number(_) | FeatureValue::Missing => {}
+            FeatureValue::Category(_) | FeatureValue::Missing => {}
         }
     }
 
@@ -371,10 +372,6 @@ const fn withheld(why: Withhold) -> Withheld {
         Withhold::Rule => WITHHELD_RULE,
         Withhold::Names(why) => why,
     })
-}
-
-fn is_statistic(feature: &str) -> bool {
-    feature.starts_with(feature::TEXT_PREFIX) || feature.starts_with(feature::OUTPUT_PREFIX)
 }
 
 /// W3C: 32 lower-case hexadecimal digits. Long runs of digits in one are chance.

@@ -140,6 +140,12 @@ fn every_place_of_an_observation_is_gone_over() {
         number("input.amount", 1_234_567_890.0),
         number("output.confidence", 0.5),
         number("input.ssn", 123_456_789.0),
+        number("output.card", 4_111_111_111_111_111.0),
+        number("text.number", 4_111_111_111_111_111.0),
+        number("text.chars", 4_111_111_111_111_111.0),
+        number("output.phone", 4_155_552_671.0),
+        number("output.amount", 1_234_567_890.0),
+        number("output.phone.norm", 4_155_552_671.0),
     ];
     let masked = masker().mask(plain);
     let sample = &masked.sample;
@@ -156,6 +162,12 @@ fn every_place_of_an_observation_is_gone_over() {
             FeatureValue::Number(1_234_567_890.0),
             FeatureValue::Number(0.5),
             FeatureValue::Missing,
+            FeatureValue::Missing,
+            FeatureValue::Missing,
+            FeatureValue::Missing,
+            FeatureValue::Missing,
+            FeatureValue::Number(1_234_567_890.0),
+            FeatureValue::Number(4_155_552_671.0),
         ]
     );
     assert_eq!(

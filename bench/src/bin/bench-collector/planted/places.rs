@@ -36,6 +36,7 @@ pub(super) enum Place {
     Category,
     FeatureName,
     FeatureNumber,
+    OutputNumber,
     Prediction,
     ShadowPrediction,
     Client,
@@ -50,7 +51,7 @@ pub(super) enum Place {
 }
 
 /// Places in turn.
-pub(super) const PLACES: [Place; 19] = [
+pub(super) const PLACES: [Place; 20] = [
     Place::Value,
     Place::Key,
     Place::Answer,
@@ -59,6 +60,7 @@ pub(super) const PLACES: [Place; 19] = [
     Place::Category,
     Place::FeatureName,
     Place::FeatureNumber,
+    Place::OutputNumber,
     Place::Prediction,
     Place::ShadowPrediction,
     Place::Client,
@@ -91,7 +93,7 @@ impl Place {
 
     /// Whether it is a number, which only digits can be.
     pub const fn is_number(self) -> bool {
-        matches!(self, Self::Number | Self::FeatureNumber)
+        matches!(self, Self::Number | Self::FeatureNumber | Self::OutputNumber)
     }
 
     /// Whether it comes as a CloudEvent.
@@ -156,6 +158,7 @@ pub(super) fn observation(random: &mut Random, plant: &Plant, refused: bool) -> 
         Place::Category => plain.features.push(category(feature, FeatureValue::Category(text))),
         Place::FeatureName => plain.features.push(category(&text, FeatureValue::Number(1.0))),
         Place::FeatureNumber => plain.features.push(category("input.x", FeatureValue::Number(number as f64))),
+        Place::OutputNumber => plain.features.push(category("output.y", FeatureValue::Number(number as f64))),
         Place::Prediction => plain.predictions = vec![prediction(text)],
         Place::ShadowPrediction => plain.shadows.push(ShadowAnswer {
             version: "2".to_owned(),
