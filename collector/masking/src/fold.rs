@@ -90,6 +90,11 @@ pub(crate) fn may_reveal(text: &str) -> bool {
     text.chars().any(signs) || bracketed() && text.chars().any(|c| c >= '\u{80}' && (is_invisible(c) || is_space(c)))
 }
 
+/// Whether a hyphen or dot in another form, or something unseen, may part the groups of a hardware address.
+pub(crate) fn may_part(text: &str) -> bool {
+    text.chars().any(|c| c >= '\u{80}' && (is_invisible(c) || matches!(simple(c), '-' | '.')))
+}
+
 struct Folder<'a> {
     text: String,
     changes: Changes,

@@ -96,9 +96,11 @@ pub(crate) fn all(text: &str, context: Context, triggers: Triggers) -> Vec<(Rang
         ip::find_v6(text, &mut spans);
         mac::find_colons(text, &mut spans);
     }
+    if triggers.digits || triggers.pairs {
+        mac::find_others(text, &mut spans);
+    }
     if triggers.digits {
         let groups = Groups::of(text);
-        mac::find_others(text, &mut spans);
         iban::find(&groups, &mut spans);
         card::find(&groups, &mut spans);
         shape::find(&groups, context, &mut spans);

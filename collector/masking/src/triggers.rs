@@ -6,6 +6,8 @@
 
 use std::ops::Range;
 
+use crate::fold::may_part;
+use crate::recognize::{email, mac};
 use crate::scan::{BLOCK, Block, blocks, places};
 
 /// Least digits of anything that digits alone give away: `1.1.1.1`, `1.2.90`, `ABCDE1234F`.
@@ -18,6 +20,8 @@ pub(crate) const LONG_MIN: usize = 20;
 pub(crate) struct Triggers {
     /// Four digits or more.
     pub digits: bool,
+    /// Fewer digits, and signs that stand as in a hardware address: it needs only one (`AB-CD-EF-AB-CD-E1`).
+    pub pairs: bool,
     /// An at sign, or what may stand for one.
     pub at: bool,
     /// Two colons or more.
@@ -51,9 +55,12 @@ pub(crate) fn of(text: &str) -> Survey {
     let bytes = text.as_bytes();
     let mut tally = Tally::default();
     blocks(bytes, |_, block, within| tally.take(block, within));
+    // a second look, at the few texts that have a digit and not many
+    let few = (1..DIGITS_MIN as u32).contains(&tally.digits);
     let triggers = Triggers {
         digits: tally.digits >= DIGITS_MIN as u32,
-        at: tally.at || tally.brackets && super::recognize::email::may_be_spelled_out(bytes),
+        pairs: few && (mac::may_stand(bytes) || tally.beyond && may_part(text)),
+        at: tally.at || tally.brackets && email::may_be_spelled_out(bytes),
         colons: tally.colons >= 2,
         equals: tally.equals,
         long: tally.runs.long,

@@ -23,6 +23,12 @@ pub(crate) fn find_others(text: &str, found: &mut Vec<(Range<usize>, Entity)>) {
     });
 }
 
+/// Whether two hyphens or dots stand as far apart as in an address of [`find_others`].
+pub(crate) fn may_stand(bytes: &[u8]) -> bool {
+    let again = |at: usize| bytes.get(at + if bytes[at] == b'-' { 3 } else { 5 }) == Some(&bytes[at]);
+    memchr::memchr2_iter(b'-', b'.', bytes).any(again)
+}
+
 /// A way of writing an address.
 struct Written {
     sign: u8,

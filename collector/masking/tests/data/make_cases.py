@@ -531,6 +531,11 @@ PROSE = (
     "[EMAIL] and [PHONE]", "size 10 x 20 x 30", "score 100%", "order 112-7263547-2834567", "naïve café №5 – 20 € 😀", "他在2024年买了3台",
 )  # fmt: skip
 
+# what a draw seldom makes: hardware addresses with hardly a digit
+RARE = (
+    ("mac", "mac {} seen", "AB-CD-EF-AB-CD-E1"), ("mac", "lost {}.", "fe-ed-be-ef-ca-1f"), ("mac", "ask {} again", "feed.beef.ca1f"),
+)  # fmt: skip
+
 
 def main() -> None:
     """Writes the cases."""
@@ -544,6 +549,9 @@ def main() -> None:
             sentence, make = rng.choice(misses)
             cases.append([f"~{entity}", sentence.replace("{}", make())])
     cases += [["~any", text] for text in PROSE]
+    for entity, sentence, identifier in RARE:
+        start = sentence.index("{}")
+        cases.append([entity, sentence.replace("{}", identifier), start, start + len(identifier)])
     lines = "".join(json.dumps(case, ensure_ascii=False, separators=(",", ":")) + "\n" for case in cases)
     (Path(__file__).parent / "cases.jsonl").write_text(lines)
 
