@@ -167,13 +167,14 @@ impl Folder<'_> {
     }
 }
 
-/// Characters that have no width and so can stand unseen inside an identifier: Unicode's default-ignorable ones
-/// that occur in text, and the byte-order mark.
+/// Characters that have no width and so can stand unseen inside an identifier: Unicode's `Default_Ignorable_Code_Point`.
 fn is_invisible(c: char) -> bool {
     matches!(
         c,
-        '\u{00AD}' | '\u{034F}' | '\u{061C}' | '\u{180B}'..='\u{180E}' | '\u{200B}'..='\u{200F}'
-            | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}'
+        '\u{00AD}' | '\u{034F}' | '\u{061C}' | '\u{115F}'..='\u{1160}' | '\u{17B4}'..='\u{17B5}'
+            | '\u{180B}'..='\u{180F}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}'
+            | '\u{3164}' | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}' | '\u{FFA0}' | '\u{FFF0}'..='\u{FFF8}'
+            | '\u{1BCA0}'..='\u{1BCA3}' | '\u{1D173}'..='\u{1D17A}' | '\u{E0000}'..='\u{E0FFF}'
     )
 }
 
@@ -203,13 +204,14 @@ fn digit(c: char) -> Option<u8> {
     u8::try_from(code - zero).ok().filter(|d| *d < 10)
 }
 
-/// The digit zero of every script that has decimal digits beyond ASCII, from Unicode's character database.
+/// The digit zero of every script that has decimal digits beyond ASCII, from the character database of Unicode 16.
 const ZEROES: &[u32] = &[
     0x0660, 0x06F0, 0x07C0, 0x0966, 0x09E6, 0x0A66, 0x0AE6, 0x0B66, 0x0BE6, 0x0C66, 0x0CE6, 0x0D66, 0x0DE6, 0x0E50,
     0x0ED0, 0x0F20, 0x1040, 0x1090, 0x17E0, 0x1810, 0x1946, 0x19D0, 0x1A80, 0x1A90, 0x1B50, 0x1BB0, 0x1C40, 0x1C50,
-    0xA620, 0xA8D0, 0xA900, 0xA9D0, 0xA9F0, 0xAA50, 0xABF0, 0xFF10, 0x104A0, 0x10D30, 0x11066, 0x110F0, 0x11136,
-    0x111D0, 0x112F0, 0x11450, 0x114D0, 0x11650, 0x116C0, 0x11730, 0x118E0, 0x11950, 0x11C50, 0x11D50, 0x11DA0,
-    0x16A60, 0x16AC0, 0x16B50, 0x1D7CE, 0x1D7D8, 0x1D7E2, 0x1D7EC, 0x1D7F6, 0x1E140, 0x1E2F0, 0x1E950, 0x1FBF0,
+    0xA620, 0xA8D0, 0xA900, 0xA9D0, 0xA9F0, 0xAA50, 0xABF0, 0xFF10, 0x104A0, 0x10D30, 0x10D40, 0x11066, 0x110F0,
+    0x11136, 0x111D0, 0x112F0, 0x11450, 0x114D0, 0x11650, 0x116C0, 0x116D0, 0x116DA, 0x11730, 0x118E0, 0x11950,
+    0x11BF0, 0x11C50, 0x11D50, 0x11DA0, 0x11F50, 0x16130, 0x16A60, 0x16AC0, 0x16B50, 0x16D70, 0x1CCF0, 0x1D7CE,
+    0x1D7D8, 0x1D7E2, 0x1D7EC, 0x1D7F6, 0x1E140, 0x1E2F0, 0x1E4F0, 0x1E5F1, 0x1E950, 0x1FBF0,
 ];
 
 #[cfg(test)]
@@ -233,6 +235,20 @@ mod tests {
             ("é%4", "é%4"),
         ] {
             assert_eq!(fold(text).text, folded, "{text}");
+        }
+    }
+
+    /// The oracle is the `regex` crate's tables, which are made from Unicode's own files.
+    #[test]
+    fn what_is_unseen_and_what_is_a_digit_is_what_unicode_says() {
+        let said = |property: &str| {
+            let pattern = regex::Regex::new(property).unwrap();
+            move |c: char| pattern.is_match(c.encode_utf8(&mut [0; 4]))
+        };
+        let (ignorable, decimal) = (said(r"\p{Default_Ignorable_Code_Point}"), said(r"[\p{Nd}--0-9]"));
+        for c in '\0'..=char::MAX {
+            assert_eq!(is_invisible(c), ignorable(c), "{:04X}", c as u32);
+            assert_eq!(digit(c).is_some(), decimal(c), "{:04X}", c as u32);
         }
     }
 
