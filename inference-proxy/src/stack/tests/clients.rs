@@ -84,7 +84,7 @@ async fn an_answer_keeps_its_place_until_it_is_taken() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_that_nobody_takes_is_dropped() {
-    let proxy = Proxy::start(|raw| raw.request_timeout = Duration::from_secs(1)).await;
+    let proxy = Proxy::start(|raw| raw.request_timeout = Duration::from_secs(5)).await;
     let free = || proxy.service.edge().admission.available_permits();
     let all = free();
     let body = unread(&proxy, 30, axum::http::Version::HTTP_2).await;
