@@ -69,7 +69,7 @@ pub(crate) fn decompress(body: &[u8], max_bytes: usize, held: &mut Held) -> Resu
 }
 
 /// The length that a body's only frame says it has.
-fn told_length(body: &[u8]) -> Option<usize> {
+pub(crate) fn told_length(body: &[u8]) -> Option<usize> {
     let whole = zstd::zstd_safe::find_frame_compressed_size(body).is_ok_and(|length| length == body.len());
     let length = zstd::zstd_safe::get_frame_content_size(body).ok().flatten().filter(|_| whole)?;
     usize::try_from(length).ok()

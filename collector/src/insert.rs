@@ -159,22 +159,35 @@ impl<T: Tables> Inserter<T> {
     /// Everything of a segment but its end.
     pub(crate) async fn deliver(&self, mut segment: Sealed) -> Result<Delivered, GivenUp> {
         let (ready, id) = (segment.ready.take(), segment.id);
-        let joined = match ready {
-            // megabytes are copied: off the threads that serve
-            Some(ready) => tokio::task::spawn_blocking(move || ready.join(id)).await.ok(),
-            None => None,
-        };
-        let loaded = match joined {
-            Some(encoded) => Loaded { encoded, unreadable: 0 },
+        let loaded = match ready {
+            Some(ready) => Loaded { encoded: ready.join(id), unreadable: 0 },
             None => self.load(&segment).await?,
         };
         if loaded.unreadable > 0 {
             self.set_aside_whole(&segment, &loaded).await?;
         }
-        for block in loaded.encoded.blocks().iter().filter(|block| block.table() != Table::Heartbeats) {
-            self.insert(&segment, block, segment.recovered).await?;
-        }
+        // each table waits for its own fsync; most rows are features
+        let parts = |table| !matches!(table, Table::Features | Table::Observations | Table::Heartbeats);
+        tokio::try_join!(
+            self.insert_those(&segment, &loaded, |table| table == Table::Features),
+            self.insert_those(&segment, &loaded, parts),
+        )?;
+        // a request that is seen has its parts
+        self.insert_those(&segment, &loaded, |table| table == Table::Observations).await?;
         Ok(Delivered(loaded))
+    }
+
+    /// Inserts a segment's blocks for some tables, one after another.
+    async fn insert_those(
+        &self,
+        segment: &Sealed,
+        loaded: &Loaded,
+        those: impl Fn(Table) -> bool,
+    ) -> Result<(), GivenUp> {
+        for block in loaded.encoded.blocks().iter().filter(|block| those(block.table())) {
+            self.insert(segment, block, segment.recovered).await?;
+        }
+        Ok(())
     }
 
     async fn load(&self, segment: &Sealed) -> Result<Loaded, GivenUp> {
@@ -195,9 +208,7 @@ impl<T: Tables> Inserter<T> {
 
     /// The end of a segment: its heartbeats and its file.
     pub(crate) async fn finish(&self, segment: &Sealed, Delivered(loaded): Delivered) -> Result<(), GivenUp> {
-        for block in loaded.encoded.blocks().iter().filter(|block| block.table() == Table::Heartbeats) {
-            self.insert(segment, block, segment.recovered).await?;
-        }
+        self.insert_those(segment, &loaded, |table| table == Table::Heartbeats).await?;
         self.delete(segment).await
     }
 

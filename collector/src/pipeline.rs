@@ -36,7 +36,7 @@ use crate::kserve::half::Head;
 use crate::log::{Appended, Entry, Log};
 use crate::metrics::{BatchOutcome, Metrics, PairOutcome, SOURCE_HTTP};
 use crate::names::Namer;
-use crate::record::{self, Batch, Packed, Record, Single, Unreadable};
+use crate::record::{self, AsPosted, Batch, Packed, Record, Single, Unreadable};
 
 /// Rows of one post in one table: what ClickHouse cannot take as a block would hold up every segment behind it.
 const ROWS_MAX: u64 = 500_000;
@@ -236,7 +236,8 @@ impl Shared {
     /// decode -> check -> mask -> pack
     fn observations(&self, post: &mut Post, now_ms: i64) -> Result<Made, Refusal> {
         let form = post.form;
-        let posted = self.plain(post, |body| decode::observations(body, form, now_ms))?;
+        let body = self.weighed(post)?;
+        let posted = decode::observations(&body, form, now_ms)?;
         let Numbered { batch, plain, source, begun, left_out } = self.batch(posted, now_ms)?;
         let mut found = Found { left_out: left_out.count, ..Found::default() };
         let count = plain.len();
@@ -254,7 +255,13 @@ impl Shared {
         let names = self.names(source, &plain.iter().collect::<Vec<_>>());
         let masked =
             plain.into_iter().map(|observation| self.masked(observation, names.as_ref(), &mut found)).collect();
-        let made = made(&Record::Batch(Batch { observations: masked, ..batch }), found, source)?;
+        let record = Record::Batch(Batch { observations: masked, ..batch });
+        let posted = post.compressed && form == Form::Msgpack && decode::told_length(&post.body) == Some(body.len());
+        let pack = || match posted {
+            true => record::write_posted(&record, &AsPosted { body: &post.body, plain: &body }),
+            false => record::write(&record),
+        };
+        let made = made_of(&record, pack, found, source)?;
         Ok(Made { begun, ..made })
     }
 
@@ -292,13 +299,18 @@ impl Shared {
         Ok(Numbered { batch: head, plain: batch.observations, source: SOURCE_PROXY, begun: None, left_out })
     }
 
-    /// Reads a body: decompressed where it must be, and weighed before it is decoded.
+    /// Reads a body that is weighed.
     fn plain<T>(&self, post: &mut Post, read: impl FnOnce(&[u8]) -> Result<T, Refusal>) -> Result<T, Refusal> {
+        read(&self.weighed(post)?)
+    }
+
+    /// A body decompressed where it must be, and weighed before it is decoded.
+    fn weighed(&self, post: &mut Post) -> Result<Bytes, Refusal> {
         let Post { body, form, compressed, held, .. } = post;
         let most = self.limits.max_decoded_bytes;
         let body = if *compressed { Bytes::from(decode::decompress(body, most, held)?) } else { std::mem::take(body) };
         decode::weigh(&body, *form, most, held)?;
-        read(&body)
+        Ok(body)
     }
 }
 
@@ -342,11 +354,21 @@ struct Numbered {
 }
 
 fn made(record: &Record<MaskedSample>, found: Found, source: &'static str) -> Result<Made, Refusal> {
+    made_of(record, || record::write(record), found, source)
+}
+
+/// The same of a record that is packed in a way of its own, once it is known not to be too large.
+fn made_of(
+    record: &Record<MaskedSample>,
+    pack: impl FnOnce() -> Result<Packed, Unreadable>,
+    found: Found,
+    source: &'static str,
+) -> Result<Made, Refusal> {
     let rows = record.rows();
     if rows > ROWS_MAX {
         return Err(Refusal::TooLarge(format!("it makes {rows} rows in a table, over {ROWS_MAX}; send it in parts")));
     }
-    let Packed { payload, plain } = record::write(record).map_err(|error| match error {
+    let Packed { payload, plain } = pack().map_err(|error| match error {
         Unreadable::TooLarge(_) => Refusal::TooLarge(error.to_string()),
         Unreadable::Damaged(_) => Refusal::Invalid(error.to_string()),
     })?;

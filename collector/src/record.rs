@@ -2,6 +2,11 @@
 //!
 //! Packed as MessagePack and compressed with zstd. Written, its observations are [`MaskedSample`]s, which cannot be read
 //! back; read, they are plain again, and whoever reads them masks them again.
+//!
+//! Most batches come from proxies that have masked them, so that the second pass changes nothing: the bytes that would be
+//! written are those that came, and they lie in the log in the sender's own compression (`record/posted.rs`).
+
+mod posted;
 
 use contract::wire::{Event, Feedback, Label, Ledger, Observation, ShadowAnswer};
 use masking::MaskedSample;
@@ -10,6 +15,7 @@ use uuid::Uuid;
 
 use crate::kserve::half::Half;
 use crate::log::{Counts, Guard};
+pub(crate) use posted::AsPosted;
 
 /// One frame. `O` is [`MaskedSample`] when it is written and [`Observation`] when it is read.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -193,14 +199,33 @@ pub(crate) fn write(record: &Record<MaskedSample>) -> Result<Packed, Unreadable>
     Ok(Packed { payload, plain: plain.len() as u64 })
 }
 
+/// Packs a record of masked samples that came as `posted`: in the sender's own compression where it says the same.
+pub(crate) fn write_posted(record: &Record<MaskedSample>, posted: &AsPosted<'_>) -> Result<Packed, Unreadable> {
+    match record {
+        Record::Batch(batch) if posted.says(batch) => {
+            Ok(Packed { payload: posted.frame(batch.received_at_ms), plain: posted.plain.len() as u64 })
+        }
+        _ => write(record),
+    }
+}
+
 /// Unpacks a record. Its samples are plain until they are masked again.
 pub(crate) fn read(payload: &[u8]) -> Result<Record<Observation>, Unreadable> {
-    let damaged = |error: std::io::Error| Unreadable::Damaged(error.to_string());
-    // what we wrote says its length; a length that is not ours is not believed
+    let damaged = |error: rmp_serde::decode::Error| Unreadable::Damaged(error.to_string());
+    match posted::unframed(payload) {
+        Some((received_at_ms, body)) => {
+            let batch = rmp_serde::from_slice(&inflated(body)?).map_err(damaged)?;
+            Ok(Record::Batch(posted::batch(batch, received_at_ms)))
+        }
+        None => rmp_serde::from_slice(&inflated(payload)?).map_err(damaged),
+    }
+}
+
+fn inflated(payload: &[u8]) -> Result<Vec<u8>, Unreadable> {
+    // what lies in the log says its length; a length that is not to be is not believed
     let length = zstd::bulk::Decompressor::upper_bound(payload).filter(|bytes| *bytes <= PLAIN_BYTES_MAX);
     let length = length.ok_or_else(|| Unreadable::Damaged("it does not say its length, or a wrong one".to_owned()))?;
-    let plain = zstd::bulk::decompress(payload, length).map_err(damaged)?;
-    rmp_serde::from_slice(&plain).map_err(|error| Unreadable::Damaged(error.to_string()))
+    zstd::bulk::decompress(payload, length).map_err(|error| Unreadable::Damaged(error.to_string()))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! A JSON value gone over: keys, texts and numbers, and what the configuration says of single fields.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Number, Value};
@@ -115,6 +116,7 @@ impl Walk<'_> {
     }
 
     fn object(&mut self, object: Map<String, Value>, path: &str, depth: usize) -> Result<Map<String, Value>, Withhold> {
+        let mut object = object;
         // a tensor's data also goes by the tensor's name
         let tensor = match (object.get("name"), object.get("data")) {
             (Some(Value::String(name)), Some(_)) => Some(self.told(name)),
@@ -122,6 +124,13 @@ impl Walk<'_> {
         };
         let root = path.split('.').next().unwrap_or_default();
         let field = tensor.as_ref().and_then(|name| self.fields.get(&format!("{root}.{name}")).copied());
+        if tensor.is_none() && self.pays_for_keys_that_stay(&object) {
+            for (key, value) in &mut object {
+                let (below, context) = (self.below(path, key), self.rules.names.context(key));
+                *value = self.value(value.take(), &below, context, depth + 1)?;
+            }
+            return Ok(object);
+        }
         let mut masked = Map::with_capacity(object.len());
         let mut taken = BTreeMap::new();
         for (key, value) in object {
@@ -139,9 +148,23 @@ impl Walk<'_> {
         Ok(masked)
     }
 
-    /// The path of a field; a trace shows them whole.
-    fn below(&self, path: &str, key: &str) -> String {
-        below(if self.trace.is_some() { usize::MAX } else { self.longest }, path, key)
+    /// The path of a field, which matters where fields are configured; a trace shows them whole.
+    fn below<'p>(&self, path: &'p str, key: &str) -> Cow<'p, str> {
+        match &self.trace {
+            None if self.fields.is_empty() => Cow::Borrowed(path),
+            None => Cow::Owned(below(self.longest, path, key)),
+            Some(_) => Cow::Owned(below(usize::MAX, path, key)),
+        }
+    }
+
+    /// Whether every key stays as it is, as most do; then they are paid for, and the object need not be made anew. Where
+    /// anything else is the case nothing has happened yet.
+    fn pays_for_keys_that_stay(&mut self, object: &Map<String, Value>) -> bool {
+        let stays = |key: &String| {
+            let unnamed = self.names.is_none_or(|names| names.of_key(key).is_ok_and(|given| given.is_empty()));
+            unnamed && matches!(self.rules.mask_name(key, Context::default()), Outcome::Clean)
+        };
+        object.keys().all(stays) && self.spend(object.keys().map(String::len).sum()).is_ok()
     }
 
     fn spend(&mut self, bytes: usize) -> Result<(), Withhold> {

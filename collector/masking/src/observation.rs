@@ -280,21 +280,24 @@ impl Masker {
     }
 
     fn feature(&self, feature: &mut Feature, names: Option<&View<'_>>, hits: &mut Hits) {
-        let given = feature.name.clone();
+        // by the name that it came with
+        let (field, label) = (self.fields.get(&feature.name).copied(), feature::is_label(&feature.name));
+        let open = naming::is_open(&feature.name);
+        let declared = match &feature.value {
+            FeatureValue::Category(value) => self.scope(false).declares(&feature.name, value),
+            FeatureValue::Number(_) | FeatureValue::Missing => false,
+        };
         self.feature_name(&mut feature.name, names, hits);
-        match self.fields.get(&given) {
+        match field {
             Some(RawField::Allow) => return,
-            Some(field) => return self.whole_feature(feature, *field),
+            Some(field) => return self.whole_feature(feature, field),
             None => {}
         }
-        let declared = |value: &str| self.scope(false).declares(&given, value);
         match &mut feature.value {
-            FeatureValue::Category(value) if feature::is_label(&given) && !declared(value) => {
-                self.class(value, names, hits);
-            }
-            FeatureValue::Category(value) if feature::is_label(&given) => self.name(value, hits),
-            FeatureValue::Category(value) if !declared(value) => {
-                let names = names.filter(|names| names.strangers() || naming::is_open(&given));
+            FeatureValue::Category(value) if label && !declared => self.class(value, names, hits),
+            FeatureValue::Category(value) if label => self.name(value, hits),
+            FeatureValue::Category(value) if !declared => {
+                let names = names.filter(|names| names.strangers() || open);
                 let found = names.map_or(Ok(vec![]), |names| names.of_text(value));
                 self.named(value, found, self.rules.names.context(&feature.name), hits);
             }

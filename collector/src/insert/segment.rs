@@ -207,7 +207,7 @@ mod tests {
                 let packed = record::write(record).unwrap();
                 encode(&mut builder, &masked(record::read(&packed.payload).unwrap(), &masker));
             }
-            prop_assert_eq!(format!("{ready:?}"), format!("{:?}", builder.finish()));
+            prop_assert_eq!(ready, builder.finish());
         }
     }
 }

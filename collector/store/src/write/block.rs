@@ -3,6 +3,8 @@
 //! Integers are little-endian; a string is its length as LEB128 and its bytes; a UUID is its upper and its lower half,
 //! each little-endian; a nullable value has one byte before it; `DateTime64(3)` is milliseconds in 64 bits.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use uuid::Uuid;
 
@@ -30,8 +32,8 @@ pub enum Table {
 }
 
 impl Table {
-    /// All of them, in the order in which a segment is inserted: observations last but for the heartbeats, so that a
-    /// request that is seen has its parts, and a heartbeat promises what is there.
+    /// All of them; a segment's observations are inserted after their parts, so that a request that is seen has them, and
+    /// its heartbeats last, since they promise what is there.
     pub const ALL: [Self; 9] = [
         Self::Features,
         Self::Categories,
@@ -89,13 +91,30 @@ impl Table {
 const UUID_BYTES: usize = 16;
 
 /// All rows of one segment for one table: inserted whole or not at all.
+///
+/// Its rows lie where they were made, each post's for itself, and are put together piece by piece on their way: a copy of
+/// a whole segment would be tens of megabytes of fresh memory.
 #[derive(Clone, Debug)]
 pub struct Block {
     table: Table,
     segment: Uuid,
+    parts: Vec<Part>,
+}
+
+/// Rows that were made together, under whatever segment. Clones share them.
+#[derive(Clone, Debug)]
+struct Part {
     bytes: Bytes,
     /// Where each row begins.
-    starts: Vec<usize>,
+    starts: Arc<[usize]>,
+}
+
+impl Part {
+    /// Its rows, each with its segment first.
+    fn rows(&self) -> impl Iterator<Item = &[u8]> {
+        let end = |row: usize| self.starts.get(row + 1).copied().unwrap_or(self.bytes.len());
+        self.starts.iter().enumerate().map(move |(row, start)| &self.bytes[*start..end(row)])
+    }
 }
 
 impl Block {
@@ -114,74 +133,87 @@ impl Block {
     /// Its number of rows, at least 1.
     #[must_use]
     pub fn rows(&self) -> u64 {
-        self.starts.len() as u64
+        self.parts.iter().map(|part| part.starts.len() as u64).sum()
     }
 
-    pub(crate) fn bytes(&self) -> Bytes {
-        self.bytes.clone()
+    /// Its rows as they are sent, in pieces of at least so many bytes but for the last.
+    pub(crate) fn pieces(&self, bytes: usize) -> impl Iterator<Item = Bytes> {
+        let segment = uuid_bytes(self.segment);
+        let room = self.parts.iter().map(|part| part.bytes.len()).sum::<usize>().min(bytes + bytes / 8);
+        let mut rows = self.each_row().peekable();
+        std::iter::from_fn(move || {
+            rows.peek()?;
+            let mut piece = Vec::with_capacity(room);
+            while let Some(row) = rows.next_if(|_| piece.len() < bytes) {
+                piece.extend_from_slice(&segment);
+                piece.extend_from_slice(&row[UUID_BYTES..]);
+            }
+            Some(piece.into())
+        })
     }
 
     /// The observation (or event) that its first row belongs to; `None` for heartbeats.
     #[must_use]
     pub fn first_id(&self) -> Option<Uuid> {
-        self.id(0)
+        self.ids().next()
     }
 
     /// The observations that its rows belong to, row by row; none for heartbeats.
     pub fn ids(&self) -> impl Iterator<Item = Uuid> + '_ {
-        (0..self.starts.len()).filter_map(|row| self.id(row))
+        self.each_row().filter_map(|row| self.id(row))
     }
 
     /// Both halves, each a block of its own under a segment id of its own, which is the same whenever it is cut again.
     /// The rows of one observation stay together; `None` where there is nothing to cut.
     #[must_use]
     pub fn halves(&self) -> Option<[Self; 2]> {
-        let rows = self.starts.len();
-        let cuts = |at: &usize| *at < rows && (self.table == Table::Heartbeats || self.id(at - 1) != self.id(*at));
+        let all: Vec<&[u8]> = self.each_row().collect();
+        let rows = all.len();
+        let parted = |at: usize| self.id(all[at - 1]) != self.id(all[at]);
+        let cuts = |at: &usize| *at < rows && (self.table == Table::Heartbeats || parted(*at));
         let cut = (rows / 2..rows).find(|at| *at > 0 && cuts(at)).or_else(|| (1..rows / 2).rev().find(cuts))?;
-        Some([self.part(0..cut, 0), self.part(cut..rows, 1)])
+        Some([self.part(&all[..cut], 0), self.part(&all[cut..], 1)])
     }
 
     /// The rows of several blocks of one table, in their order, under one segment; `None` of no blocks.
-    pub(super) fn join(segment: Uuid, parts: &[&Self]) -> Option<Self> {
-        let table = parts.first()?.table;
-        let mut bytes = Vec::with_capacity(parts.iter().map(|part| part.bytes.len()).sum());
-        let mut starts = Vec::with_capacity(parts.iter().map(|part| part.starts.len()).sum());
-        for part in parts {
-            let base = bytes.len();
-            bytes.extend_from_slice(&part.bytes);
-            starts.extend(part.starts.iter().map(|start| base + start));
-        }
-        let id = uuid_bytes(segment);
-        starts.iter().for_each(|at| bytes[*at..*at + UUID_BYTES].copy_from_slice(&id));
-        Some(Self { table, segment, bytes: bytes.into(), starts })
+    pub(super) fn join(segment: Uuid, blocks: &[&Self]) -> Option<Self> {
+        let table = blocks.first()?.table;
+        Some(Self { table, segment, parts: blocks.iter().flat_map(|block| &block.parts).cloned().collect() })
     }
 
     /// Bytes of memory that it takes beside itself.
     pub(super) fn held_bytes(&self) -> usize {
-        self.bytes.len() + size_of_val(self.starts.as_slice())
+        let of = |part: &Part| size_of::<Part>() + part.bytes.len() + size_of_val(&*part.starts);
+        self.parts.iter().map(of).sum()
     }
 
-    fn id(&self, row: usize) -> Option<Uuid> {
-        let at = *self.starts.get(row)? + UUID_BYTES;
-        let bytes = self.bytes.get(at..at + UUID_BYTES).filter(|_| self.table != Table::Heartbeats)?;
+    /// Its rows, under whatever segment they were made.
+    fn each_row(&self) -> impl Iterator<Item = &[u8]> {
+        self.parts.iter().flat_map(Part::rows)
+    }
+
+    fn id(&self, row: &[u8]) -> Option<Uuid> {
+        let bytes = row.get(UUID_BYTES..2 * UUID_BYTES).filter(|_| self.table != Table::Heartbeats)?;
         let half = |range: std::ops::Range<usize>| bytes[range].try_into().ok().map(u64::from_le_bytes);
         Some(Uuid::from_u64_pair(half(0..8)?, half(8..16)?))
     }
 
-    fn part(&self, rows: std::ops::Range<usize>, half: u8) -> Self {
+    fn part(&self, rows: &[&[u8]], half: u8) -> Self {
         use sha2::{Digest as _, Sha256};
         let hash = Sha256::new().chain_update(self.segment).chain_update(self.table.name()).chain_update([half]);
         let hash: [u8; UUID_BYTES] = hash.finalize()[..UUID_BYTES].try_into().expect("a hash has 32 bytes");
         let segment = uuid::Builder::from_custom_bytes(hash).into_uuid();
-        let start = self.starts[rows.start];
-        let end = self.starts.get(rows.end).copied().unwrap_or(self.bytes.len());
-        let mut bytes = self.bytes[start..end].to_vec();
-        let starts: Vec<usize> = self.starts[rows].iter().map(|s| s - start).collect();
-        for at in &starts {
-            bytes[*at..*at + UUID_BYTES].copy_from_slice(&uuid_bytes(segment));
-        }
-        Self { table: self.table, segment, bytes: bytes.into(), starts }
+        let starts = rows.iter().scan(0, |next, row| Some(std::mem::replace(next, *next + row.len()))).collect();
+        Self { table: self.table, segment, parts: vec![Part { bytes: rows.concat().into(), starts }] }
+    }
+}
+
+/// The same rows of the same segment, wherever they lie.
+impl PartialEq for Block {
+    fn eq(&self, other: &Self) -> bool {
+        let rest = |row: &[u8]| row[UUID_BYTES..].to_vec();
+        let same = self.table == other.table && self.segment == other.segment;
+        same && self.each_row().map(rest).eq(other.each_row().map(rest))
     }
 }
 
@@ -289,11 +321,11 @@ impl Rows {
 
     /// The block; `None` without rows.
     pub fn finish(self) -> Option<Block> {
-        let Self { table, segment, mut bytes, mut starts } = self;
+        let Self { table, segment, mut bytes, starts } = self;
         // it may wait in memory, and is counted by what is in it
         bytes.shrink_to_fit();
-        starts.shrink_to_fit();
-        (!starts.is_empty()).then(|| Block { table, segment, bytes: bytes.into(), starts })
+        let part = (!starts.is_empty()).then(|| Part { bytes: bytes.into(), starts: starts.into() })?;
+        Some(Block { table, segment, parts: vec![part] })
     }
 }
 
@@ -310,13 +342,38 @@ mod tests {
         let block = rows.finish().unwrap();
         let [left, right] = block.halves().unwrap();
         assert_eq!((left.rows(), right.rows()), (2, 3));
-        assert_eq!(left.bytes.len() + right.bytes.len(), block.bytes.len());
+        let sent = |block: &Block| block.pieces(100).collect::<Vec<_>>().concat();
+        assert_eq!(sent(&left).len() + sent(&right).len(), sent(&block).len());
         assert_eq!((left.first_id(), right.first_id()), (Some(Uuid::from_u128(0)), Some(Uuid::from_u128(2))));
         assert_eq!(block.halves().unwrap()[1].segment, right.segment);
         assert_ne!(left.segment, right.segment);
-        assert_eq!(&right.bytes[..16], uuid_bytes(right.segment));
+        assert_eq!(&sent(&right)[..16], uuid_bytes(right.segment));
         let single = left.halves().unwrap()[0].clone();
         assert!(single.halves().is_none());
+    }
+
+    #[test]
+    fn rows_that_were_made_apart_are_one_block_under_one_segment() {
+        let made = |ids: std::ops::Range<u128>| {
+            let mut rows = Rows::new(Table::Labels, Uuid::nil());
+            for i in ids {
+                rows.row().uuid(Uuid::from_u128(i)).u32(0).millis(1).millis(2).str(&"x".repeat(i as usize * 10));
+            }
+            rows.finish().unwrap()
+        };
+        let segment = Uuid::from_u128(7);
+        let together = Block { segment, ..made(0..9) };
+        let parts = [made(0..1), made(1..7), made(7..9)];
+        let joined = Block::join(segment, &parts.iter().collect::<Vec<_>>()).unwrap();
+        assert_eq!(joined, together);
+        assert_ne!(joined, made(0..9));
+        assert_eq!(joined.ids().collect::<Vec<_>>(), (0..9).map(Uuid::from_u128).collect::<Vec<_>>());
+        let whole = together.pieces(1 << 20).next().unwrap();
+        for bytes in [1, 60, 200] {
+            let pieces: Vec<Bytes> = joined.pieces(bytes).collect();
+            assert!(pieces.iter().rev().skip(1).all(|piece| piece.len() >= bytes), "{bytes}");
+            assert_eq!(pieces.concat(), whole, "in pieces of {bytes}");
+        }
     }
 
     #[test]

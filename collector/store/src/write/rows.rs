@@ -26,7 +26,7 @@ pub struct Heartbeat {
 }
 
 /// A segment's blocks, at most one a table.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct EncodedSegment {
     blocks: Vec<Block>,
 }
@@ -65,8 +65,10 @@ impl EncodedSegment {
 
 /// What a row of observations takes, as a rule.
 const OBSERVATION_BYTES: usize = 224;
-/// The same of features.
+/// The same of features, and of categories.
 const FEATURE_BYTES: usize = 96;
+/// The same of payloads: a ticket and its class.
+const PAYLOAD_BYTES: usize = 512;
 
 /// Collects a segment's rows.
 pub struct SegmentBuilder {
@@ -104,9 +106,13 @@ impl SegmentBuilder {
     /// Room for observations that are about to be added: without it the rows are copied as they grow.
     pub fn expect(&mut self, samples: &[MaskedSample]) {
         let is_number = |feature: &&Feature| !matches!(feature.value, FeatureValue::Category(_));
+        let all: usize = samples.iter().map(|sample| sample.features.len()).sum();
         let features = samples.iter().map(|sample| sample.features.iter().filter(is_number).count()).sum();
+        let kept = samples.iter().filter(|sample| matches!(sample.payload, Payload::Kept(_))).count();
         self.observations.reserve(samples.len(), samples.len() * OBSERVATION_BYTES);
         self.features.reserve(features, features * FEATURE_BYTES);
+        self.categories.reserve(all - features, (all - features) * FEATURE_BYTES);
+        self.payloads.reserve(kept, kept * PAYLOAD_BYTES);
     }
 
     /// Adds an observation with its features, comparisons and payload.
