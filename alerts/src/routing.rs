@@ -210,6 +210,9 @@ fn inhibitions() -> Vec<Inhibit> {
         inhibit_all(down(PROXY_JOB), missing(Domain::Platform), &[]),
         inhibit(down(COLLECTOR_JOB), any_of(&[service::DRIFT, service::CONFIDENCE, service::STALE]), &[]),
         inhibit(down(ANALYZER_JOB), named(service::STALE), &["instance"]),
+        // no model is judged where nothing is
+        inhibit(vec![named(service::STALE)], named(service::UNJUDGED), &[]),
+        inhibit(vec![named(service::BEHIND)], named(service::UNJUDGED), &[]),
         inhibit_all(down(ANALYZER_JOB), missing(Domain::Model), &[]),
     ]
 }

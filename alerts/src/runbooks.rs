@@ -46,6 +46,7 @@ pub const ALL: &[Runbook] = runbooks![
     "DriftlineMirrorLoss",
     "DriftlineModelLoadFailed",
     "DriftlineModelUnavailable",
+    "DriftlineModelUnjudged",
     "DriftlineNamesUnavailable",
     "DriftlineObservationsQuarantined",
     "DriftlineOutOfMemory",
@@ -65,4 +66,6 @@ pub const ALL: &[Runbook] = runbooks![
     "DriftlineTokenizerMismatch",
     "DriftlineUnseenCategories",
     "DriftlineVerdictsUnheard",
+    "DriftlineWatermarkBehind",
+    "DriftlineWindowsSkipped",
 ];

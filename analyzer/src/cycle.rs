@@ -69,6 +69,8 @@ pub struct Snapshot {
     pub segments: BTreeMap<String, Segments>,
     /// When each model's figures were counted, its shadows among them; `None` where they never could be.
     pub counted_ms: HashMap<String, Option<i64>>,
+    /// Event time up to which nothing of a model is left to be judged.
+    pub judged_until_ms: HashMap<String, i64>,
 }
 
 /// The snapshot of the last cycle; `None` before the first.
@@ -99,6 +101,7 @@ impl Cycle {
     /// A cycle that has seen nothing yet.
     #[must_use]
     pub fn new(reader: Reader, config: Arc<Config>, slo: Option<SloFile>, clock: Clock, metrics: Metrics) -> Self {
+        metrics.allow_lag(config.windows.lateness_ms + config.windows.silence_ms);
         Self {
             unread: config.files.keys().cloned().collect(),
             files: Paced::default(),
@@ -195,6 +198,7 @@ impl Cycle {
         if summary.is_none() && self.unread.contains(&seen.model) {
             // its reference was chosen: traffic makes none in its place
             state.lack = judge::waiting::Lack::File;
+            state.stands(watermark_ms);
             return;
         }
         let round = round::Round {
@@ -206,6 +210,7 @@ impl Cycle {
             now_ms,
         };
         if let Err(error) = state.advance(&round, summary).await {
+            state.stands(watermark_ms);
             failed(&self.metrics, &error, &format!("{} could not be judged", seen.model));
         }
     }
@@ -220,7 +225,7 @@ impl Cycle {
             figures::Figures { reader: &self.reader, config: &self.config, now_ms, watermark_ms: self.watermark_ms };
         let mut models = Vec::with_capacity(seen.len());
         let (mut distributions, mut low_shares) = (HashMap::new(), HashMap::new());
-        let (mut segments, mut counted_ms) = (BTreeMap::new(), HashMap::new());
+        let (mut segments, mut counted_ms, mut judged_until_ms) = (BTreeMap::new(), HashMap::new(), HashMap::new());
         for model in seen {
             let state = self.models.entry(model.model.clone()).or_default();
             if let Err(error) = figures.count(model, state).await {
@@ -228,6 +233,7 @@ impl Cycle {
             }
             models.push(figures.overview(model, state));
             counted_ms.insert(model.model.clone(), state.counted.at_ms);
+            judged_until_ms.extend(state.nothing_left_ms().map(|until_ms| (model.model.clone(), until_ms)));
             let low_share = state.confidence.as_ref().and_then(|figures| figures.low_share);
             low_shares.extend(low_share.map(|share| (model.model.clone(), share)));
             segments.extend(figures.segments(&model.model, state).map(|shown| (model.model.clone(), shown)));
@@ -255,7 +261,7 @@ impl Cycle {
                 sources: sources.iter().map(figures::source).collect(),
             },
         };
-        Ok(Snapshot { overview, distributions, low_shares, segments, counted_ms })
+        Ok(Snapshot { overview, distributions, low_shares, segments, counted_ms, judged_until_ms })
     }
 
     /// Budgets and burn rates; the last ones where they cannot be counted.

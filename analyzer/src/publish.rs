@@ -35,6 +35,7 @@ pub struct Metrics {
     failures: IntCounterVec,
     last_cycle: GaugeVec,
     rollout: Counters,
+    lag_allowed: GaugeVec,
 }
 
 /// A gauge and the label values it showed last.
@@ -44,7 +45,7 @@ struct Family {
 }
 
 /// Gauges that are set from a snapshot.
-const FROM_SNAPSHOT: [&Metric; 27] = [
+const FROM_SNAPSHOT: [&Metric; 28] = [
     &names::DRIFT_KS_LOWER,
     &names::DRIFT_KS_UPPER,
     &names::DRIFT_P_VALUE,
@@ -72,6 +73,7 @@ const FROM_SNAPSHOT: [&Metric; 27] = [
     &names::SHADOW_AGREEMENT_UPPER,
     &names::SHADOW_VERDICT,
     &names::WATERMARK_LAG,
+    &names::JUDGED_UNTIL,
 ];
 
 /// Gauges that are set from labels.
@@ -196,6 +198,7 @@ impl Metrics {
                 told: registry.counter(&names::VERDICTS_TOLD),
                 untold: registry.gauge(&names::VERDICTS_UNTOLD),
             },
+            lag_allowed: registry.gauge(&names::WATERMARK_LAG_ALLOWED),
         }
     }
 
@@ -225,9 +228,18 @@ impl Metrics {
         }
         let lag = overview.watermark_ms.map(|watermark| (overview.at_ms - watermark) as f64 / 1e3);
         values.put(&names::WATERMARK_LAG, [], lag);
+        for (model, until_ms) in &snapshot.judged_until_ms {
+            values.put(&names::JUDGED_UNTIL, [model.as_str()], *until_ms as f64 / 1e3);
+        }
         for (name, family) in &mut self.families {
             family.replace(values.0.remove(name).unwrap_or_default());
         }
+    }
+
+    /// Says how far the watermark may be behind the clock, for the rule that compares them.
+    pub fn allow_lag(&self, lag_ms: i64) {
+        let none: &[&str] = &[];
+        self.lag_allowed.with_label_values(none).set(lag_ms as f64 / 1e3);
     }
 
     /// Counts events of an objective; zeros make the series, so that a first bad event is a step that `increase()` sees.
@@ -315,7 +327,7 @@ mod tests {
     fn every_metric_of_the_analyzer_is_registered() {
         let registry = Registry::new();
         let metrics = Metrics::new(&registry);
-        let registered = metrics.families.len() + metrics.quality.len() + 10;
+        let registered = metrics.families.len() + metrics.quality.len() + 11;
         assert_eq!(registered, names::ALL.len());
     }
 }

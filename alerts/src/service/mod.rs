@@ -1,5 +1,6 @@
 //! Everything that alerts beside error budgets: `table.rs` says how loud and whose business, the others what and when.
 
+mod judging;
 mod model;
 mod observing;
 mod quality;
@@ -13,6 +14,7 @@ use contract::slo::SloFile;
 use crate::alert::Alert;
 use crate::promql::Scale;
 
+pub use judging::{BEHIND, UNJUDGED};
 pub use model::{CONFIDENCE, DRIFT, SHADOW_READY};
 pub use observing::STALE;
 pub use quality::SCHEMA;
@@ -30,7 +32,7 @@ pub fn files(file: &SloFile) -> [(&'static str, Vec<Alert>); 6] {
         ("models", model::all(scale, &file.page_on_drift)),
         ("quality", quality::all(scale)),
         ("resources", resources::all(scale)),
-        ("observing", observing::all(scale)),
+        ("observing", [observing::all(scale), judging::all(scale)].concat()),
     ]
 }
 

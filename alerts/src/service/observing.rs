@@ -35,7 +35,7 @@ pub fn all(scale: Scale) -> Vec<Alert> {
 }
 
 /// An alert on any growth of a labelled counter, proved on the first event there ever was, on none, and on an old one.
-fn any_growth(
+pub(super) fn any_growth(
     name: &'static str,
     metric: &Metric,
     matchers: &[(&str, &str)],

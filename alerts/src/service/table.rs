@@ -46,6 +46,9 @@ pub const TABLE: &[(&str, Severity, Domain)] = &[
     ("DriftlineQuarantineFull", Ticket, Platform),
     ("DriftlineAnalyzerStale", Ticket, Platform),
     ("DriftlineVerdictsUnheard", Ticket, Platform),
+    ("DriftlineModelUnjudged", Ticket, Platform),
+    ("DriftlineWatermarkBehind", Ticket, Platform),
+    ("DriftlineWindowsSkipped", Ticket, Platform),
 ];
 
 /// An alert as loud as the table says.

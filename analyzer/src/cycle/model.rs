@@ -56,6 +56,9 @@ pub struct ModelState {
     /// Why there is no reference, where there is none.
     pub lack: Lack,
     judged_until_ms: Option<i64>,
+    /// Event time up to which nothing is left to be judged: the watermark's, and not a window's, so that it says the same whatever a
+    /// window's length.
+    nothing_left_ms: Option<i64>,
     last_window: Option<Window>,
     version: String,
     recent: Recent,
@@ -94,6 +97,29 @@ impl ModelState {
     /// # Errors
     /// When the database does not answer or what it holds is damaged; windows judged so far stay judged.
     pub async fn advance(&mut self, round: &Round<'_>, summary: Option<&BaselineSummary>) -> Result<(), BaselineError> {
+        let all = self.judge_closed(round, summary).await?;
+        self.nothing_left_ms = if all { Some(round.watermark_ms) } else { self.judged_until_ms };
+        Ok(())
+    }
+
+    /// Notes that a round judged nothing: what was left stays so. Of a model that was never judged since the start, all after the last
+    /// window that was judged before.
+    pub fn stands(&mut self, watermark_ms: i64) {
+        self.nothing_left_ms.get_or_insert(self.judged_until_ms.unwrap_or(watermark_ms));
+    }
+
+    /// Event time up to which nothing is left to be judged; `None` before the first round.
+    #[must_use]
+    pub const fn nothing_left_ms(&self) -> Option<i64> {
+        self.nothing_left_ms
+    }
+
+    /// Whether nothing that is closed is left.
+    async fn judge_closed(
+        &mut self,
+        round: &Round<'_>,
+        summary: Option<&BaselineSummary>,
+    ) -> Result<bool, BaselineError> {
         self.restore(round).await?;
         match summary {
             Some(summary) => {
@@ -104,7 +130,7 @@ impl ModelState {
             None => self.provisional(round).await?,
         }
         self.skip_own_values(round).await?;
-        let Some(baseline) = self.baseline.clone() else { return Ok(()) };
+        let Some(baseline) = self.baseline.clone() else { return Ok(true) };
         let counted = self.counted(round);
         self.segments.prepare(round, &baseline, counted).await?;
         self.errors.prepare(round, &baseline).await?;
@@ -114,10 +140,11 @@ impl ModelState {
         for window in &windows {
             self.judge_window(round, &baseline, window).await?;
         }
-        if (windows.len() as u64) < WINDOWS_A_ROUND {
+        let all = (windows.len() as u64) < WINDOWS_A_ROUND;
+        if all {
             self.judged_until_ms = self.judged_until_ms.max(Some(closed_ms));
         }
-        Ok(())
+        Ok(all)
     }
 
     /// Verdicts of the last window: outputs first, then by state and evidence.

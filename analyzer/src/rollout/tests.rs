@@ -45,6 +45,7 @@ pub(crate) fn snapshot(shadows: Vec<ShadowStatus>, events: &[(i64, EventKind)]) 
         low_shares: HashMap::new(),
         segments: BTreeMap::new(),
         counted_ms: HashMap::new(),
+        judged_until_ms: HashMap::new(),
     }
 }
 

@@ -458,3 +458,60 @@ async fn a_promoted_reference_starts_detectors_and_states_anew() {
     let back = bench.step(9, 0.0).await;
     assert_eq!(state_of(&back, "input.x"), DriftState::Drifted, "what was before is a drift now");
 }
+
+/// The value of a metric's series in the text of `/metrics`.
+fn figure(text: &str, series: &str) -> Option<f64> {
+    text.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok())
+}
+
+/// The last state stood for weeks: the cycle succeeded, and nothing said that one model in it was not judged.
+#[tokio::test]
+async fn a_model_that_cannot_be_judged_stands_still_by_its_own_account() {
+    let mut bench = Bench::build(raw()).await;
+    let until = |bench: &Bench, model: &str| {
+        let series = format!("driftline_analyzer_judged_until_timestamp_seconds{{model=\"{model}\"}}");
+        figure(&bench.registry.render(), &series)
+    };
+    // what a source's heartbeat promised, less the lateness
+    let promised = |index: i64| Some((T0 + (index + 1) * WINDOW_MS + 500) as f64 / 1e3);
+    for index in 0..5 {
+        bench.step(index, 0.0).await;
+    }
+    assert_eq!(until(&bench, "m"), promised(4));
+    bench
+        .house
+        .ask("ALTER TABLE baselines UPDATE bins = concat('x', bins) WHERE model = 'm' SETTINGS mutations_sync = 1")
+        .await;
+    bench.restart();
+    for index in 5..8 {
+        window(&bench.house, index, 0.0).await;
+        for table in ["observations", "features"] {
+            // another model, asked as often, which has no reference yet
+            let at = format!("fromUnixTimestamp64Milli({}, 'UTC')", T0 + index * WINDOW_MS);
+            let copy = format!(
+                "INSERT INTO {table} SELECT * REPLACE ('n' AS model) FROM {table} WHERE model = 'm' AND at >= {at}"
+            );
+            bench.house.ask(&copy).await;
+        }
+        bench.after(index).await;
+        let last_verdict = Some((T0 + 5 * WINDOW_MS) as f64 / 1e3);
+        assert_eq!((until(&bench, "m"), until(&bench, "n")), (last_verdict, promised(index)), "window {index}");
+    }
+    let text = bench.registry.render();
+    assert_eq!(figure(&text, "driftline_analyzer_watermark_lag_allowed_seconds"), Some(31.0));
+    assert!(
+        figure(&text, "driftline_analyzer_cycle_failures_total{reason=\"baseline_damaged\"}") > Some(0.0),
+        "{text}"
+    );
+    bench
+        .house
+        .ask("ALTER TABLE baselines UPDATE bins = substring(bins, 2) WHERE model = 'm' SETTINGS mutations_sync = 1")
+        .await;
+    for index in 8..100 {
+        bench.step(index, 0.0).await;
+        if until(&bench, "m") == promised(index) {
+            return;
+        }
+    }
+    panic!("it is not judged again: {:?}", until(&bench, "m"));
+}

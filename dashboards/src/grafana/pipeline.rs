@@ -211,7 +211,14 @@ fn analyzer() -> Row {
                 "How far event time is behind the clock: the newest window that can be judged.",
                 "s",
             )
-            .series(gauge("max", &a::WATERMARK_LAG, &[]), "lag"),
+            .series(gauge("max", &a::WATERMARK_LAG, &[]), "lag")
+            .series(gauge("max", &a::WATERMARK_LAG_ALLOWED, &[]), "allowed"),
+            Panel::lines(
+                "Not judged since",
+                "How far behind the clock each model is judged: a line that rises is a model that cannot be judged.",
+                "s",
+            )
+            .series(format!("time() - {}", gauge("max", &a::JUDGED_UNTIL, &["model"])), "{{model}}"),
             Panel::lines("Windows judged", "A second, by model.", "cps")
                 .series(rate(&a::WINDOWS, &["model"]), "{{model}}"),
             Panel::lines("Cycle time, p95", "Of one analysis cycle over all models.", "s")

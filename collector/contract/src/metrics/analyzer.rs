@@ -265,6 +265,18 @@ pub const VERDICTS_UNTOLD: Metric = Metric::gauge(
 /// Watermark lag.
 pub const WATERMARK_LAG: Metric =
     Metric::gauge("driftline_analyzer_watermark_lag_seconds", "How far the watermark is behind the clock.", &[]);
+/// What the configuration makes of it.
+pub const WATERMARK_LAG_ALLOWED: Metric = Metric::gauge(
+    "driftline_analyzer_watermark_lag_allowed_seconds",
+    "How far the watermark may be behind the clock: analyzer.lateness and analyzer.source_silence together.",
+    &[],
+);
+/// How far each model is judged.
+pub const JUDGED_UNTIL: Metric = Metric::gauge(
+    "driftline_analyzer_judged_until_timestamp_seconds",
+    "Event time, as Unix time, up to which nothing of the model is left to be judged; it stands still where judging fails or falls behind.",
+    &["model"],
+);
 /// Windows judged.
 pub const WINDOWS: Metric =
     Metric::counter("driftline_analyzer_windows_total", "Windows closed and judged.", &["model", "version"]);
@@ -344,6 +356,8 @@ pub const ALL: &[Metric] = &[
     VERDICTS_TOLD,
     VERDICTS_UNTOLD,
     WATERMARK_LAG,
+    WATERMARK_LAG_ALLOWED,
+    JUDGED_UNTIL,
     WINDOWS,
     WINDOWS_SKIPPED,
     UNJUDGED,
