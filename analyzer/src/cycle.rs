@@ -26,7 +26,7 @@ pub mod watermark;
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use contract::{
@@ -53,6 +53,8 @@ const LATELY_MS: i64 = 300_000;
 const FILES_REST_MS: i64 = 60_000;
 /// Labelled answers are counted no more often.
 const LABELS_REST_MS: i64 = 60_000;
+/// No further model is judged, and none counted, in a cycle that took so long with them already: those left out come first in the next.
+const TURNS: Duration = Duration::from_secs(60);
 /// Events shown.
 const EVENTS_SHOWN: u64 = 50;
 
@@ -95,6 +97,7 @@ pub struct Cycle {
     unread: Vec<String>,
     files: Paced<()>,
     models: BTreeMap<String, ModelState>,
+    rounds: u64,
 }
 
 impl Cycle {
@@ -116,6 +119,7 @@ impl Cycle {
             shared: Shared::new(None),
             watermark_ms: None,
             models: BTreeMap::new(),
+            rounds: 0,
         }
     }
 
@@ -139,9 +143,11 @@ impl Cycle {
         // Window: the watermark never goes back, so a closed window stays closed.
         let moved = watermark::of(&sources, !seen.is_empty(), now_ms, &self.config.windows);
         self.watermark_ms = self.watermark_ms.max(moved);
-        // Judge: each model by its own reference.
+        // Judge: each model by its own reference, those first that waited longest.
         let in_force = self.reader.baselines(false).await?;
-        for model in &seen {
+        self.rounds += 1;
+        let judging = Instant::now();
+        for model in self.in_turn(&seen, |state| state.tried).into_iter().take_while(|_| judging.elapsed() < TURNS) {
             self.judge(model, &in_force, now_ms).await;
         }
         // A model that is no longer asked is forgotten here; the database remembers it, should it come back.
@@ -191,9 +197,20 @@ impl Cycle {
         Ok(())
     }
 
+    /// Models by when something was done for them last, oldest first; of the same time, busiest first, as they come.
+    fn in_turn<'a>(&self, seen: &'a [ModelSeen], last: fn(&ModelState) -> u64) -> Vec<&'a ModelSeen> {
+        let mut order: Vec<&ModelSeen> = seen.iter().collect();
+        order.sort_by_key(|model| self.models.get(&model.model).map_or(0, last));
+        order
+    }
+
     async fn judge(&mut self, seen: &ModelSeen, in_force: &[BaselineSummary], now_ms: i64) {
         let Some(watermark_ms) = self.watermark_ms else { return };
         let state = self.models.entry(seen.model.clone()).or_default();
+        state.tried = self.rounds;
+        if state.unjudged.fresh(now_ms).is_some() {
+            return;
+        }
         let summary = in_force.iter().find(|summary| summary.model == seen.model);
         if summary.is_none() && self.unread.contains(&seen.model) {
             // its reference was chosen: traffic makes none in its place
@@ -209,8 +226,10 @@ impl Cycle {
             watermark_ms,
             now_ms,
         };
+        let began = Instant::now();
         if let Err(error) = state.advance(&round, summary).await {
             state.stands(watermark_ms);
+            state.unjudged.put((), now_ms, 0, began.elapsed());
             failed(&self.metrics, &error, &format!("{} could not be judged", seen.model));
         }
     }
@@ -226,11 +245,16 @@ impl Cycle {
         let mut models = Vec::with_capacity(seen.len());
         let (mut distributions, mut low_shares) = (HashMap::new(), HashMap::new());
         let (mut segments, mut counted_ms, mut judged_until_ms) = (BTreeMap::new(), HashMap::new(), HashMap::new());
-        for model in seen {
+        let counting = Instant::now();
+        for model in self.in_turn(seen, |state| state.looked).into_iter().take_while(|_| counting.elapsed() < TURNS) {
             let state = self.models.entry(model.model.clone()).or_default();
+            state.looked = self.rounds;
             if let Err(error) = figures.count(model, state).await {
                 failed(&self.metrics, &error.into(), &format!("figures of {} could not be counted", model.model));
             }
+        }
+        for model in seen {
+            let state = self.models.entry(model.model.clone()).or_default();
             models.push(figures.overview(model, state));
             counted_ms.insert(model.model.clone(), state.counted.at_ms);
             judged_until_ms.extend(state.nothing_left_ms().map(|until_ms| (model.model.clone(), until_ms)));

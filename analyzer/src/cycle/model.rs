@@ -2,7 +2,10 @@
 
 mod references;
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use contract::api::{
     Concept, Distribution, DriftState, EmbeddingShift, FeatureVerdict, ShadowStatus, ShadowVerdict, TrafficPoint,
@@ -39,6 +42,8 @@ use crate::{
 
 /// Windows of one model judged in one cycle, so that catching up does not starve the others.
 const WINDOWS_A_ROUND: u64 = 64;
+/// No window of a model is begun in a round that took so long already, for the same reason.
+const ROUND: Duration = Duration::from_secs(20);
 /// Windows given up that are counted at most: more than fit in the time that observations are kept.
 const SKIPPED_COUNTED: u64 = 1_000_000;
 
@@ -82,6 +87,12 @@ pub struct ModelState {
     pub counted: Counted,
     /// Since counting failed; what took long before it failed is not tried again at once.
     pub resting: Paced<()>,
+    /// Since judging failed, likewise.
+    pub unjudged: Paced<()>,
+    /// The round in which judging was tried last.
+    pub tried: u64,
+    /// That in which its figures were counted last.
+    pub looked: u64,
 }
 
 /// What one window showed of everything that is judged.
@@ -137,10 +148,12 @@ impl ModelState {
         self.embeddings.prepare(round, &baseline).await?;
         let closed_ms = floor(round.watermark_ms, round.config.windows.length_ms);
         let windows = self.closed_windows(round, closed_ms).await?;
-        for window in &windows {
+        let (began, mut judged) = (Instant::now(), 0);
+        for window in windows.iter().take_while(|_| began.elapsed() < ROUND) {
             self.judge_window(round, &baseline, window).await?;
+            judged += 1;
         }
-        let all = (windows.len() as u64) < WINDOWS_A_ROUND;
+        let all = judged == windows.len() && (judged as u64) < WINDOWS_A_ROUND;
         if all {
             self.judged_until_ms = self.judged_until_ms.max(Some(closed_ms));
         }

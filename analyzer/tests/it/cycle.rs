@@ -515,3 +515,30 @@ async fn a_model_that_cannot_be_judged_stands_still_by_its_own_account() {
     }
     panic!("it is not judged again: {:?}", until(&bench, "m"));
 }
+
+/// A model whose counts time out held up all others by a minute in every cycle.
+#[tokio::test]
+async fn what_could_not_be_judged_rests_before_it_is_tried_again() {
+    let mut bench = Bench::build(raw()).await;
+    for index in 0..4 {
+        bench.step(index, 0.0).await;
+    }
+    bench.house.ask("RENAME TABLE bin_counts TO away").await;
+    bench.step(4, 0.5).await;
+    let failed = |bench: &Bench| {
+        figure(&bench.registry.render(), "driftline_analyzer_cycle_failures_total{reason=\"store_refused\"}")
+    };
+    assert_eq!(failed(&bench), Some(1.0));
+    // the clock stands: what failed has taken some time, and rests for longer than none
+    bench.tick().await;
+    assert_eq!(failed(&bench), Some(1.0), "it is tried in every cycle");
+    bench.house.ask("RENAME TABLE away TO bin_counts").await;
+    for index in 5..100 {
+        let snapshot = bench.step(index, 0.5).await;
+        let verdict = &snapshot.overview.models[0].features[0];
+        if verdict.window_end_ms == T0 + (index + 1) * WINDOW_MS {
+            return;
+        }
+    }
+    panic!("it is not judged again");
+}
