@@ -211,8 +211,11 @@ impl ModelState {
         }
         self.judged_until_ms = round.reader.last_judged(round.model()).await?;
         if let Some(end_ms) = self.judged_until_ms {
+            // Both before anything is taken: what is read again after a failure is not taken twice.
+            let texts = round.reader.verdicts_at(round.model(), end_ms).await?;
+            let stored = parts::read(round.reader, round.model(), end_ms).await?;
             self.last_window = Some(Window { start_ms: end_ms - round.config.windows.length_ms, end_ms });
-            for text in round.reader.verdicts_at(round.model(), end_ms).await? {
+            for text in texts {
                 // A row of another version's making is no reason to stop: its feature starts afresh.
                 let Ok(evidence) = serde_json::from_str::<Evidence>(&text) else { continue };
                 let Evidence { verdict, quiet_windows, .. } = evidence;
@@ -221,7 +224,6 @@ impl ModelState {
                 self.verdicts.push(verdict);
             }
             sort(&mut self.verdicts);
-            let stored = parts::read(round.reader, round.model(), end_ms).await?;
             let (errors, segments) =
                 stored.verdicts.into_iter().partition(|one| one.segment == contract::segment::TRUTH);
             self.tracks.extend(stored.tracks);

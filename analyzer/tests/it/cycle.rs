@@ -542,3 +542,28 @@ async fn what_could_not_be_judged_rests_before_it_is_tried_again() {
     }
     panic!("it is not judged again");
 }
+
+/// Each was there twice until the next window closed.
+#[tokio::test]
+async fn a_start_that_fails_in_between_shows_each_verdict_once() {
+    let mut bench = Bench::build(raw()).await;
+    for index in 0..4 {
+        bench.step(index, 0.0).await;
+    }
+    let before = bench.tick().await.overview.models[0].features.clone();
+    bench.restart();
+    bench.house.ask("RENAME TABLE segment_verdicts TO away").await;
+    bench.tick().await;
+    bench.house.ask("RENAME TABLE away TO segment_verdicts").await;
+    for _ in 0..100 {
+        // what failed rests; no window closes in this time, since nobody asks
+        bench.now.fetch_add(WINDOW_MS, Ordering::SeqCst);
+        let snapshot = bench.tick().await;
+        let shown = &snapshot.overview.models[0].features;
+        if !shown.is_empty() {
+            assert_eq!(*shown, before);
+            return;
+        }
+    }
+    panic!("nothing is shown again");
+}
