@@ -195,7 +195,8 @@ async fn feature(
     let (Some(verdict), Some(distribution)) = (verdict, distribution) else {
         return Err(missing(&format!("there is no verdict on {feature} of {model} yet")));
     };
-    let mut history = read_verdicts(&api.reader, &model, &feature, HISTORY_MAX).await?;
+    let _turn = views::turn(&api).await?;
+    let mut history = read_verdicts(&api, &model, &feature, HISTORY_MAX).await?;
     history.reverse();
     let of_model = snapshot.segments.get(&model);
     let segments = || of_model.iter().flat_map(|shown| &shown.verdicts).filter(|one| one.feature == feature);
@@ -220,7 +221,8 @@ async fn verdicts(
 ) -> Result<Json<Vec<FeatureVerdict>>, Refusal> {
     let Query(query) = query.map_err(|error| bad_query(&error))?;
     let limit = query.limit.unwrap_or(VERDICTS_MAX).min(VERDICTS_MAX);
-    Ok(Json(read_verdicts(&api.reader, &query.model, &query.feature, limit).await?))
+    let _turn = views::turn(&api).await?;
+    Ok(Json(read_verdicts(&api, &query.model, &query.feature, limit).await?))
 }
 
 async fn explained(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<Explanation>, Refusal> {
@@ -229,13 +231,8 @@ async fn explained(State(api): State<Api>, Path(id): Path<String>) -> Result<Jso
 }
 
 /// Rows of another version's making that no longer read are left out.
-async fn read_verdicts(
-    reader: &Reader,
-    model: &str,
-    feature: &str,
-    limit: u64,
-) -> Result<Vec<FeatureVerdict>, store::Error> {
-    let rows = reader.verdicts(model, feature, limit).await?;
+async fn read_verdicts(api: &Api, model: &str, feature: &str, limit: u64) -> Result<Vec<FeatureVerdict>, store::Error> {
+    let rows = api.reader.verdicts(model, feature, (api.clock)(), limit).await?;
     Ok(rows.iter().filter_map(|evidence| serde_json::from_str(evidence).ok()).collect())
 }
 

@@ -24,7 +24,8 @@ const LISTED: u64 = 40;
 pub async fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let reader = Loaded::read(&args.shared.config)?.store()?.read();
     let Some(id) = &args.verdict else {
-        let rows = reader.verdicts(args.model.as_deref().unwrap_or_default(), "", LISTED).await?;
+        let rows =
+            reader.verdicts(args.model.as_deref().unwrap_or_default(), "", host::clock::now_ms(), LISTED).await?;
         return list(&rows, args.shared.json);
     };
     let found = explain(&reader, id).await.map_err(|error| match error {

@@ -44,6 +44,7 @@ fn body<T: DeserializeOwned>(request: Result<Json<T>, JsonRejection>) -> Result<
 }
 
 async fn all(State(api): State<Api>) -> Result<Json<Vec<BaselineInfo>>, Refusal> {
+    let _turn = turn(&api).await?;
     Ok(Json(api.reader.baselines(true).await?.iter().map(baseline::info).collect()))
 }
 

@@ -426,9 +426,16 @@ async fn verdicts_and_events_read_back() {
     reader.insert_verdicts(&[again]).await.unwrap();
     assert_eq!(reader.last_judged("m").await.unwrap(), Some(T0 + 10));
     assert_eq!(reader.verdicts_at("m", T0 + 10).await.unwrap(), ["4"]);
-    assert_eq!(reader.verdicts("m", "a", 10).await.unwrap(), ["4", "1"]);
-    assert_eq!(reader.verdicts("", "", 10).await.unwrap().len(), 3);
-    assert_eq!(reader.verdicts("it's ? none", "", 10).await.unwrap().len(), 0);
+    assert_eq!(reader.verdicts("m", "a", T0, 10).await.unwrap(), ["4", "1"]);
+    assert_eq!(reader.verdicts("", "", T0, 10).await.unwrap().len(), 3);
+    let (later, year) = (T0 + 40 * 86_400_000, T0 + 365 * 86_400_000);
+    assert_eq!(
+        reader.verdicts("m", "a", later, 10).await.unwrap(),
+        ["4", "1"],
+        "what is old is found where nothing is newer"
+    );
+    assert_eq!(reader.verdicts("m", "", year, 1).await.unwrap(), ["4"]);
+    assert_eq!(reader.verdicts("it's ? none", "", T0, 10).await.unwrap().len(), 0);
     let event =
         EventRow { at: T0, kind: "drift".into(), model: "m".into(), version: "1".into(), text: "it's so?".into() };
     reader.insert_events(&[event.clone(), event.clone()]).await.unwrap();

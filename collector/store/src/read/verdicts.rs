@@ -7,6 +7,9 @@ use sha2::{Digest as _, Sha256};
 use super::{MS, Reader};
 use crate::Error;
 
+/// How far back the newest judgements are looked for, in turn.
+const NEWEST_MS: [i64; 3] = [86_400_000, 30 * 86_400_000, i64::MAX];
+
 /// A judgement of one feature in one window, with the evidence as JSON.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VerdictRow {
@@ -131,15 +134,36 @@ impl Reader {
         self.store.bounded("a verdict", query.fetch_optional()).await
     }
 
-    /// Evidence of judgements, newest first; an empty model or feature means all.
+    /// Evidence of judgements, newest first; an empty model or feature means all. The day before `now_ms` is looked at first, and what is older
+    /// only where that has fewer: judgements are kept for a year, in no order of time, and nobody wants more of them than the newest.
     ///
     /// # Errors
     /// [`Error`].
-    pub async fn verdicts(&self, model: &str, feature: &str, limit: u64) -> Result<Vec<String>, Error> {
-        let sql = "SELECT evidence FROM verdicts FINAL WHERE (? = '' OR model = ?) AND (? = '' OR feature = ?) \
-                   ORDER BY window_end DESC, model, feature LIMIT ?";
-        let query = self.store.client().query(sql).bind(model).bind(model).bind(feature).bind(feature).bind(limit);
-        self.store.bounded("verdicts", query.fetch_all()).await
+    pub async fn verdicts(&self, model: &str, feature: &str, now_ms: i64, limit: u64) -> Result<Vec<String>, Error> {
+        let mut found = Vec::new();
+        for back_ms in NEWEST_MS {
+            found = self.verdicts_since(model, feature, now_ms.saturating_sub(back_ms).max(0), limit).await?;
+            if found.len() as u64 >= limit {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    async fn verdicts_since(
+        &self,
+        model: &str,
+        feature: &str,
+        since_ms: i64,
+        limit: u64,
+    ) -> Result<Vec<String>, Error> {
+        let sql = format!(
+            "SELECT evidence FROM verdicts FINAL \
+             WHERE (? = '' OR model = ?) AND (? = '' OR feature = ?) AND window_end >= {MS} \
+             ORDER BY window_end DESC, model, feature LIMIT ?"
+        );
+        let query = self.store.client().query(&sql).bind(model).bind(model).bind(feature).bind(feature);
+        self.store.bounded("verdicts", query.bind(since_ms).bind(limit).fetch_all()).await
     }
 
     /// Writes events. The same ones again, as after a failure in between, are taken once.
