@@ -18,6 +18,7 @@ pub mod paced;
 mod parts;
 pub mod quality;
 pub mod round;
+mod seen;
 mod segments;
 pub mod span;
 mod verdicts;
@@ -44,11 +45,8 @@ use crate::{
 };
 use model::ModelState;
 use paced::Paced;
+use seen::{LOOK_BACK_MS, Seen};
 
-/// How far back models and sources are looked for, in milliseconds.
-const LOOK_BACK_MS: i64 = 86_400_000;
-/// Answers of so long say which version of a model answers.
-const LATELY_MS: i64 = 300_000;
 /// A reference file that could not be used is tried again no sooner.
 const FILES_REST_MS: i64 = 60_000;
 /// Labelled answers are counted no more often.
@@ -96,6 +94,7 @@ pub struct Cycle {
     /// Models whose reference file is not taken yet.
     unread: Vec<String>,
     files: Paced<()>,
+    seen: Seen,
     models: BTreeMap<String, ModelState>,
     rounds: u64,
 }
@@ -118,6 +117,7 @@ impl Cycle {
             metrics,
             shared: Shared::new(None),
             watermark_ms: None,
+            seen: Seen::default(),
             models: BTreeMap::new(),
             rounds: 0,
         }
@@ -139,7 +139,7 @@ impl Cycle {
         // Files first: a baseline named in the configuration is in force before the first window is judged.
         self.load_files(now_ms).await?;
         let sources = self.reader.sources(now_ms - LOOK_BACK_MS).await?;
-        let seen = self.reader.models(now_ms - LOOK_BACK_MS, now_ms - LATELY_MS, self.config.models_max).await?;
+        let seen = self.seen.models(&self.reader, now_ms, self.config.models_max).await?;
         // Window: the watermark never goes back, so a closed window stays closed.
         let moved = watermark::of(&sources, !seen.is_empty(), now_ms, &self.config.windows);
         self.watermark_ms = self.watermark_ms.max(moved);
@@ -266,7 +266,7 @@ impl Cycle {
         models.sort_by(|a, b| a.model.cmp(&b.model));
         let slos = self.slos(now_ms).await;
         let rows = self.reader.row_counts().await?;
-        let unnamed = self.reader.unnamed(now_ms - LOOK_BACK_MS).await?;
+        let unnamed = self.seen.unnamed(&self.reader, now_ms).await?;
         if rows.labels > 0 {
             self.look_at_labels(seen, now_ms).await;
         }

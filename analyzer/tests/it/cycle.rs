@@ -489,7 +489,7 @@ async fn a_model_that_cannot_be_judged_stands_still_by_its_own_account() {
             // another model, asked as often, which has no reference yet
             let at = format!("fromUnixTimestamp64Milli({}, 'UTC')", T0 + index * WINDOW_MS);
             let copy = format!(
-                "INSERT INTO {table} SELECT * REPLACE ('n' AS model) FROM {table} WHERE model = 'm' AND at >= {at}"
+                "INSERT INTO {table} SELECT * REPLACE ('n' AS model) FROM {table} AS o WHERE o.model = 'm' AND o.at >= {at}"
             );
             bench.house.ask(&copy).await;
         }
@@ -566,4 +566,32 @@ async fn a_start_that_fails_in_between_shows_each_verdict_once() {
         }
     }
     panic!("nothing is shown again");
+}
+
+/// A day of all models' rows was grouped every two seconds.
+#[tokio::test]
+async fn models_of_the_day_are_looked_for_now_and_then_and_those_asked_just_now_at_once() {
+    let mut bench = Bench::build(raw()).await;
+    bench.step(0, 0.0).await;
+    let copied = async |bench: &Bench, model: &str, before_ms: i64| {
+        let at = format!("fromUnixTimestamp64Milli({}, 'UTC')", bench.now.load(Ordering::SeqCst) - before_ms);
+        let rows =
+            format!("SELECT * REPLACE ('{model}' AS model, {at} AS at) FROM observations AS o WHERE o.model = 'm'");
+        bench.house.ask(&format!("INSERT INTO observations {rows}")).await;
+    };
+    let models = |snapshot: &Snapshot| -> Vec<String> {
+        snapshot.overview.models.iter().map(|model| model.model.clone()).collect()
+    };
+    copied(&bench, "hours-ago", 7_200_000).await;
+    copied(&bench, "just-now", 1_000).await;
+    // the clock stands, and what was counted rests
+    assert_eq!(models(&*bench.tick().await), ["just-now", "m"]);
+    for index in 1..100 {
+        let found = models(&*bench.step(index, 0.0).await);
+        assert!(found.contains(&"just-now".to_owned()), "{found:?}");
+        if found == ["hours-ago", "just-now", "m"] {
+            return;
+        }
+    }
+    panic!("it is not seen at all");
 }
