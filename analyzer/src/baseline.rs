@@ -317,11 +317,22 @@ async fn freeze(
     Ok(Reference::numbers(&sample.values, sample.missing, limits.bins).plus(bin::OTHER, other))
 }
 
-/// Freezes a file's columns.
+/// Freezes a file's columns, on a thread that may wait for it.
 ///
 /// # Errors
 /// [`BaselineError::File`].
-pub fn from_file(model: &str, file: &RawBaseline, limits: &Freezing, now_ms: i64) -> Result<Baseline, BaselineError> {
+pub async fn from_file(
+    model: &str,
+    file: &RawBaseline,
+    limits: &Freezing,
+    now_ms: i64,
+) -> Result<Baseline, BaselineError> {
+    let (model, file, limits, path) = (model.to_owned(), file.clone(), *limits, file.file.clone());
+    let read = tokio::task::spawn_blocking(move || of_file(&model, &file, &limits, now_ms)).await;
+    read.map_err(|error| FileError::Read { path, source: std::io::Error::other(error) })?
+}
+
+fn of_file(model: &str, file: &RawBaseline, limits: &Freezing, now_ms: i64) -> Result<Baseline, BaselineError> {
     let columns = files::read(file, limits)?;
     let features = columns
         .into_iter()

@@ -179,7 +179,7 @@ impl Cycle {
 
     async fn load_file(&self, model: &str, known: &[BaselineSummary], now_ms: i64) -> Result<(), BaselineError> {
         let Some(file) = self.config.files.get(model) else { return Ok(()) };
-        let frozen = baseline::from_file(model, file, &self.config.freezing, now_ms)?;
+        let frozen = baseline::from_file(model, file, &self.config.freezing, now_ms).await?;
         let fingerprint = &frozen.info.fingerprint;
         if known.iter().any(|old| old.model == model && old.fingerprint == *fingerprint) {
             return Ok(());

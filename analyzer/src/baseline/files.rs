@@ -5,10 +5,12 @@
 //! classes too). In JSON lines the values say what they are, and `null` or absence is missing.
 
 use std::{
+    cell::Cell,
     collections::BTreeMap,
     fs::File,
-    io::{BufRead, BufReader},
+    io::{self, BufRead, BufReader, Read},
     path::{Path, PathBuf},
+    rc::Rc,
 };
 
 use contract::feature;
@@ -19,8 +21,11 @@ use crate::{
     judge::reference::Reference,
 };
 
-/// Longest line of a JSON lines file, in bytes.
+/// Longest line, in bytes.
 const LINE_MAX: usize = 16 << 20;
+/// Bytes of the different texts that a file may hold, with what it costs to keep each.
+const TEXTS_MAX: usize = 256 << 20;
+const TEXT_COST: usize = 64;
 
 /// Why a reference file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -72,85 +77,128 @@ impl Column {
     }
 }
 
-/// Reads a file's columns by name.
+/// Reads a file's columns by name. Reading stops where a limit is passed: what is held is bounded by the limits, not by the file.
 pub(super) fn read(source: &RawBaseline, limits: &Freezing) -> Result<BTreeMap<String, Column>, FileError> {
     let path = source.file.as_path();
-    let file = File::open(path).map_err(|source| FileError::Read { path: path.to_owned(), source })?;
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
     let columns = match extension {
-        "jsonl" | "ndjson" => json_lines(path, BufReader::new(file), limits)?,
-        _ => csv_columns(source, file, limits)?,
+        "jsonl" | "ndjson" => json_lines(path, limits)?,
+        _ => csv_columns(source, limits)?,
     };
-    let size = |what: String| FileError::Size { path: path.to_owned(), what };
     if columns.values().all(|column| column.numbers.is_empty() && column.categories.is_empty()) {
-        return Err(size("no values; give a header line and at least one row".to_owned()));
-    }
-    if columns.len() > limits.features_max {
-        return Err(size(format!("{} columns, and analyzer.max_features is {}", columns.len(), limits.features_max)));
+        return Err(size(path, "no values; give a header line and at least one row".to_owned()));
     }
     Ok(columns)
 }
 
-fn csv_columns(source: &RawBaseline, file: File, limits: &Freezing) -> Result<BTreeMap<String, Column>, FileError> {
+fn open(path: &Path) -> Result<Bounded, FileError> {
+    let file = File::open(path).map_err(|source| FileError::Read { path: path.to_owned(), source })?;
+    Ok(Bounded { file, left: Rc::new(Cell::new(LINE_MAX)) })
+}
+
+fn size(path: &Path, what: String) -> FileError {
+    FileError::Size { path: path.to_owned(), what }
+}
+
+fn check_width(path: &Path, columns: usize, limits: &Freezing) -> Result<(), FileError> {
+    let what = || format!("{columns} columns, and analyzer.max_features is {}", limits.features_max);
+    if columns > limits.features_max { Err(size(path, what())) } else { Ok(()) }
+}
+
+/// Twice through the file: only its end says which columns are numbers, and cells that wait for it would be texts in memory, ten times as
+/// large as the file.
+fn csv_columns(source: &RawBaseline, limits: &Freezing) -> Result<BTreeMap<String, Column>, FileError> {
     let path = source.file.as_path();
+    let (names, mut are_numbers) = (names(path, limits)?, Vec::new());
+    are_numbers.resize(names.len(), true);
+    each_row(path, limits, |row| {
+        let cells = are_numbers.iter_mut().zip(row).filter(|(is_number, _)| **is_number);
+        cells.for_each(|(is_number, cell)| *is_number = cell.is_empty() || cell.parse::<f64>().is_ok());
+        Ok(())
+    })?;
     let is_category = |name: &str| name == feature::OUTPUT_LABEL || source.categories.iter().any(|known| known == name);
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(file);
-    let at = |line: u64, what: String| FileError::Line { path: path.to_owned(), line, what };
-    let names = reader.headers().map_err(|error| at(1, error.to_string()))?.clone();
-    let mut cells: Vec<Vec<String>> = vec![Vec::new(); names.len()];
-    for (row, record) in reader.records().enumerate() {
-        let record = record.map_err(|error| at(row as u64 + 2, error.to_string()))?;
-        if row as u64 >= limits.rows_max {
+    names.iter().zip(&mut are_numbers).for_each(|(name, is_number)| *is_number &= !is_category(name));
+    let (mut columns, mut held) = (Vec::new(), Held::default());
+    columns.resize_with(names.len(), Column::default);
+    each_row(path, limits, |row| {
+        columns.iter_mut().zip(&are_numbers).zip(row).try_for_each(|((column, is_number), cell)| {
+            match (cell.is_empty(), is_number) {
+                (true, _) => column.missing += 1,
+                (false, false) => held.count(column, cell)?,
+                (false, true) => {
+                    let changed = |_| format!("{cell} was a number a moment ago: the file changed while it was read");
+                    column.numbers.push(cell.parse::<f64>().map_err(changed)?);
+                }
+            }
+            Ok(())
+        })
+    })?;
+    Ok(names.into_iter().zip(columns).collect())
+}
+
+/// Names of the columns, each there once.
+fn names(path: &Path, limits: &Freezing) -> Result<Vec<String>, FileError> {
+    let at = |what: String| FileError::Line { path: path.to_owned(), line: 1, what };
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(open(path)?);
+    let names: Vec<String> =
+        reader.headers().map_err(|error| at(error.to_string()))?.iter().map(str::to_owned).collect();
+    check_width(path, names.len(), limits)?;
+    for (n, name) in names.iter().enumerate() {
+        if name.is_empty() || names[..n].contains(name) {
+            return Err(at(format!("the column name `{name}` is empty or there twice")));
+        }
+    }
+    Ok(names)
+}
+
+/// Hands on the cells of each row below the header.
+fn each_row(
+    path: &Path,
+    limits: &Freezing,
+    mut take: impl FnMut(&csv::StringRecord) -> Result<(), String>,
+) -> Result<(), FileError> {
+    let bounded = open(path)?;
+    let left = Rc::clone(&bounded.left);
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bounded);
+    let mut record = csv::StringRecord::new();
+    for row in 0u64.. {
+        let at = |what: String| FileError::Line { path: path.to_owned(), line: row + 2, what };
+        left.set(LINE_MAX);
+        if !reader.read_record(&mut record).map_err(|error| at(error.to_string()))? {
+            break;
+        }
+        if row >= limits.rows_max {
             return Err(too_long(path, limits));
         }
-        for (column, cell) in cells.iter_mut().zip(&record) {
-            column.push(cell.to_owned());
-        }
+        take(&record).map_err(at)?;
     }
-    let mut columns = BTreeMap::new();
-    for (name, cells) in names.iter().zip(cells) {
-        if name.is_empty() || columns.insert(name.to_owned(), typed(&cells, is_category(name))).is_some() {
-            return Err(at(1, format!("the column name `{name}` is empty or there twice")));
-        }
-    }
-    Ok(columns)
+    Ok(())
 }
 
-/// Numbers if every cell reads as one and nobody says otherwise, else categories.
-fn typed(cells: &[String], is_category: bool) -> Column {
-    let mut column = Column::default();
-    let filled = || cells.iter().filter(|cell| !cell.is_empty());
-    column.missing = (cells.len() - filled().count()) as u64;
-    let numbers: Result<Vec<f64>, _> = filled().map(|cell| cell.parse()).collect();
-    if let (Ok(numbers), false) = (numbers, is_category) {
-        column.numbers = numbers;
-    } else {
-        for cell in filled() {
-            *column.categories.entry(cell.clone()).or_default() += 1;
+fn json_lines(path: &Path, limits: &Freezing) -> Result<BTreeMap<String, Column>, FileError> {
+    let (mut columns, mut held): (BTreeMap<String, Column>, Held) = Default::default();
+    let bounded = open(path)?;
+    let left = Rc::clone(&bounded.left);
+    let (mut reader, mut line, mut rows) = (BufReader::new(bounded), String::new(), 0u64);
+    for number in 1u64.. {
+        let at = |what: String| FileError::Line { path: path.to_owned(), line: number, what };
+        line.clear();
+        left.set(LINE_MAX);
+        if reader.read_line(&mut line).map_err(|error| at(error.to_string()))? == 0 {
+            break;
         }
-    }
-    column
-}
-
-fn json_lines(path: &Path, reader: impl BufRead, limits: &Freezing) -> Result<BTreeMap<String, Column>, FileError> {
-    let mut columns: BTreeMap<String, Column> = BTreeMap::new();
-    let mut rows = 0u64;
-    for (index, line) in reader.lines().enumerate() {
-        let at = |what: String| FileError::Line { path: path.to_owned(), line: index as u64 + 1, what };
-        let line = line.map_err(|source| FileError::Read { path: path.to_owned(), source })?;
         if line.trim().is_empty() {
             continue;
-        }
-        if line.len() > LINE_MAX {
-            return Err(at(format!("is longer than {LINE_MAX} bytes")));
         }
         if rows >= limits.rows_max {
             return Err(too_long(path, limits));
         }
         let row: serde_json::Map<String, Value> = serde_json::from_str(&line).map_err(|error| at(error.to_string()))?;
         for (name, value) in row {
-            let column = columns.entry(name).or_default();
-            take(column, &value).map_err(at)?;
+            if !columns.contains_key(&name) {
+                check_width(path, columns.len() + 1, limits)?;
+            }
+            take(columns.entry(name).or_default(), &mut held, &value).map_err(at)?;
         }
         rows += 1;
     }
@@ -161,27 +209,63 @@ fn json_lines(path: &Path, reader: impl BufRead, limits: &Freezing) -> Result<BT
     Ok(columns)
 }
 
-fn take(column: &mut Column, value: &Value) -> Result<(), String> {
+fn take(column: &mut Column, held: &mut Held, value: &Value) -> Result<(), String> {
     match value {
-        Value::Null => {}
+        Value::Null => Ok(()),
         Value::Number(number) if column.categories.is_empty() => {
             column.numbers.push(number.as_f64().unwrap_or(f64::NAN));
+            Ok(())
         }
-        Value::Bool(_) | Value::String(_) if column.numbers.is_empty() => {
-            let name = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            *column.categories.entry(name).or_default() += 1;
-        }
+        Value::String(text) if column.numbers.is_empty() => held.count(column, text),
+        Value::Bool(_) if column.numbers.is_empty() => held.count(column, &value.to_string()),
         Value::Number(_) | Value::Bool(_) | Value::String(_) => {
-            return Err(format!("{value} is among values of another type; keep a column to numbers or to texts"));
+            Err(format!("{value} is among values of another type; keep a column to numbers or to texts"))
         }
-        Value::Array(_) | Value::Object(_) => return Err(format!("{value} is neither a number nor a text")),
+        Value::Array(_) | Value::Object(_) => Err(format!("{value} is neither a number nor a text")),
     }
-    Ok(())
+}
+
+/// Bytes of the different texts of all columns.
+#[derive(Default)]
+struct Held(usize);
+
+impl Held {
+    fn count(&mut self, column: &mut Column, text: &str) -> Result<(), String> {
+        if let Some(n) = column.categories.get_mut(text) {
+            *n += 1;
+            return Ok(());
+        }
+        self.0 += text.len() + TEXT_COST;
+        if self.0 > TEXTS_MAX {
+            return Err(format!(
+                "different texts have passed {TEXTS_MAX} bytes; leave out columns that name each row, such as ids and free texts"
+            ));
+        }
+        column.categories.insert(text.to_owned(), 1);
+        Ok(())
+    }
+}
+
+/// A file of which no line may be longer than what is left, which whoever reads lines sets anew at each: an open quote would make a whole
+/// file one.
+struct Bounded {
+    file: File,
+    left: Rc<Cell<usize>>,
+}
+
+impl Read for Bounded {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.left.get() == 0 {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("it is longer than {LINE_MAX} bytes")));
+        }
+        let read = self.file.read(buffer)?;
+        self.left.set(self.left.get().saturating_sub(read));
+        Ok(read)
+    }
 }
 
 fn too_long(path: &Path, limits: &Freezing) -> FileError {
-    let what = format!("more than {} rows, the limit of analyzer.baseline_rows", limits.rows_max);
-    FileError::Size { path: path.to_owned(), what }
+    size(path, format!("more than {} rows, the limit of analyzer.baseline_rows", limits.rows_max))
 }
 
 #[cfg(test)]
@@ -214,6 +298,48 @@ mod tests {
         assert_eq!(columns["output.label"].categories["3"], 2);
         assert_eq!(columns["input.code"].categories.len(), 2);
         assert_eq!(columns["input.n"].numbers, [1.0, 2.0]);
+    }
+
+    #[test]
+    fn a_column_is_what_its_last_row_says() {
+        let columns = parsed(".csv", "input.a,input.b\n1,1\n2.50,\nx,2\n").unwrap();
+        let texts: Vec<&str> = columns["input.a"].categories.keys().map(String::as_str).collect();
+        assert_eq!(texts, ["1", "2.50", "x"], "numbers before it are kept as they were written");
+        assert_eq!((columns["input.b"].numbers.as_slice(), columns["input.b"].missing), (&[1.0, 2.0][..], 1));
+    }
+
+    /// The whole file was in memory before a limit was looked at, and the process was killed at each start.
+    #[test]
+    fn reading_ends_where_a_limit_is_passed() {
+        for (suffix, text, words) in [
+            // what is wrong further on is not reached
+            (".csv", "a,b,c,d,e\n1,2\n".to_owned(), "5 columns"),
+            (
+                ".jsonl",
+                "{\"a\": 1, \"b\": 1, \"c\": 1, \"d\": 1, \"e\": 1, \"f\": 1}\nnonsense\n".to_owned(),
+                "5 columns",
+            ),
+            (".csv", format!("a\n1\n\"{}\n", "1\n".repeat(LINE_MAX)), "line 3: it is longer than"),
+            (".csv", format!("{}\n1\n", "a".repeat(LINE_MAX + (64 << 10))), "line 1: it is longer than"),
+            (
+                ".jsonl",
+                format!("{{\"a\": 1}}\n{{\"a\": {}}}\n", "1".repeat(LINE_MAX + (64 << 10))),
+                "line 2: it is longer than",
+            ),
+        ] {
+            let error = parsed(suffix, &text).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
+    }
+
+    #[test]
+    fn ids_are_no_categories() {
+        let (mut column, mut held) = (Column::default(), Held(TEXTS_MAX - 2 * (TEXT_COST + 1)));
+        assert_eq!(
+            (held.count(&mut column, "a"), held.count(&mut column, "b"), held.count(&mut column, "a")),
+            (Ok(()), Ok(()), Ok(()))
+        );
+        assert!(held.count(&mut column, "c").unwrap_err().contains("such as ids"));
     }
 
     #[test]
