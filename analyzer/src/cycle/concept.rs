@@ -113,6 +113,8 @@ impl Watch {
         self.say_if_it_errs_otherwise(round, &errors, span.end_ms).await?;
         round.reader.insert_references(model, &self.fingerprint, &counts).await?;
         self.take(counts, &round.settings().policy);
+        // Labels that arrived since its last one, in windows judged without it, are counted with the next.
+        self.counted_ms = self.until_ms;
         Ok(())
     }
 
@@ -129,11 +131,16 @@ impl Watch {
             let errors = Errors { n: one.first + one.second, wrong: one.second };
             (one.fingerprint[starts.len()..].to_owned(), errors)
         });
+        let counted = !recent.is_empty();
         self.recent = Recent::default();
         self.recent.put(bins(recent));
         self.asked_ms = None;
         self.fingerprint = fingerprint;
         self.take(counts, &round.settings().policy);
+        // What nothing was counted of since is counted with the next window, as after the reference was made.
+        if let (Some(until_ms), false) = (self.until_ms, counted) {
+            self.counted_ms = Some(until_ms.max(span.start_ms));
+        }
         Ok(())
     }
 

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use analyzer::{config::RawConfig, cycle::Snapshot};
-use contract::api::{Concept, ConceptKind, DriftState, quality::Quality};
+use contract::{
+    api::{Concept, ConceptKind, DriftState, quality::Quality},
+    segment::{ALL, TRUTH},
+};
 
 use crate::{
     api::Running,
@@ -271,4 +274,26 @@ async fn a_model_that_answers_with_a_number_has_errors_in_its_unit() {
     numbers.quantiles.into_iter().zip([-0.8, 0.1, 0.9]).for_each(|(found, expected)| near(found, expected));
     numbers.sizes.into_iter().zip([0.55, 0.975]).for_each(|(found, expected)| near(found, expected));
     running.stop().await;
+}
+
+/// Those that arrived after the last one of the reference and before it was made were in neither.
+#[tokio::test]
+async fn a_label_is_in_the_reference_of_errors_or_counted_after_it() {
+    for restarted in [false, true] {
+        let mut config = config();
+        config.label_reference = 400;
+        let mut bench = Bench::build(config).await;
+        for index in 0..6 {
+            step(&mut bench, index, 0.0, 4).await;
+            if restarted {
+                bench.restart();
+            }
+        }
+        let of = async |table: &str| {
+            let sum = format!("SELECT sum(n) FROM {table} FINAL WHERE segment = '{TRUTH}' AND value = '{ALL}'");
+            bench.house.ask(&sum).await.parse::<i64>().unwrap()
+        };
+        let (reference, counted) = (of("segment_references").await, of("segment_counts").await);
+        assert_eq!((reference, counted), (400, 5 * ROWS), "restarted: {restarted}");
+    }
 }
