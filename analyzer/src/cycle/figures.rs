@@ -103,7 +103,9 @@ impl Figures<'_> {
         let settings = self.config.of(&seen.model);
         let features = state.baseline().map_or(0, |baseline| baseline.features.len());
         let Counted { traffic, history, shadows, .. } = state.counted.clone();
-        let waiting = waiting::sentence(&Known {
+        let left_ms = self.watermark_ms.zip(state.nothing_left_ms()).map_or(0, |(closed, judged)| closed - judged);
+        let behind = waiting::behind(left_ms);
+        let waits = waiting::sentence(&Known {
             lack: state.baseline().is_none().then_some(state.lack),
             verdicts: state.verdicts(),
             policy: &settings.policy,
@@ -125,7 +127,8 @@ impl Figures<'_> {
             shadows,
             baseline: state.baseline().map(|baseline| baseline.info.clone()),
             guarantee: sentence::guarantee(&settings.policy, features, self.config.windows.length_ms),
-            waiting,
+            // why there is no reference says more than that nothing is judged
+            waiting: if state.baseline().is_some() { behind.or(waits) } else { waits.or(behind) },
         }
     }
 

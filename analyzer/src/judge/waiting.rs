@@ -4,6 +4,9 @@ use contract::api::{DriftState, FeatureVerdict};
 
 use super::gate::Policy;
 
+/// What is left for longer than this is worth a word.
+const BEHIND_MS: i64 = 300_000;
+
 /// Why a model has no reference.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Lack {
@@ -53,6 +56,15 @@ pub fn sentence(known: &Known<'_>) -> Option<String> {
     let (blind, few): (Vec<_>, Vec<_>) = unjudged.partition(|one| one.visible > known.policy.detectable_min);
     let told: Vec<String> = of_reference(&blind, known).into_iter().chain(of_windows(&few, known)).collect();
     (!told.is_empty()).then(|| told.join(" "))
+}
+
+/// Said before everything else where closed windows are left that should have been judged; `None` while that is a matter of a few cycles.
+#[must_use]
+pub fn behind(left_ms: i64) -> Option<String> {
+    let long = within(left_ms as f64 / 1e3);
+    (left_ms > BEHIND_MS).then(|| {
+        format!("A time of {long} could not be judged so far, and what is shown is older: the analyzer's log says why.")
+    })
 }
 
 fn of_lack(lack: Lack, rate: f64) -> Option<String> {
@@ -129,6 +141,12 @@ fn within(seconds: f64) -> String {
 mod tests {
     use super::*;
     use crate::judge::gate::TEST_POLICY as POLICY;
+
+    #[test]
+    fn old_verdicts_are_said_to_be_old() {
+        assert_eq!(behind(BEHIND_MS), None);
+        assert!(behind(3 * 3_600_000).unwrap().starts_with("A time of about 3 hours could not"));
+    }
 
     fn verdict(feature: &str, state: DriftState, n: u64, visible: f64) -> FeatureVerdict {
         let verdict = serde_json::json!({
