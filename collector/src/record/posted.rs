@@ -202,7 +202,7 @@ mod tests {
         let plain = rmp_serde::to_vec_named(&wire(vec![observation("fine", 0.5)])).unwrap();
         let at = plain.windows(3).position(|w| w == b"\x82\xA1n").expect("the object that is the input");
         let mut twice = plain.clone();
-        twice.splice(at..=at, b"\x83\xA4text\xAC jane@foo.com".iter().copied());
+        twice.splice(at..=at, b"\x83\xA4text\xAD jane@foo.com".iter().copied());
         let (_, payload, as_it_came) = kept(&twice);
         assert!(!as_it_came && !text(&payload).contains("jane@"), "a hidden value is not in the log");
     }
