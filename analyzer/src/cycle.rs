@@ -17,9 +17,11 @@ pub mod model;
 pub mod paced;
 mod parts;
 pub mod quality;
+mod replayed;
 pub mod round;
 mod seen;
 mod segments;
+mod shadows;
 pub mod span;
 mod verdicts;
 pub mod watermark;
@@ -240,8 +242,13 @@ impl Cycle {
         sources: &[SourceSeen],
         now_ms: i64,
     ) -> Result<Snapshot, BaselineError> {
-        let figures =
-            figures::Figures { reader: &self.reader, config: &self.config, now_ms, watermark_ms: self.watermark_ms };
+        let figures = figures::Figures {
+            reader: &self.reader,
+            config: &self.config,
+            now_ms,
+            watermark_ms: self.watermark_ms,
+            slo: self.slo.as_ref(),
+        };
         let mut models = Vec::with_capacity(seen.len());
         let (mut distributions, mut low_shares) = (HashMap::new(), HashMap::new());
         let (mut segments, mut counted_ms, mut judged_until_ms) = (BTreeMap::new(), HashMap::new(), HashMap::new());
@@ -249,6 +256,7 @@ impl Cycle {
         for model in self.in_turn(seen, |state| state.looked).into_iter().take_while(|_| counting.elapsed() < TURNS) {
             let state = self.models.entry(model.model.clone()).or_default();
             state.looked = self.rounds;
+            state.replay_reference(&self.config.of(&model.model).policy).await;
             if let Err(error) = figures.count(model, state).await {
                 failed(&self.metrics, &error.into(), &format!("figures of {} could not be counted", model.model));
             }
@@ -295,7 +303,8 @@ impl Cycle {
             return counted.clone();
         }
         let began = Instant::now();
-        let figures = figures::Figures { reader: &self.reader, config: &self.config, now_ms, watermark_ms: None };
+        let figures =
+            figures::Figures { reader: &self.reader, config: &self.config, now_ms, watermark_ms: None, slo: None };
         let mut counted = figures.slos(file).await;
         if counted.is_ok() {
             let known = self.known.count(&self.reader, file, self.watermark_ms, &self.metrics).await;

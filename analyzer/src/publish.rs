@@ -9,6 +9,7 @@ use contract::{
     api::{
         ConceptKind, DriftState, FeatureVerdict, Segments, ShadowStatus, ShadowVerdict,
         quality::{Classification, Estimate, Figure},
+        shadow::GuardrailState,
     },
     metrics::{Metric, analyzer as names},
     slo::Slo,
@@ -45,7 +46,7 @@ struct Family {
 }
 
 /// Gauges that are set from a snapshot.
-const FROM_SNAPSHOT: [&Metric; 28] = [
+const FROM_SNAPSHOT: [&Metric; 29] = [
     &names::DRIFT_KS_LOWER,
     &names::DRIFT_KS_UPPER,
     &names::DRIFT_P_VALUE,
@@ -72,6 +73,7 @@ const FROM_SNAPSHOT: [&Metric; 28] = [
     &names::SHADOW_AGREEMENT_LOWER,
     &names::SHADOW_AGREEMENT_UPPER,
     &names::SHADOW_VERDICT,
+    &names::SHADOW_GUARDRAIL,
     &names::WATERMARK_LAG,
     &names::JUDGED_UNTIL,
 ];
@@ -171,6 +173,10 @@ impl Values {
         self.put(&names::SHADOW_AGREEMENT, labels, shadow.agreement);
         self.put(&names::SHADOW_AGREEMENT_LOWER, labels, shadow.sequence.map(|interval| interval.lower));
         self.put(&names::SHADOW_AGREEMENT_UPPER, labels, shadow.sequence.map(|interval| interval.upper));
+        for (rail, state) in shadow.guardrails.iter().flat_map(|rail| GuardrailState::ALL.map(|state| (rail, state))) {
+            let labels = [labels[0], labels[1], rail.name.as_str(), state.as_str()];
+            self.put(&names::SHADOW_GUARDRAIL, labels, f64::from(u8::from(state == rail.state)));
+        }
         for verdict in ShadowVerdict::ALL {
             let labels = [labels[0], labels[1], verdict.as_str()];
             self.put(&names::SHADOW_VERDICT, labels, f64::from(u8::from(verdict == shadow.verdict)));

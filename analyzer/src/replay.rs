@@ -12,7 +12,10 @@ use contract::api::{Flip, Interval, ShadowVerdict, shadow::ClassAgreement};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::judge::agreement::{self, Pairs, ShadowPolicy};
+use crate::judge::{
+    agreement::{self, Pairs, ShadowPolicy},
+    guardrails::{Class, Limits, Measured},
+};
 
 /// Disagreements listed.
 const FLIPS_MAX: usize = 20;
@@ -168,7 +171,8 @@ impl Tally {
     #[must_use]
     pub fn report(mut self, (model, version, against): (&str, &str, &str), policy: &ShadowPolicy) -> Report {
         let pairs = self.pairs(policy);
-        let decision = agreement::decide(&pairs, policy);
+        let (measured, policy) = (self.measured(), &offline(policy));
+        let decision = agreement::decide(&pairs, &measured, policy);
         let median = |micros: &mut Vec<u64>| {
             micros.sort_unstable();
             micros.get(micros.len() / 2).map(|micros| *micros as f64 / 1e3)
@@ -184,7 +188,7 @@ impl Tally {
             pairs: pairs.pairs,
             agreed: pairs.agreed,
             agreement: decision.sequence,
-            pairs_needed: agreement::pairs_needed(&pairs, policy),
+            pairs_needed: agreement::pairs_needed(&pairs, &measured, policy),
             classes: self.classes(policy),
             flips: self.flips(),
             repeats: (self.repeats.items > 0).then_some(self.repeats),
@@ -193,6 +197,19 @@ impl Tally {
             median_ms,
             notes: Vec::new(),
         }
+    }
+
+    fn measured(&self) -> Measured {
+        let (mut classes, mut all) = (BTreeMap::<&str, u64>::new(), 0_u64);
+        for ((before, _), n) in &self.pairs {
+            *classes.entry(before).or_default() += n;
+            all += n;
+        }
+        let class = |(label, pairs): (&str, u64)| {
+            let share = pairs as f64 / all as f64;
+            Class { label: label.to_owned(), pairs, share }
+        };
+        Measured { classes: classes.into_iter().map(class).collect(), ..Measured::default() }
     }
 
     fn classes(&self, policy: &ShadowPolicy) -> Vec<ClassAgreement> {
@@ -229,6 +246,11 @@ impl Tally {
         flips.truncate(FLIPS_MAX);
         flips
     }
+}
+
+/// What is asked of a replay: its times are those of this machine now, and confidences and labels are not in the answers.
+fn offline(policy: &ShadowPolicy) -> ShadowPolicy {
+    ShadowPolicy { limits: Limits { class_pairs_min: policy.limits.class_pairs_min, ..Limits::NONE }, ..*policy }
 }
 
 /// The body of an inference request over the Open Inference Protocol: of stored content (`texts` or `inputs`), or of a line of a file
@@ -297,6 +319,7 @@ mod tests {
         pairs_min: 500,
         seconds_min: 600,
         tolerance: store::read::Tolerance { absolute: 1e-9, relative: 0.01, vector: 0.01 },
+        limits: Limits::NONE,
     };
 
     fn said(label: &str) -> Reply {
@@ -315,7 +338,7 @@ mod tests {
         }
         let counts = tally.pairs(&POLICY);
         assert_eq!((counts.pairs, counts.agreed, counts.seconds), (2_000, 1_990, 1_999));
-        let live = agreement::decide(&counts, &POLICY);
+        let live = agreement::decide(&counts, &Measured::default(), &POLICY);
         let report = tally.report(("m", "2", "1"), &POLICY);
         assert_eq!((report.verdict, &report.sentence, report.agreement), (live.verdict, &live.sentence, live.sequence));
         assert_eq!(report.verdict, ShadowVerdict::Promote);

@@ -164,7 +164,7 @@ async fn another_version_is_asked_what_was_asked_before() {
     assert_eq!(driftline.drained_ledger().await, 61.0);
 
     // the judgement is what the policy says: few pairs are enough for this one
-    let eased = ["min_pairs=10", "min_time=\"0s\"", "agreement_min=0.01", "max_failures=0.5"];
+    let eased = ["min_class_pairs=0", "min_pairs=10", "min_time=\"0s\"", "agreement_min=0.01", "max_failures=0.5"];
     let eased = eased.map(|set| format!("--set=analyzer.shadow.{set}"));
     let eased: Vec<&str> = replay.iter().copied().chain(eased.iter().map(String::as_str)).collect();
     assert_eq!(answer(folder, &eased, 0).await["verdict"], "promote");

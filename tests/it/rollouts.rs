@@ -44,7 +44,8 @@ async fn up() -> Driftline {
          [proxy.models.models.{model}]\nprimary = '1'\ninstances = 1\nshadows = [{{ version = '{WRONG}' }}]\n\
          follow_verdicts = true\npromote_shadows = true\n\
          [analyzer.rollout]\nproxies = ['http://127.0.0.1:{port}']\n\
-         [analyzer.shadow]\nagreement_min = 0.8\nmax_failures = 0.5\nmin_pairs = 20\nmin_time = '0s'\n"
+         [analyzer.shadow]\nagreement_min = 0.8\nmax_failures = 0.5\nmin_pairs = 20\nmin_time = '0s'\n\
+         max_slowdown = 0.0\nmax_confidence_drop = 1.0\nmin_class_pairs = 0\n"
     );
     merge(&mut table, more.parse().expect("is TOML"));
     write_configuration(folder.path(), &table);

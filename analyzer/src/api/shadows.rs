@@ -18,7 +18,10 @@ use store::read::{LabelPairs, Reader};
 use super::{Api, Refusal, missing, snapshot, views::turn};
 use crate::{
     cycle::{Snapshot, figures},
-    judge::agreement::{self, Pairs, ShadowPolicy},
+    judge::{
+        agreement::{self, Pairs, ShadowPolicy},
+        guardrails::Measured,
+    },
 };
 
 /// Labels in one answer.
@@ -114,7 +117,7 @@ fn find<'a>(snapshot: &'a Snapshot, model: &str, shadow: &str) -> Result<Found<'
 /// All but what the database is asked for.
 fn answer(found: &Found<'_>, shadow: &str, policy: &ShadowPolicy) -> VerdictAnswer {
     let status = found.status;
-    let none = agreement::decide(&Pairs::default(), policy);
+    let none = agreement::decide(&Pairs::default(), &Measured::default(), policy);
     let verdict = status.map_or(none.verdict, |status| status.verdict);
     let (offered, failed) = status.map_or((0, 0), |status| (status.offered, status.failed));
     let shed = status.map_or(0, |status| status.shed);
@@ -137,8 +140,10 @@ fn answer(found: &Found<'_>, shadow: &str, policy: &ShadowPolicy) -> VerdictAnsw
         },
         pairs: PairsSeen {
             seen: status.map_or(0, |status| status.pairs),
-            needed: status
-                .map_or_else(|| agreement::pairs_needed(&Pairs::default(), policy), |status| status.pairs_needed),
+            needed: status.map_or_else(
+                || agreement::pairs_needed(&Pairs::default(), &Measured::default(), policy),
+                |status| status.pairs_needed,
+            ),
             minimum: policy.pairs_min,
         },
         failures: Failures {
@@ -150,6 +155,11 @@ fn answer(found: &Found<'_>, shadow: &str, policy: &ShadowPolicy) -> VerdictAnsw
         },
         watched: Watched { seconds: status.map_or(0, |status| status.seconds), minimum: policy.seconds_min },
         run_time_ratio: status.and_then(|status| status.latency_ratio),
+        guardrails: status.map_or_else(
+            || agreement::report(&Pairs::default(), &Measured::default(), policy),
+            |status| status.guardrails.clone(),
+        ),
+        tests: status.map_or_else(Vec::new, |status| status.tests.clone()),
         batch_variant: None,
         primary_batch_variant: None,
         classes: Vec::new(),

@@ -124,6 +124,7 @@ pub(super) async fn model(
         shadows: whole.shadows.clone(),
         baseline: whole.baseline.clone(),
         guarantee: whole.guarantee.clone(),
+        reference_replay: whole.reference_replay,
         waiting: whole.waiting.clone(),
     };
     Ok(Json(ModelPage { overview, matching: count, states: states(&whole.features) }))

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use store::read::Tolerance;
 
 use super::RawOverrides;
-use crate::judge::agreement::ShadowPolicy;
+use crate::judge::{agreement::ShadowPolicy, guardrails::Limits};
 
 /// What a shadow has to prove.
 #[derive(Clone, Debug, Deserialize)]
@@ -24,6 +24,18 @@ pub struct RawShadow {
     /// Time between first and last pair before a promotion.
     #[serde(with = "humantime_serde")]
     pub min_time: Duration,
+    /// Run time over the primary's, at most; 0 asks nothing.
+    pub max_slowdown: f64,
+    /// Fall of the mean confidence, at most, 0 to 1; 1 asks nothing.
+    pub max_confidence_drop: f64,
+    /// Fall of accuracy by labels, at most, 0 to 1; 1 asks nothing.
+    pub max_accuracy_loss: f64,
+    /// Rise of the Brier score by labels, at most, 0 to 1; 1 asks nothing.
+    pub max_brier_rise: f64,
+    /// Labelled pairs from which on a promotion asks what labels say.
+    pub min_labelled: u64,
+    /// Pairs of each class that makes up a hundredth of the answers; 0 asks nothing.
+    pub min_class_pairs: u64,
     /// Numbers agree where they differ by at most this share of the larger.
     pub number_tolerance: f64,
     /// They agree too where they differ by at most this, in their own unit.
@@ -40,6 +52,12 @@ impl Default for RawShadow {
             alpha: 0.05,
             min_pairs: 500,
             min_time: Duration::from_secs(600),
+            max_slowdown: 2.0,
+            max_confidence_drop: 0.1,
+            max_accuracy_loss: 0.02,
+            max_brier_rise: 0.02,
+            min_labelled: 100,
+            min_class_pairs: 20,
             number_tolerance: 0.01,
             number_tolerance_absolute: 1e-9,
             min_cosine: 0.99,
@@ -56,6 +74,7 @@ pub(super) fn policy(raw: &RawShadow, own: &RawOverrides, key: &str, faults: &mu
         pairs_min: own.min_pairs.unwrap_or(raw.min_pairs),
         seconds_min: raw.min_time.as_secs(),
         tolerance: tolerance(raw, key, faults),
+        limits: limits(raw, key, faults),
     };
     for (name, value) in
         [("alpha", policy.alpha), ("agreement_min", policy.agreement_min), ("max_failures", policy.failure_max)]
@@ -64,6 +83,28 @@ pub(super) fn policy(raw: &RawShadow, own: &RawOverrides, key: &str, faults: &mu
         faults.check(value > 0.0 && value < 1.0, format!("{key}.shadow.{name}"), sentence);
     }
     policy
+}
+
+fn limits(raw: &RawShadow, key: &str, faults: &mut Faults) -> Limits {
+    let slowdown = raw.max_slowdown;
+    let sentence = format!("is {slowdown}; write a factor of at least 1, such as 2, or 0 to ask nothing");
+    faults.check(slowdown == 0.0 || slowdown >= 1.0, format!("{key}.shadow.max_slowdown"), sentence);
+    for (name, value) in [
+        ("max_confidence_drop", raw.max_confidence_drop),
+        ("max_accuracy_loss", raw.max_accuracy_loss),
+        ("max_brier_rise", raw.max_brier_rise),
+    ] {
+        let sentence = format!("is {value}; write a number above 0 and at most 1, such as 0.02; 1 asks nothing");
+        faults.check(value > 0.0 && value <= 1.0, format!("{key}.shadow.{name}"), sentence);
+    }
+    Limits {
+        slowdown: if slowdown == 0.0 { f64::INFINITY } else { slowdown },
+        confidence_drop: raw.max_confidence_drop,
+        accuracy_loss: raw.max_accuracy_loss,
+        brier_rise: raw.max_brier_rise,
+        labelled_min: raw.min_labelled,
+        class_pairs_min: raw.min_class_pairs,
+    }
 }
 
 fn tolerance(raw: &RawShadow, key: &str, faults: &mut Faults) -> Tolerance {

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use contract::{
     api::{
-        ClassShare, Distribution, DriftState, Flip, ModelOverview, Segments, ShadowStatus, ShadowVerdict, SloStatus,
-        Source, Traffic, TrafficPoint,
+        ClassShare, Distribution, DriftState, ModelOverview, Segments, ShadowStatus, ShadowVerdict, SloStatus, Source,
+        Traffic, TrafficPoint,
     },
     feature,
     slo::{Counter, SloFile},
@@ -13,15 +13,18 @@ use contract::{
 };
 use store::read::{ModelSeen, Reader, ShadowCounts, SourceSeen, TrafficCounts, Window};
 
-use super::{changes::event, model::ModelState};
+use super::{
+    changes::event,
+    model::ModelState,
+    shadows::{against, said, word},
+};
 use crate::{
     config::Config,
     judge::{
-        agreement::{self, Pairs, ShadowPolicy},
         burn::{self, Events},
         display,
         reference::Reference,
-        sentence,
+        selfcheck, sentence,
         waiting::{self, Known},
     },
 };
@@ -42,8 +45,6 @@ pub(crate) const SHADOWS_MAX: u64 = 8;
 pub(crate) const VERDICT_HOLDS_MS: i64 = 300_000;
 /// So shadows are judged again after this, whatever that costs.
 const SHADOWS_REST_MS: i64 = VERDICT_HOLDS_MS / 2;
-/// Label pairs shown.
-const FLIPS_MAX: u64 = 10;
 
 /// Confidence and class mix of one window.
 #[derive(Clone, Debug)]
@@ -77,6 +78,8 @@ pub struct Figures<'a> {
     pub now_ms: i64,
     /// Event time that is closed.
     pub watermark_ms: Option<i64>,
+    /// The objectives.
+    pub slo: Option<&'a SloFile>,
 }
 
 impl Figures<'_> {
@@ -102,6 +105,7 @@ impl Figures<'_> {
         let confidence = state.confidence.as_ref();
         let settings = self.config.of(&seen.model);
         let features = state.baseline().map_or(0, |baseline| baseline.features.len());
+        let replay = state.reference_replay();
         let Counted { traffic, history, shadows, .. } = state.counted.clone();
         let left_ms = self.watermark_ms.zip(state.nothing_left_ms()).map_or(0, |(closed, judged)| closed - judged);
         let behind = waiting::behind(left_ms);
@@ -126,7 +130,9 @@ impl Figures<'_> {
             embeddings: state.embeddings().to_vec(),
             shadows,
             baseline: state.baseline().map(|baseline| baseline.info.clone()),
-            guarantee: sentence::guarantee(&settings.policy, features, self.config.windows.length_ms),
+            guarantee: sentence::guarantee(&settings.policy, features, self.config.windows.length_ms)
+                + &replay.as_ref().map(selfcheck::sentence).unwrap_or_default(),
+            reference_replay: replay,
             // why there is no reference says more than that nothing is judged
             waiting: if state.baseline().is_some() { behind.or(waits) } else { waits.or(behind) },
         }
@@ -218,7 +224,7 @@ impl Figures<'_> {
                 Some(before) => *before,
                 None => self.last_verdict(&counts).await?,
             };
-            let status = self.shadow(&counts, before).await?;
+            let status = self.shadow(&counts, before, state).await?;
             let asked = against(&counts.version, &self.config.of(&seen.model).shadow);
             if before != status.verdict {
                 let text = format!("{}{} {}", word(status.verdict), asked, status.sentence);
@@ -237,44 +243,6 @@ impl Figures<'_> {
     async fn last_verdict(&self, counts: &ShadowCounts) -> Result<ShadowVerdict, store::Error> {
         let text = self.reader.last_event(&counts.model, &counts.shadow, "shadow").await?.unwrap_or_default();
         Ok(said(&text, &against(&counts.version, &self.config.of(&counts.model).shadow)))
-    }
-
-    async fn shadow(&self, counts: &ShadowCounts, before: ShadowVerdict) -> Result<ShadowStatus, store::Error> {
-        let pairs = Pairs {
-            pairs: counts.pairs,
-            agreed: counts.agreed,
-            answered: counts.answered,
-            errors: counts.errors,
-            shed: counts.shed,
-            seconds: ((counts.last_ms - counts.first_ms).max(0) / 1_000) as u64,
-        };
-        let policy = &self.config.of(&counts.model).shadow;
-        let decision = agreement::decide_after(before, &pairs, policy);
-        let flips = self.reader.flips(&counts.model, &counts.version, &counts.shadow, FLIPS_MAX).await?;
-        Ok(ShadowStatus {
-            model: counts.model.clone(),
-            primary: counts.version.clone(),
-            shadow: counts.shadow.clone(),
-            pairs: counts.pairs,
-            agreed: counts.agreed,
-            failed: counts.errors + counts.shed,
-            shed: counts.shed,
-            offered: counts.answered + counts.errors + counts.shed,
-            pairs_needed: agreement::pairs_needed(&pairs, policy),
-            seconds: pairs.seconds,
-            judged_ms: self.now_ms,
-            agreement: (counts.pairs > 0).then(|| counts.agreed as f64 / counts.pairs as f64),
-            wilson: agreement::wilson(counts.agreed, counts.pairs),
-            sequence: decision.sequence,
-            latency_ratio: (counts.primary_us > 0 && counts.answered > 0)
-                .then(|| counts.shadow_us as f64 / counts.primary_us as f64),
-            flips: flips
-                .into_iter()
-                .map(|flip| Flip { primary: flip.primary, shadow: flip.shadow, pairs: flip.pairs })
-                .collect(),
-            verdict: decision.verdict,
-            sentence: decision.sentence + &agreement::meaning(&counts.compared, policy.tolerance),
-        })
     }
 
     /// Budgets and burn rates of every objective.
@@ -303,23 +271,6 @@ impl Figures<'_> {
         }
         Ok(statuses)
     }
-}
-
-/// How the event of a verdict begins, so that it can be read back.
-fn word(verdict: ShadowVerdict) -> String {
-    format!("{}: ", verdict.as_str())
-}
-
-/// What a verdict is about: what was proved where less was asked is not proved where more is.
-fn against(primary: &str, asked: &ShadowPolicy) -> String {
-    let ShadowPolicy { agreement_min, failure_max, alpha, .. } = *asked;
-    format!("against {primary}, agreement of {agreement_min} and failures of {failure_max} asked at alpha {alpha}.")
-}
-
-/// The verdict that an event tells, where it is about the same.
-fn said(text: &str, about: &str) -> ShadowVerdict {
-    let is = |verdict: &ShadowVerdict| text.strip_prefix(&word(*verdict)).is_some_and(|rest| rest.starts_with(about));
-    ShadowVerdict::ALL.into_iter().find(is).unwrap_or(ShadowVerdict::Hold)
 }
 
 /// Whether a shadow has taken the place of the version it was compared with. A canary of more than half, which leaves that
@@ -379,24 +330,6 @@ pub fn source(seen: &SourceSeen) -> Source {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_verdict_is_taken_up_only_where_as_much_was_asked() {
-        let policy = |agreement_min| ShadowPolicy {
-            agreement_min,
-            failure_max: 0.02,
-            alpha: 0.05,
-            pairs_min: 500,
-            seconds_min: 600,
-            tolerance: store::read::Tolerance { absolute: 1e-9, relative: 0.01, vector: 0.01 },
-        };
-        let about = against("1", &policy(0.9));
-        let text = format!("{}{about} Agreement is at least 92.00 %.", word(ShadowVerdict::Promote));
-        assert_eq!(said(&text, &about), ShadowVerdict::Promote);
-        assert_eq!(said(&text, &against("1", &policy(0.97))), ShadowVerdict::Hold, "stricter since");
-        assert_eq!(said(&text, &against("10", &policy(0.9))), ShadowVerdict::Hold, "another version");
-        assert_eq!(said("", &about), ShadowVerdict::Hold);
-    }
 
     #[test]
     fn a_shadow_is_promoted_when_what_it_was_compared_with_answers_no_more() {

@@ -8,7 +8,8 @@ use std::{
 };
 
 use contract::api::{
-    Concept, Distribution, DriftState, EmbeddingShift, FeatureVerdict, ShadowStatus, ShadowVerdict, TrafficPoint,
+    Concept, Distribution, DriftState, EmbeddingShift, FeatureVerdict, ReferenceReplay, ShadowStatus, ShadowVerdict,
+    TrafficPoint,
 };
 use store::read::{BaselineSummary, DetectorState, DetectorsAt, VerdictRow, Window, WindowSeen};
 
@@ -22,6 +23,7 @@ use super::{
     judging::Bench,
     paced::Paced,
     parts,
+    replayed::Replayed,
     round::{Round, ceiling, floor, span_ms},
     segments::Segments,
     span::Recent,
@@ -75,6 +77,7 @@ pub struct ModelState {
     segments: Segments,
     errors: concept::Watch,
     embeddings: Embeddings,
+    replayed: Replayed,
     /// The last verdict on each shadow, to see it change.
     pub shadows: HashMap<String, ShadowVerdict>,
     /// Shadows as last counted.
@@ -103,6 +106,17 @@ struct All {
 }
 
 impl ModelState {
+    /// Replays the reference in force against itself, where that was not done.
+    pub async fn replay_reference(&mut self, policy: &Policy) {
+        self.replayed.turn(self.baseline.as_ref(), policy).await;
+    }
+
+    /// What that found.
+    #[must_use]
+    pub const fn reference_replay(&self) -> Option<ReferenceReplay> {
+        self.replayed.found()
+    }
+
     /// Judges the windows that the watermark closed.
     ///
     /// # Errors

@@ -4,9 +4,15 @@
 //! `{ theta : B(a + S, b + F) / (B(a, b) theta^S (1 - theta)^F) < 1 / alpha }`, `a = b = 1/2` (Robbins 1970; Howard et al. 2021),
 //! which holds for all sample sizes at once, so that looking after every pair is free. The Wilson interval is for display only.
 
+mod report;
+
 use contract::api::{Interval, ShadowVerdict};
 use statrs::function::beta::ln_beta;
 use store::read::Tolerance;
+
+use super::guardrails::{self, Limits, Measured, Rail};
+
+pub use report::report;
 
 /// What the user asks of a shadow.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,6 +29,8 @@ pub struct ShadowPolicy {
     pub seconds_min: u64,
     /// How far apart answers without labels may be and agree.
     pub tolerance: Tolerance,
+    /// What is asked beside agreement and failures.
+    pub limits: Limits,
 }
 
 /// What agreement means where there are no labels, to follow a verdict's sentence; empty where there are.
@@ -120,18 +128,19 @@ fn x_ln_y(x: f64, y: f64) -> f64 {
 }
 
 /// Decides on a shadow. Promotion needs every guardrail proved (intersection-union, no penalty for several); rejection needs one
-/// of the two proved broken at half of alpha each; everything else, no data included, is hold.
+/// proved broken at alpha over their number; everything else, no data included, is hold.
 #[must_use]
-pub fn decide(pairs: &Pairs, policy: &ShadowPolicy) -> Decision {
-    let offered = pairs.answered + pairs.errors + pairs.shed;
+pub fn decide(pairs: &Pairs, measured: &Measured, policy: &ShadowPolicy) -> Decision {
     let agreement = sequence(pairs.agreed, pairs.pairs, policy.alpha);
-    let (verdict, sentence) = broken(pairs, policy)
+    let rails = guardrails::rails(measured, &policy.limits);
+    let (verdict, sentence) = broken(pairs, &rails, policy)
         .map(|why| (ShadowVerdict::Reject, why))
-        .or_else(|| limiting(pairs, offered, agreement, policy).map(|why| (ShadowVerdict::Hold, why)))
+        .or_else(|| limiting(pairs, measured, &rails, agreement, policy).map(|why| (ShadowVerdict::Hold, why)))
         .unwrap_or_else(|| {
             let lower = agreement.map_or(0.0, |interval| interval.lower);
+            let others = if rails.is_empty() { "" } else { ", and so is all else that is asked" };
             let why = format!(
-                "Agreement is at least {} after {} pairs, {} is asked; failures are within {}.",
+                "Agreement is at least {} after {} pairs, {} is asked; failures are within {}{others}.",
                 percent(lower),
                 pairs.pairs,
                 percent(policy.agreement_min),
@@ -150,12 +159,12 @@ const GONE: f64 = 4.0;
 /// is taken back when it cannot be proved any more though a wrong verdict be four times as likely: then the shadow, or
 /// what it is asked, is not what it was.
 #[must_use]
-pub fn decide_after(before: ShadowVerdict, pairs: &Pairs, policy: &ShadowPolicy) -> Decision {
-    let now = decide(pairs, policy);
+pub fn decide_after(before: ShadowVerdict, pairs: &Pairs, measured: &Measured, policy: &ShadowPolicy) -> Decision {
+    let now = decide(pairs, measured, policy);
     if now.verdict == before || before == ShadowVerdict::Hold || now.verdict != ShadowVerdict::Hold {
         return now;
     }
-    let looser = decide(pairs, &ShadowPolicy { alpha: (policy.alpha * GONE).min(0.5), ..*policy });
+    let looser = decide(pairs, measured, &ShadowPolicy { alpha: (policy.alpha * GONE).min(0.5), ..*policy });
     if looser.verdict != before {
         return now;
     }
@@ -163,13 +172,20 @@ pub fn decide_after(before: ShadowVerdict, pairs: &Pairs, policy: &ShadowPolicy)
     Decision { verdict: before, sequence: now.sequence, sentence }
 }
 
-/// Why the shadow is proved to break a guardrail. Shed requests are the host's doing, not the shadow's.
-fn broken(pairs: &Pairs, policy: &ShadowPolicy) -> Option<String> {
-    disagreeing(pairs, policy).or_else(|| failing(pairs, policy))
+/// Guardrails that a rejection may rest on: agreement, failures and the others.
+const fn looked_at(rails: &[Rail]) -> usize {
+    rails.len() + 2
 }
 
-fn disagreeing(pairs: &Pairs, policy: &ShadowPolicy) -> Option<String> {
-    let upper = sequence(pairs.agreed, pairs.pairs, policy.alpha / 2.0)?.upper;
+/// Why the shadow is proved to break a guardrail. Shed requests are the host's doing, not the shadow's.
+fn broken(pairs: &Pairs, rails: &[Rail], policy: &ShadowPolicy) -> Option<String> {
+    let alpha = policy.alpha / looked_at(rails) as f64;
+    let rail = || rails.iter().find(|rail| rail.is_broken(alpha)).map(|rail| rail.broken_words(alpha));
+    disagreeing(pairs, policy, alpha).or_else(|| failing(pairs, policy, alpha)).or_else(rail)
+}
+
+fn disagreeing(pairs: &Pairs, policy: &ShadowPolicy, alpha: f64) -> Option<String> {
+    let upper = sequence(pairs.agreed, pairs.pairs, alpha)?.upper;
     (upper < policy.agreement_min).then(|| {
         format!(
             "Agreement is at most {} after {} pairs, below the {} asked.",
@@ -181,9 +197,9 @@ fn disagreeing(pairs: &Pairs, policy: &ShadowPolicy) -> Option<String> {
 }
 
 /// Of the requests that reached it: shed ones would dilute its failures.
-fn failing(pairs: &Pairs, policy: &ShadowPolicy) -> Option<String> {
+fn failing(pairs: &Pairs, policy: &ShadowPolicy, alpha: f64) -> Option<String> {
     let reached = pairs.answered + pairs.errors;
-    let lower = sequence(pairs.errors, reached, policy.alpha / 2.0)?.lower;
+    let lower = sequence(pairs.errors, reached, alpha)?.lower;
     (lower > policy.failure_max).then(|| {
         format!(
             "It fails on at least {} of {reached} requests, {} are allowed.",
@@ -194,7 +210,14 @@ fn failing(pairs: &Pairs, policy: &ShadowPolicy) -> Option<String> {
 }
 
 /// The guardrail that is not proved yet.
-fn limiting(pairs: &Pairs, offered: u64, agreement: Option<Interval>, policy: &ShadowPolicy) -> Option<String> {
+fn limiting(
+    pairs: &Pairs,
+    measured: &Measured,
+    rails: &[Rail],
+    agreement: Option<Interval>,
+    policy: &ShadowPolicy,
+) -> Option<String> {
+    let offered = offered(pairs);
     let Some(agreement) = agreement else {
         return Some(match offered {
             0 => "No pairs yet.".to_owned(),
@@ -220,11 +243,22 @@ fn limiting(pairs: &Pairs, offered: u64, agreement: Option<Interval>, policy: &S
             percent(policy.failure_max)
         ));
     }
+    let open = rails.iter().find(|rail| !rail.is_proved(pairs, policy.alpha));
+    if let Some(why) = open.map(|rail| rail.open_words(pairs, policy.alpha)) {
+        return Some(why);
+    }
+    if let Some(why) = guardrails::support(measured, &policy.limits) {
+        return Some(why);
+    }
     if pairs.pairs < policy.pairs_min {
         return Some(format!("{} of at least {} pairs.", pairs.pairs, policy.pairs_min));
     }
     (pairs.seconds < policy.seconds_min)
         .then(|| format!("Watched for {} s of at least {} s.", pairs.seconds, policy.seconds_min))
+}
+
+const fn offered(pairs: &Pairs) -> u64 {
+    pairs.answered + pairs.errors + pairs.shed
 }
 
 /// About how many more pairs would prove the agreement, were the observed share to stay.
@@ -254,16 +288,29 @@ pub fn to_prove(agreed: u64, n: u64, policy: &ShadowPolicy) -> Option<u64> {
 /// About how many more pairs would prove every guardrail that pairs can prove (not the time), were the observed shares to stay; 0
 /// where all are proved, `None` where more pairs alone will not.
 #[must_use]
-pub fn pairs_needed(pairs: &Pairs, policy: &ShadowPolicy) -> Option<u64> {
-    let offered = pairs.answered + pairs.errors + pairs.shed;
-    if pairs.pairs == 0 && offered > 0 {
+pub fn pairs_needed(pairs: &Pairs, measured: &Measured, policy: &ShadowPolicy) -> Option<u64> {
+    let mut needed = agreement_and_failures_need(pairs, policy)?.max(policy.pairs_min.saturating_sub(pairs.pairs));
+    for rail in guardrails::rails(measured, &policy.limits) {
+        // before the first pair nothing is known of what pairs will show
+        needed = needed.max(if pairs.pairs == 0 { 0 } else { rail.needed(pairs, policy.alpha)? });
+    }
+    Some(needed.max(guardrails::support_needed(measured, &policy.limits)))
+}
+
+fn agreement_and_failures_need(pairs: &Pairs, policy: &ShadowPolicy) -> Option<u64> {
+    if pairs.pairs == 0 && offered(pairs) > 0 {
         return None;
     }
-    let agreement = to_prove(pairs.agreed, pairs.pairs, policy)?;
+    Some(to_prove(pairs.agreed, pairs.pairs, policy)?.max(failures_need(pairs, policy)?))
+}
+
+/// About how many more pairs would prove that it fails on few enough requests.
+fn failures_need(pairs: &Pairs, policy: &ShadowPolicy) -> Option<u64> {
+    let offered = offered(pairs);
     // requests with several items make more pairs than requests; before the first pair one of each is expected
     let (failed, each) = match offered {
         0 => (0.0, 1.0),
-        _ => ((pairs.errors + pairs.shed) as f64 / offered as f64, offered as f64 / pairs.pairs as f64),
+        _ => ((pairs.errors + pairs.shed) as f64 / offered as f64, offered as f64 / pairs.pairs.max(1) as f64),
     };
     let proved = |at: u64| {
         let (failed, of) = match at == pairs.pairs {
@@ -273,11 +320,11 @@ pub fn pairs_needed(pairs: &Pairs, policy: &ShadowPolicy) -> Option<u64> {
         sequence(failed, of, policy.alpha).is_some_and(|interval| interval.upper <= policy.failure_max)
     };
     let enough = (failed < policy.failure_max).then(|| least(pairs.pairs, proved)).flatten()?;
-    Some(agreement.max(enough - pairs.pairs).max(policy.pairs_min.saturating_sub(pairs.pairs)))
+    Some(enough - pairs.pairs)
 }
 
 /// The least number from `from` on that is enough, by doubling and halving; `None` beyond any traffic.
-fn least(from: u64, enough_at: impl Fn(u64) -> bool) -> Option<u64> {
+pub(super) fn least(from: u64, enough_at: impl Fn(u64) -> bool) -> Option<u64> {
     let (mut short, mut enough) = (from, from);
     if enough_at(from) {
         return Some(from);
@@ -295,7 +342,7 @@ fn least(from: u64, enough_at: impl Fn(u64) -> bool) -> Option<u64> {
     Some(enough)
 }
 
-fn percent(share: f64) -> String {
+pub(super) fn percent(share: f64) -> String {
     format!("{:.2} %", share * 100.0)
 }
 
@@ -310,10 +357,19 @@ mod tests {
         pairs_min: 500,
         seconds_min: 600,
         tolerance: Tolerance { absolute: 1e-9, relative: 0.01, vector: 0.01 },
+        limits: Limits::NONE,
     };
 
     fn counts(pairs: u64, agreed: u64, errors: u64, shed: u64) -> Pairs {
         Pairs { pairs, agreed, answered: pairs, errors, shed, seconds: 3_600 }
+    }
+
+    fn decided(pairs: &Pairs) -> Decision {
+        decide(pairs, &Measured::default(), &POLICY)
+    }
+
+    fn needed(pairs: &Pairs) -> Option<u64> {
+        pairs_needed(pairs, &Measured::default(), &POLICY)
     }
 
     #[test]
@@ -351,7 +407,7 @@ mod tests {
     #[test]
     fn verdicts() {
         let check = |pairs: Pairs, verdict, words: &str| {
-            let decision = decide(&pairs, &POLICY);
+            let decision = decided(&pairs);
             assert_eq!(decision.verdict, verdict, "{decision:?}");
             assert!(decision.sentence.contains(words), "{decision:?}");
         };
@@ -390,20 +446,20 @@ mod tests {
             }
             turns
         };
-        let plain = turns(&|_, pairs| decide(pairs, &POLICY).verdict);
-        let steady = turns(&|before, pairs| decide_after(before, pairs, &POLICY).verdict);
+        let plain = turns(&|_, pairs| decided(pairs).verdict);
+        let steady = turns(&|before, pairs| decide_after(before, pairs, &Measured::default(), &POLICY).verdict);
         assert!(plain > 2 && steady == 1, "{plain} {steady}");
         // A shadow that comes to disagree loses what it had, and one that is proved wrong is rejected at once.
-        let lost = decide_after(ShadowVerdict::Promote, &counts(1_000, 950, 0, 0), &POLICY);
+        let lost = decide_after(ShadowVerdict::Promote, &counts(1_000, 950, 0, 0), &Measured::default(), &POLICY);
         assert_eq!(lost.verdict, ShadowVerdict::Hold, "{lost:?}");
-        let wrong = decide_after(ShadowVerdict::Promote, &counts(1_000, 700, 0, 0), &POLICY);
+        let wrong = decide_after(ShadowVerdict::Promote, &counts(1_000, 700, 0, 0), &Measured::default(), &POLICY);
         assert_eq!(wrong.verdict, ShadowVerdict::Reject);
     }
 
     #[test]
     fn about_so_many_more_pairs_is_enough() {
         let pairs = counts(300, 294, 0, 0);
-        let sentence = decide(&pairs, &POLICY).sentence;
+        let sentence = decided(&pairs).sentence;
         let more: u64 = sentence.split("about ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
         let n = 300 + more;
         let agreed = (0.98 * n as f64).round() as u64;
@@ -417,21 +473,20 @@ mod tests {
             let scaled = |count: u64| (count as f64 * grown).round() as u64;
             let [agreed, answered] = [pairs.agreed, pairs.answered].map(scaled);
             let [errors, shed] = [pairs.errors, pairs.shed].map(scaled);
-            decide(&Pairs { pairs: pairs.pairs + more, agreed, answered, errors, shed, seconds: 3_600 }, &POLICY)
-                .verdict
+            decided(&Pairs { pairs: pairs.pairs + more, agreed, answered, errors, shed, seconds: 3_600 }).verdict
         };
         for pairs in [counts(300, 294, 0, 0), counts(300, 299, 0, 0), counts(480, 480, 0, 0), counts(900, 890, 5, 5)] {
-            let more = pairs_needed(&pairs, &POLICY).unwrap();
-            assert_eq!(decide(&pairs, &POLICY).verdict, ShadowVerdict::Hold, "{pairs:?}");
+            let more = needed(&pairs).unwrap();
+            assert_eq!(decided(&pairs).verdict, ShadowVerdict::Hold, "{pairs:?}");
             assert_eq!(after(&pairs, more), ShadowVerdict::Promote, "{pairs:?} and {more}");
             assert_eq!(after(&pairs, more * 9 / 10), ShadowVerdict::Hold, "{pairs:?} and a tenth less than {more}");
         }
-        assert_eq!(pairs_needed(&counts(10_000, 9_950, 0, 0), &POLICY), Some(0));
+        assert_eq!(needed(&counts(10_000, 9_950, 0, 0)), Some(0));
         // below what is asked, failing too often, or never answered: no number of pairs will do
         for pairs in [counts(1_000, 945, 0, 0), counts(1_000, 1_000, 60, 0), counts(0, 0, 40, 0)] {
-            assert_eq!(pairs_needed(&pairs, &POLICY), None, "{pairs:?}");
+            assert_eq!(needed(&pairs), None, "{pairs:?}");
         }
         // before the first pair: at least as many as are asked
-        assert!(pairs_needed(&Pairs::default(), &POLICY).unwrap() >= POLICY.pairs_min);
+        assert!(needed(&Pairs::default()).unwrap() >= POLICY.pairs_min);
     }
 }

@@ -22,15 +22,20 @@
 //! | [`errors`] | whether answers err as often as they did |
 //! | [`frechet`] | how far an embedding's projections moved, as a description |
 //! | [`gate`] | the verdict of one window, and how states follow each other |
+//! | [`selfcheck`] | a reference replayed against itself |
 //! | [`sequential`] | the detector over windows: evidence with a bound on false alarms at every look |
 //! | [`unusual`] | values that are missing, not numbers, of another type or never seen |
 //! | [`waiting`] | what verdicts wait for, and whether waiting helps |
 //! | [`watch`] | the detectors of all features of a model, one window further |
 //! | [`agreement`] | shadow verdicts from paired answers |
+//! | [`guardrails`] | what a shadow must not do beside disagreeing and failing |
+//! | [`betting`] | means of bounded quantities, valid at every look |
+//! | [`paired`] | classical tests of paired answers, as descriptions |
 //! | [`burn`] | error budgets and burn rates from counts |
 //! | [`display`] | reference and window in a few bars, for the page |
 
 pub mod agreement;
+pub mod betting;
 pub mod between;
 pub mod bh;
 pub mod bounds;
@@ -43,14 +48,17 @@ pub mod errors;
 pub mod estimate;
 pub mod frechet;
 pub mod gate;
+pub mod guardrails;
 pub mod kolmogorov;
 pub mod ks;
 pub mod null;
 pub mod order;
+pub mod paired;
 pub mod psi;
 pub mod quality;
 pub mod ranks;
 pub mod reference;
+pub mod selfcheck;
 pub mod sentence;
 pub mod sequential;
 pub mod shares;

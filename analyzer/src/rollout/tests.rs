@@ -46,6 +46,7 @@ pub(crate) fn snapshot(shadows: Vec<ShadowStatus>, events: &[(i64, EventKind)]) 
         segments: BTreeMap::new(),
         counted_ms: HashMap::new(),
         judged_until_ms: HashMap::new(),
+        judged_until_ms: HashMap::new(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use contract::api::{
     ShadowVerdict,
-    shadow::{GateAnswer, ShadowGate, VerdictAnswer},
+    shadow::{GateAnswer, GuardrailState, ShadowGate, VerdictAnswer},
 };
 use serde_json::{Value, json};
 
@@ -167,5 +167,56 @@ async fn a_verdict_says_what_it_rests_on_and_what_it_lacks() {
         format!("driftline_shadow_pairs_needed{{model=\"m\",version=\"young\"}} {}", young.pairs.needed.unwrap());
     assert!(text.contains(&needed), "{needed} is not in\n{text}");
     assert!(!text.contains("driftline_shadow_pairs_needed{model=\"m\",version=\"2\"}"), "{text}");
+    running.stop().await;
+}
+
+/// 4000 pairs of a shadow, spread over 60 s, with what it says, how sure it is and how long it runs as SQL over `number`.
+fn pairs(shadow: &str, said: &str, confidence: &str, infer_us: &str) -> String {
+    format!(
+        "INSERT INTO comparisons (* EXCEPT (compared, absolute_gap, relative_gap)) SELECT \
+           toUUID(concat('00000000-0000-0000-0000-', leftPad(toString(number), 12, '0'))), 0, generateUUIDv4(), now64(3), \
+           fromUnixTimestamp64Milli(toInt64({T0} + intDiv(number * 60000, 4000)), 'UTC'), 'm', '1', '{shadow}', true, 'ok', '', \
+           answer, {said}, 0.8, {confidence}, 100, {infer_us} \
+         FROM (SELECT number, if(number % 4 = 1, 'b', 'a') AS answer FROM numbers(4000))"
+    )
+}
+
+#[tokio::test]
+async fn a_shadow_that_agrees_is_rejected_for_being_slow_unsure_or_wrong_by_labels() {
+    let labels = "INSERT INTO labels (id, item, segment, received_at, at, label) SELECT \
+                    toUUID(concat('00000000-0000-0000-0000-', leftPad(toString(number), 12, '0'))), 0, generateUUIDv4(), now64(3), now64(3), \
+                    if(number % 4 = 1, 'b', 'a') FROM numbers(2000)";
+    let rows = [
+        pairs("good2", "answer", "0.79", "110"),
+        pairs("slow", "answer", "0.8", "2000"),
+        pairs("unsure", "answer", "0.55", "100"),
+        pairs("wrong", "if(number % 25 = 0, if(answer = 'a', 'b', 'a'), answer)", "0.8", "100"),
+        labels.to_owned(),
+    ];
+    let running = start_with(&rows).await;
+    let good = verdict(&running, "good2").await;
+    assert_eq!(good.verdict, ShadowVerdict::Promote, "{good:?}");
+    let names: Vec<&str> = good.guardrails.iter().map(|one| one.name.as_str()).collect();
+    assert_eq!(names, ["agreement", "failures", "slowdown", "confidence", "accuracy", "brier", "classes"]);
+    for (shadow, broken, says) in [
+        ("slow", "slowdown", "Run time over the primary's is at least 7."),
+        ("unsure", "confidence", "The fall of confidence is at least 0.2"),
+        ("wrong", "accuracy", "The fall of accuracy by labels is at least"),
+    ] {
+        let found = verdict(&running, shadow).await;
+        assert!(found.reject && found.sentence.contains(says), "{found:?}");
+        let states = found.guardrails.iter().filter(|one| one.state == GuardrailState::Broken);
+        assert!(states.clone().any(|one| one.name.as_str() == broken), "{found:?}");
+        let (_, text) = running.get("/metrics").await;
+        let line = format!(
+            "driftline_shadow_guardrail{{kind=\"{broken}\",model=\"m\",state=\"broken\",version=\"{shadow}\"}} 1"
+        );
+        assert!(text.contains(&line), "{line} is not in\n{text}");
+    }
+    // what a reader of one look would be told stands beside it
+    let wrong = verdict(&running, "wrong").await;
+    let tests: Vec<&str> = wrong.tests.iter().map(|one| one.test.as_str()).collect();
+    assert_eq!(tests, ["mcnemar", "tango", "stuart_maxwell", "bowker"]);
+    assert!(wrong.tests[0].p_value < 1e-9 && wrong.tests[1].p_value > 0.5, "{:?}", wrong.tests);
     running.stop().await;
 }

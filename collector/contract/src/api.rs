@@ -15,6 +15,7 @@
 pub mod baseline;
 pub mod concept;
 pub mod explain;
+pub mod guardrail;
 pub mod page;
 pub mod quality;
 pub mod segment;
@@ -77,9 +78,27 @@ pub struct ModelOverview {
     pub baseline: Option<BaselineInfo>,
     /// What the drift verdict promises and what it assumes, in words.
     pub guarantee: String,
+    /// What was found when the reference was replayed against itself; `None` until that has ended.
+    #[serde(default)]
+    pub reference_replay: Option<ReferenceReplay>,
     /// What verdicts wait for, and whether waiting helps; `None` where every feature is judged.
     #[serde(default)]
     pub waiting: Option<String>,
+}
+
+/// Windows drawn from a reference and judged against it by the live configuration: every alarm is a false one.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReferenceReplay {
+    /// Windows.
+    pub windows: u64,
+    /// Values of each feature in each.
+    pub n: u64,
+    /// False alarms found.
+    pub alarms: u64,
+    /// Upper bound of false alarms a window, by this finding.
+    pub rate_at_most: f64,
+    /// Most false alarms a window that the guarantee allows on average.
+    pub promised: f64,
 }
 
 /// Traffic of a span.

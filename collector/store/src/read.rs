@@ -13,6 +13,7 @@ mod errors;
 pub mod hours;
 mod overview;
 pub mod page;
+pub mod pairs;
 mod quality;
 mod segments;
 mod shadows;

@@ -69,8 +69,9 @@ export interface VerdictAnswer {
   verdict: ShadowVerdict; sentence: string; judged_ms: N; agreement: { observed: N; lower: N; upper: N; required: number; alpha: number };
   pairs: { seen: number; needed: N; minimum: number }; failures: { offered: number; errors: number; shed: number; ratio: N; allowed: number };
   watched: { seconds: number; minimum: number }; run_time_ratio: N; batch_variant: boolean | null; primary_batch_variant: boolean | null;
-  classes: ClassAgreement[];
+  classes: ClassAgreement[]; guardrails: Guardrail[]; tests: { test: string; statistic: number; freedom: N; p_value: number; sentence: string }[];
 }
+export interface Guardrail { name: string; state: "proved" | "open" | "broken" | "unasked"; n: number; observed: N; lower: N; upper: N; limit: number; needed: N; sentence: string }
 export interface ShadowPage { status: ShadowStatus; agreement_min: number; points: AgreementPoint[]; disagreements: Disagreement[] }
 export interface Sample {
   id: string; at_ms: number; model: string; version: string; outcome: string; reason: string; label: string; confidence: N; total_ms: number;

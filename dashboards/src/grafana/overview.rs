@@ -1,5 +1,6 @@
 //! The overview: is it served, is it within its objectives, is it still the same data, is the shadow any good.
 
+use contract::api::shadow::GuardrailState;
 use contract::api::{DriftState, ShadowVerdict};
 use contract::metrics::analyzer as a;
 use contract::metrics::proxy as p;
@@ -251,6 +252,12 @@ pub(super) fn shadows() -> Row {
             format!("({holds} == 1) * 0 + {code}")
         })
         .collect();
+    let guardrails = GuardrailState::ALL.into_iter().enumerate().map(|(code, state)| {
+        let by = ["model", "version", "kind"];
+        let holds = gauge_where("max", &a::SHADOW_GUARDRAIL, &[("state", state.as_str())], &by);
+        format!("({holds} == 1) * 0 + {code}")
+    });
+    let guardrails: Vec<String> = guardrails.collect();
     row(
         "Shadows",
         vec![
@@ -283,6 +290,10 @@ pub(super) fn shadows() -> Row {
             )
             .series(rate(&p::SHADOW_RUNS, &["model", "version", "outcome"]), "{{model}} {{version}} {{outcome}}")
             .sized(12, 8),
+            Panel::states("Guardrails", "What is asked of a shadow: proved, open, broken, or not asked for want of labels.")
+                .series(guardrails.join(" or "), "{{model}} {{version}} {{kind}}")
+                .named(&[("0", "proved", "green"), ("1", "open", "blue"), ("2", "broken", "red"), ("3", "unasked", "gray")])
+                .sized(12, 8),
             Panel::lines(
                 "Verdicts told to proxies",
                 "A second, by what the proxy did; and how many it has not heard yet.",

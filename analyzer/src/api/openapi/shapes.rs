@@ -10,7 +10,8 @@ use serde_json::{Map, Value, json};
 const SHAPES: &[(&str, &str, &str)] = &[
     ("Error", "What was wrong.", "error:text"),
     ("Overview", "Everything the first page shows.", "at_ms:int watermark_ms:int? models:[ModelOverview] slos:[SloStatus] events:[Event] pipeline:Pipeline"),
-    ("ModelOverview", "A model.", "model:text version:text state:DriftState traffic:Traffic history:[TrafficPoint] features:[FeatureVerdict] confidence:Distribution? confidence_mean:num? classes:[ClassShare] concept:Concept? embeddings:[EmbeddingShift] shadows:[ShadowStatus] baseline:BaselineInfo? guarantee:text waiting:text?"),
+    ("ModelOverview", "A model.", "model:text version:text state:DriftState traffic:Traffic history:[TrafficPoint] features:[FeatureVerdict] confidence:Distribution? confidence_mean:num? classes:[ClassShare] concept:Concept? embeddings:[EmbeddingShift] shadows:[ShadowStatus] baseline:BaselineInfo? guarantee:text reference_replay:ReferenceReplay? waiting:text?"),
+    ("ReferenceReplay", "Windows drawn from a reference and judged against it: every alarm is a false one.", "windows:int n:int alarms:int rate_at_most:num promised:num"),
     ("Traffic", "Traffic of a span.", "requests_per_second:num bad_ratio:num? p50_ms:num? p95_ms:num? p99_ms:num?"),
     ("TrafficPoint", "Traffic from a time on.", "+Traffic at_ms:int"),
     ("FeatureVerdict", "The judgement of one feature in one window, with its evidence.", "id:text model:text version:text feature:text state:DriftState window_start_ms:int window_end_ms:int n:int needed:int m:int ks_lower:num? ks_upper:num? p_value:num? q_value:num? psi:num? evidence:num? evidence_needed:num? discovery:flag autocorrelation:num? worth:num? delta:num threshold:num? visible:num baseline:text unusual:[Unusual] causes:[Cause] sentence:text"),
@@ -65,10 +66,12 @@ const SHAPES: &[(&str, &str, &str)] = &[
     ("Segments", "Parts of the traffic after the last window.", "named:[text] waiting:[text] tested:int untested:int verdicts:[SegmentVerdict] guarantee:text"),
     ("SegmentVerdict", "One feature among the items of one value of a segment.", "feature:text segment:text value:text state:DriftState window_start_ms:int window_end_ms:int n:int needed:int m:int ks_lower:num? ks_upper:num? p_value:num? q_value:num? evidence:num? discovery:flag visible:num baseline:text sentence:text"),
     ("Cause", "What a value of a segment adds to a shift.", "segment:text value:text within:num mix:num share_before:num share_now:num before:num? now:num?"),
-    ("ShadowStatus", "A shadow beside its primary.", "model:text primary:text shadow:text pairs:int agreed:int failed:int shed:int offered:int pairs_needed:int? seconds:int judged_ms:int agreement:num? wilson:Interval? sequence:Interval? latency_ratio:num? flips:[Flip] verdict:ShadowVerdict sentence:text"),
+    ("ShadowStatus", "A shadow beside its primary.", "model:text primary:text shadow:text pairs:int agreed:int failed:int shed:int offered:int pairs_needed:int? seconds:int judged_ms:int agreement:num? wilson:Interval? sequence:Interval? latency_ratio:num? flips:[Flip] verdict:ShadowVerdict sentence:text guardrails:[Guardrail] tests:[PairedTest]"),
+    ("Guardrail", "One thing that is asked of a shadow, and what is known of it.", "name:GuardrailName state:GuardrailState n:int observed:num? lower:num? upper:num? limit:num needed:int? sentence:text"),
+    ("PairedTest", "A classical test of the same pairs, as a description.", "test:text statistic:num freedom:int? p_value:num sentence:text"),
     ("Interval", "Bounds.", "lower:num upper:num"),
     ("Flip", "Pairs in which two labels met.", "primary:text shadow:text pairs:int"),
-    ("VerdictAnswer", "A shadow's verdict and what it rests on.", "model:text version:text primary:text verdict:ShadowVerdict promote:flag reject:flag sentence:text judged_ms:int? agreement:Agreement pairs:PairsSeen failures:Failures watched:Watched run_time_ratio:num? batch_variant:flag? primary_batch_variant:flag? classes:[ClassAgreement]"),
+    ("VerdictAnswer", "A shadow's verdict and what it rests on.", "model:text version:text primary:text verdict:ShadowVerdict promote:flag reject:flag sentence:text judged_ms:int? agreement:Agreement pairs:PairsSeen failures:Failures watched:Watched run_time_ratio:num? batch_variant:flag? primary_batch_variant:flag? guardrails:[Guardrail] tests:[PairedTest] classes:[ClassAgreement]"),
     ("Agreement", "Agreement, and what is required.", "observed:num? lower:num? upper:num? required:num alpha:num"),
     ("PairsSeen", "Pairs, and how many are needed.", "seen:int needed:int? minimum:int"),
     ("Failures", "Answers that the shadow owes.", "offered:int errors:int shed:int ratio:num? allowed:num"),
@@ -83,6 +86,11 @@ const WORDS: &[(&str, &[&str])] = &[
     ("ShadowVerdict", &["promote", "hold", "reject"]),
     ("Standing", &["in_force", "candidate", "replaced", "retired"]),
     ("ConceptKind", &["insufficient", "stable", "input", "concept", "both", "mix", "errors"]),
+    (
+        "GuardrailName",
+        &["agreement", "failures", "slowdown", "slow_runs", "confidence", "accuracy", "brier", "classes"],
+    ),
+    ("GuardrailState", &["proved", "open", "broken", "unasked"]),
     ("Gate", &["advance", "promote", "rollback"]),
 ];
 /// Bodies whose members may all be left out.

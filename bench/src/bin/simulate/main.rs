@@ -64,6 +64,12 @@ fn verdicts(table: Table) -> Table {
             "shadow exactly at the margin, a look after every pair, 2,000 runs: share of wrong REJECT",
             Bound::AtMost(0.05),
         )
+        .row(
+            "guard-promote",
+            "run time, confidence or accuracy exactly at its margin, a look after every pair, 2,000 runs each: most wrong PROMOTE",
+            Bound::AtMost(0.05),
+        )
+        .row("guard-reject", "the same: most wrong REJECT", Bound::AtMost(0.05))
         .row("outlier", "5,000 shifted rows and one outlier of 1e6: windows to the alarm", Bound::AtMost(1.0))
         .row("small-50", "50 undrifted rows against 5,000: share of 1,000 runs that alarm", Bound::AtMost(0.001))
         .row("small-100", "100 undrifted rows against 5,000: share of 1,000 runs that alarm", Bound::AtMost(0.001))

@@ -11,6 +11,8 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use super::guardrail::{Guardrail, GuardrailName, GuardrailState, PairedTest};
+
 /// A shadow compared with its primary over all pairs so far.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ShadowStatus {
@@ -56,6 +58,12 @@ pub struct ShadowStatus {
     pub verdict: ShadowVerdict,
     /// The verdict in one sentence.
     pub sentence: String,
+    /// What is asked, one by one.
+    #[serde(default)]
+    pub guardrails: Vec<Guardrail>,
+    /// Classical tests of the same pairs, as descriptions.
+    #[serde(default)]
+    pub tests: Vec<PairedTest>,
 }
 
 /// Two bounds.
@@ -139,6 +147,10 @@ pub struct VerdictAnswer {
     pub batch_variant: Option<bool>,
     /// The same of the primary.
     pub primary_batch_variant: Option<bool>,
+    /// What is asked, one by one.
+    pub guardrails: Vec<Guardrail>,
+    /// Classical tests of the same pairs, as descriptions.
+    pub tests: Vec<PairedTest>,
     /// By the primary's label, most frequent first, at most 64. For a look: each row holds alone, none decides.
     pub classes: Vec<ClassAgreement>,
 }

@@ -250,6 +250,12 @@ pub const SHADOW_VERDICT: Metric = Metric::gauge(
     "1 for the shadow's verdict (promote, hold, reject), 0 for the others.",
     &["model", "version", "state"],
 );
+/// Shadow: what is asked.
+pub const SHADOW_GUARDRAIL: Metric = Metric::gauge(
+    "driftline_shadow_guardrail",
+    "1 for the state (proved, open, broken, unasked) of what is asked of a shadow (kind: agreement, failures, slowdown, slow_runs, confidence, accuracy, brier, classes), 0 for the others.",
+    &["model", "version", "kind", "state"],
+);
 /// Verdicts told.
 pub const VERDICTS_TOLD: Metric = Metric::counter(
     "driftline_analyzer_told_verdicts_total",
@@ -353,6 +359,7 @@ pub const ALL: &[Metric] = &[
     SHADOW_AGREEMENT_LOWER,
     SHADOW_AGREEMENT_UPPER,
     SHADOW_VERDICT,
+    SHADOW_GUARDRAIL,
     VERDICTS_TOLD,
     VERDICTS_UNTOLD,
     WATERMARK_LAG,

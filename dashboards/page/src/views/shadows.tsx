@@ -85,6 +85,16 @@ function Proof({ model, shadow }: { model: string; shadow: string }) {
   );
 }
 
+/** What is asked beside agreement and failures: its words, how its numbers read, and which side of the limit is good. */
+const GUARDS: Record<string, { what: string; show: (value: number | null) => string; least?: true }> = {
+  slowdown: { what: "Run time over the primary's", show: (value) => (value === null ? "–" : `${short(value)}×`) },
+  slow_runs: { what: "More runs beyond the objective's time", show: percent },
+  confidence: { what: "Fall of confidence", show: (value) => (value === null ? "–" : value.toFixed(3)) },
+  accuracy: { what: "Fall of accuracy by labels", show: percent },
+  brier: { what: "Rise of the Brier score", show: (value) => (value === null ? "–" : value.toFixed(3)) },
+  classes: { what: "Pairs of the rarest class", show: (value) => (value === null ? "–" : count(value)), least: true },
+};
+
 function Guardrails({ answer }: { answer: VerdictAnswer }) {
   const { agreement, pairs, failures, watched } = answer;
   const company = [answer.batch_variant && "this version's", answer.primary_batch_variant && "the primary's"].filter(Boolean).join(" and ");
@@ -92,6 +102,11 @@ function Guardrails({ answer }: { answer: VerdictAnswer }) {
     ["Agreement, at least", percent(agreement.lower), `${percent(agreement.required)} or more`, agreement.lower !== null && agreement.lower >= agreement.required],
     ["Pairs", count(pairs.seen), `${count(pairs.minimum)} or more`, pairs.seen >= pairs.minimum],
     ["Failed or shed", `${percent(failures.ratio)} (${count(failures.errors)} failed, ${count(failures.shed)} shed)`, `${percent(failures.allowed)} or less`, failures.ratio !== null && failures.ratio <= failures.allowed],
+    ...answer.guardrails.filter(({ name }) => name in GUARDS).map(({ name, state, upper, observed, limit, n }): [string, string, string, boolean] => {
+      const { what, show, least } = GUARDS[name]!;
+      const is = state === "unasked" ? `not asked of ${plural(n, "labelled pair")}` : show(least ? observed : upper);
+      return [`${what}, at ${least ? "least" : "most"}`, is, `${show(limit)} or ${least ? "more" : "less"}`, state === "proved" || state === "unasked"];
+    }),
     ["Watched for", span(watched.seconds * 1_000), `${span(watched.minimum * 1_000)} or more`, watched.seconds >= watched.minimum],
   ];
   return (
@@ -101,6 +116,7 @@ function Guardrails({ answer }: { answer: VerdictAnswer }) {
         <thead><tr><th scope="col">what</th><th scope="col">is</th><th scope="col">asked</th><th scope="col">met now</th></tr></thead>
         <tbody>{rows.map(([what, is, asked, met]) => <tr key={what}><th scope="row">{what}</th><td>{is}</td><td>{asked}</td><td>{met ? "yes" : "not yet"}</td></tr>)}</tbody>
       </table>
+      {answer.tests.length > 0 && <details><summary>Classical tests of the same pairs, each for one look</summary><ul class="small">{answer.tests.map((test) => <li key={test.test}>{test.sentence}</li>)}</ul></details>}
       {company && <p class="quiet small">Answers of {company} may depend on the others in their batch: a difference may be no fault of the weights.</p>}
     </div>
   );
