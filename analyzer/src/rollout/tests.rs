@@ -46,7 +46,6 @@ pub(crate) fn snapshot(shadows: Vec<ShadowStatus>, events: &[(i64, EventKind)]) 
         segments: BTreeMap::new(),
         counted_ms: HashMap::new(),
         judged_until_ms: HashMap::new(),
-        judged_until_ms: HashMap::new(),
     }
 }
 
