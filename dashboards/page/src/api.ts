@@ -19,7 +19,7 @@ export interface ModelGlance {
   model: string; version: string; state: DriftState; states: Partial<Record<DriftState, number>>; loudest: string[];
   traffic: Traffic; requests: number[]; confidence_mean: N; shadows: ShadowGlance[]; baseline: BaselineInfo | null; judged_ms: N; waiting: string | null;
 }
-export interface Glance { at_ms: number; watermark_ms: N; models: ModelGlance[]; slos: SloStatus[]; events: Event[]; pipeline: Pipeline }
+export interface Glance { at_ms: number; sent_ms: number; watermark_ms: N; models: ModelGlance[]; slos: SloStatus[]; events: Event[]; pipeline: Pipeline }
 
 export interface FeatureVerdict {
   model: string; version: string; feature: string; state: DriftState; window_start_ms: number; window_end_ms: number;
@@ -80,9 +80,9 @@ export interface Sample {
 
 const GIVE_UP_MS = 30_000;
 
-/** Why there is no answer, in a sentence; `missing` when there is nothing of that name. */
+/** Why there is no answer, in a sentence; whether there is nothing of that name, and whether the analyzer itself said so. */
 export class Failure extends Error {
-  constructor(sentence: string, readonly missing: boolean) {
+  constructor(sentence: string, readonly missing: boolean, readonly told: boolean) {
     super(sentence);
   }
 }
@@ -101,9 +101,10 @@ export async function ask<T>(path: string, signal?: AbortSignal): Promise<T> {
     answer = await fetch(path, { headers: { accept: "application/json" }, cache: "no-store", signal: signal ? AbortSignal.any([signal, patience]) : patience });
   } catch (error) {
     if (signal?.aborted) throw error;
-    throw new Failure(patience.aborted ? "it does not answer in time" : "it cannot be reached", false);
+    throw new Failure(patience.aborted ? "it does not answer in time" : "it cannot be reached", false, false);
   }
   if (answer.ok) return answer.json();
   const told = await answer.json().then((body: { error?: string }) => body.error, () => undefined);
-  throw new Failure(told ?? `it answered ${answer.status}`, answer.status === 404);
+  // whether to try again is not the reader's trouble: it is asked again by itself
+  throw new Failure(told?.replace(/; try again.*$/, "") ?? `it answered ${answer.status}`, answer.status === 404, told !== undefined);
 }

@@ -69,6 +69,9 @@ function times(_: uPlot, splits: number[], __: number, ___: number, step: number
   });
 }
 
+/** A tick says no more digits than it has: `75 ms`, not `75.0 ms`. */
+export const tick = (text: string) => text.replace(/(\.\d*?)0+(?!\d)/, "$1").replace(/\.(?!\d)/, "");
+
 function drawMarks(plot: uPlot, marks: Mark[]): void {
   const { ctx, bbox } = plot;
   const unit = devicePixelRatio || 1;
@@ -135,8 +138,8 @@ function options(props: ChartProps, width: number, follow: (index: number | null
       } },
     },
     axes: [
-      { ...axis, size: 28, ...(time ? { values: times } : props.readX ? { values: (_, splits) => splits.map((v) => latest.current.readX!(v)) } : {}), space: 64 },
-      { ...axis, size: 56, gap: 4, values: (_, splits) => splits.map((v) => (v === null ? "" : (latest.current.read ?? short)(v))), space: 32 },
+      { ...axis, size: 30, gap: 8, ...(time ? { values: times } : props.readX ? { values: (_, splits) => splits.map((v) => tick(latest.current.readX!(v))) } : {}), space: 64 },
+      { ...axis, size: 56, gap: 4, values: (_, splits) => splits.map((v) => (v === null ? "" : tick((latest.current.read ?? short)(v)))), space: 32 },
     ],
     series: [{}, ...series.map(seriesOptions)],
     bands: bands.map(([upper, lower]) => ({ series: [upper + 1, lower + 1], fill: () => colour(series[upper]!.ink, 0.16) })),

@@ -15,7 +15,7 @@ export function short(x: Maybe): string {
   if (size >= 1e6) return `${(x / 1e6).toFixed(1)}M`;
   if (size >= 1e4) return `${(x / 1e3).toFixed(0)}k`;
   if (size >= 1000) return count(x);
-  if (size !== 0 && size < 0.01) return x.toPrecision(2);
+  if (size !== 0 && size < 0.1) return String(Number(x.toPrecision(2)));
   return String(Number(x.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : 2)));
 }
 

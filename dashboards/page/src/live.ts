@@ -7,7 +7,7 @@ const AGAIN_MS = 5_000;
 /** A stream that was silent for this long is as good as broken: the analyzer says something every cycle. */
 const SILENCE_MS = 45_000;
 
-export interface Live { glance: Glance | null; heard: number; problem: string | null }
+export interface Live { glance: Glance | null; heard: number; problem: Failure | null }
 
 let live: Live = { glance: null, heard: 0, problem: null };
 const readers = new Set<(now: Live) => void>();
@@ -25,7 +25,7 @@ async function instead(): Promise<void> {
   try {
     hear(await ask<Glance>("/api/v1/glance"));
   } catch (error) {
-    tell({ problem: error instanceof Failure ? error.message : "it cannot be reached" });
+    tell({ problem: error instanceof Failure ? error : new Failure("it cannot be reached", false, false) });
   }
 }
 
@@ -68,7 +68,19 @@ export function useLive(): Live {
 }
 
 /** Now by the analyzer's clock: the browser's may be wrong. */
-export const now = () => (live.glance ? live.glance.at_ms + (performance.now() - live.heard) : Date.now());
+export const now = () => (live.glance ? live.glance.sent_ms + (performance.now() - live.heard) : Date.now());
+
+/** Milliseconds since the last cycle that succeeded: an analyzer whose database is away answers, and with what it knew. */
+export const age = ({ glance, heard }: Live) => (glance ? glance.sent_ms - glance.at_ms + performance.now() - heard : 0);
+
+/** Draws again every second: what is old becomes older by itself. */
+export function useTick(): void {
+  const [, tick] = useState(0);
+  useEffect(() => {
+    const timer = setInterval(() => tick((n) => n + 1), 1000);
+    return () => clearInterval(timer);
+  }, []);
+}
 
 export interface Asked<T> { data: T | null; failure: Failure | null }
 
@@ -88,7 +100,7 @@ export function useAsk<T>(key: string, path: () => string, everyMs: number): Ask
           if (!stop.signal.aborted) set({ data, failure: null });
         } catch (error) {
           if (stop.signal.aborted) return;
-          const failure = error instanceof Failure ? error : new Failure(String(error), false);
+          const failure = error instanceof Failure ? error : new Failure(String(error), false, false);
           set((before) => ({ data: failure.missing ? null : before.data, failure }));
         }
       }

@@ -4,7 +4,7 @@ import { render, type JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { Glance } from "./api";
 import { clock, plural, span } from "./format";
-import { start, useLive, type Live } from "./live";
+import { age, start, useLive, useTick, type Live } from "./live";
 import { burning } from "./parts";
 import { change, parse, RANGES, rangeOf, to, useRoute, type Place, type Route } from "./route";
 import { Badge, Shape, type Word } from "./state";
@@ -29,6 +29,13 @@ const VIEWS: [Place["view"] & ("overview" | "slos" | "samples" | "events" | "pip
 ];
 /** Views that show a range of time. */
 const RANGED = new Set<Place["view"]>(["model", "confidence", "feature", "events"]);
+
+/** Whose clock is shown: people who talk about one picture may sit in several places. */
+function zone(): string {
+  const offset = new Intl.DateTimeFormat("en-GB", { timeZoneName: "longOffset" }).formatToParts().find(({ type }) => type === "timeZoneName");
+  const [name, from] = [Intl.DateTimeFormat().resolvedOptions().timeZone, (offset?.value ?? "GMT").replace("GMT", "UTC").replace(/\+00:00$/, "")];
+  return name && name !== from ? `${name} (${from})` : from;
+}
 
 /** The worst that is the case, in words, and where to look at it. */
 function overall(glance: Glance | null): [Word, string, Place] {
@@ -86,15 +93,27 @@ function Ranges({ asked }: { asked: URLSearchParams }) {
 }
 
 function Fresh({ live }: { live: Live }) {
-  const [, tick] = useState(0);
-  useEffect(() => {
-    const timer = setInterval(() => tick((n) => n + 1), 1000);
-    return () => clearInterval(timer);
-  }, []);
-  if (!live.glance) return <p class="fresh"><span class="dot" />connecting</p>;
-  const old = performance.now() - live.heard;
+  useTick();
+  if (!live.glance) return <p class={`fresh ${live.problem ? "stale" : "waits"}`}><span class="dot" />{live.problem ? "no answer" : "connecting"}</p>;
+  const old = age(live);
   const stale = live.problem !== null || old > 15_000;
-  return <p class={`fresh ${stale ? "stale" : ""}`} title="When the analyzer was last heard"><span class="dot" />{stale ? `${span(old)} old` : "live"}<span class="at"> {clock(live.glance.at_ms)}</span></p>;
+  return <p class={`fresh ${stale ? "stale" : ""}`} title="When the analyzer last looked at everything"><span class="dot" />{stale ? `${span(old)} old` : "live"}<span class="at"> {clock(live.glance.at_ms)}</span></p>;
+}
+
+/** Cycles that fail are worth a word: everything shown was known before them. */
+const SILENT_MS = 60_000;
+
+/** What is wrong with what is shown, in a sentence. */
+function Notice({ live: { glance, heard, problem } }: { live: Live }) {
+  useTick();
+  const known = glance ? "what you see is what it said last" : "nothing was heard of it yet";
+  const wrong = problem
+    ? `The analyzer ${problem.told ? "cannot tell" : "does not answer"}: ${problem.message}. It is asked again every few seconds; ${known}.`
+    : glance && age({ glance, heard, problem }) > SILENT_MS
+      ? `The analyzer answers and has looked at nothing since ${clock(glance.at_ms)}: mostly its database is away, and its log says why. What you see was known then.`
+      : "";
+  if (!wrong) return null;
+  return <div class="banner" role="alert"><p class="bar"><Shape state="watch" /><span>{wrong}</span></p></div>;
 }
 
 const KEYS: [string, string][] = [
@@ -198,12 +217,10 @@ function App() {
           <p class="overall" role="status"><a href={to(worst)}><Badge state={state}>{sentence}</Badge></a></p>
           {RANGED.has(route.place.view) && <Ranges asked={route.asked} />}
         </div>
-      {live.problem !== null && (
-        <div class="banner" role="alert"><p class="bar"><Shape state="watch" /><span>The analyzer does not answer: {live.problem}. It is asked again every few seconds; {live.glance ? "what you see is what it said last." : "nothing was heard of it yet."}</span></p></div>
-      )}
+        <Notice live={live} />
       </section>
       <main id="content" ref={main} tabIndex={-1}><View route={route} live={live} /></main>
-      <footer><p class="bar quiet small">Read-only. Everything here is in the <a href="/openapi.json">API</a> and in <a href="/metrics">metrics</a>, too.</p></footer>
+      <footer><p class="bar quiet small">Read-only. Everything here is in the <a href="/openapi.json">API</a> and in <a href="/metrics">metrics</a>, too. Times are those of {zone()}.</p></footer>
       <Help open={help} close={() => setHelp(false)} />
     </>
   );

@@ -13,7 +13,7 @@ export const Empty = ({ title, children }: { title: string; children?: Component
 
 export const Trouble = ({ failure }: { failure: Failure }) => (
   <div class="empty trouble" role="alert">
-    <p class="title"><Shape state={failure.missing ? "insufficient" : "watch"} />{failure.missing ? "Nothing of that name" : "The analyzer did not answer"}</p>
+    <p class="title"><Shape state={failure.missing ? "insufficient" : "watch"} />{failure.missing ? "Nothing of that name" : failure.told ? "This cannot be shown now" : "The analyzer did not answer"}</p>
     <p>{failure.message[0]!.toUpperCase() + failure.message.slice(1)}{failure.missing ? "." : "; it is asked again."}</p>
   </div>
 );

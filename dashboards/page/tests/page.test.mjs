@@ -354,6 +354,27 @@ describe("when the analyzer fails", () => {
   }
 });
 
+describe("when cycles fail", () => {
+  it("what is shown is called old, and the browser's own clock has no say in it", async () => {
+    const { page, complaints, close } = await open("about:blank#", "");
+    await page.route("**/api/v1/stream", (route) => route.abort());
+    await page.route("**/api/v1/glance", async (route) => {
+      const answer = await route.fetch();
+      const glance = await answer.json();
+      await route.fulfill({ response: answer, json: { ...glance, at_ms: glance.sent_ms - 600_000 } });
+    });
+    await page.goto(`${PAGE}/#/`);
+    await page.locator(".banner[role=alert]", { hasText: "has looked at nothing since" }).waitFor();
+    assert.match(await page.locator(".fresh").textContent(), /^1\d.min old/);
+    assert.deepEqual(await violations(page), []);
+    await page.unroute("**/api/v1/glance");
+    await page.unroute("**/api/v1/stream");
+    await page.locator(".banner").waitFor({ state: "detached" });
+    assert.deepEqual(complaints.filter((text) => !/Failed to load resource|EventSource/.test(text)), []);
+    await close();
+  });
+});
+
 describe("screenshots", { skip: !SHOTS && "DRIFTLINE_SHOTS is not set" }, () => {
   for (const [name, hash, parts] of VIEWS)
     for (const [width, colorScheme] of [[1280, "light"], [1280, "dark"], [390, "light"], [390, "dark"]])

@@ -38,7 +38,7 @@ export function Confidence({ model, asked }: { model: string; asked: URLSearchPa
           <Answer asked={range}>{(data) => <OverTime data={data} model={model} />}</Answer>
           <div class="grid two">
             <Panel title="Histogram" aside="last window over reference">{found.data?.confidence ? <Histogram page={found.data} /> : <Empty title="No confidence in the last window"><p>Models that answer without probabilities have none.</p></Empty>}</Panel>
-            <Panel title="Reliability" aside={range.data?.labelled ? `${plural(range.data.labelled, "labelled answer")}` : null}>{quality.data?.classes?.reliability.length ? <ReliabilityDiagram classes={quality.data.classes} /> : <Unlabelled />}</Panel>
+            <Panel title="Reliability" aside={range.data?.labelled ? `${plural(range.data.labelled, "labelled answer")}` : null}><Answer asked={quality}>{({ classes }) => (classes?.reliability.length ? <ReliabilityDiagram classes={classes} /> : <Unlabelled />)}</Answer></Panel>
           </div>
           {found.data?.concept && <ConceptOf concept={found.data.concept} />}
           {quality.data && <QualityOf quality={quality.data} />}

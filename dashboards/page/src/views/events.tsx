@@ -7,11 +7,28 @@ import { Answer, Empty, Time } from "../parts";
 import { change, rangeOf, to } from "../route";
 import { Shape, type Word } from "../state";
 
-const SHAPES: Record<string, Word> = { drift: "drifted", shadow: "hold", deployment: "promote", baseline: "resolved", slo: "watch" };
-const KINDS = ["drift", "shadow", "rollout", "deployment", "baseline", "load", "ready", "switch", "canary"];
+const SHAPES: Record<string, Word> = { drift: "drifted", shadow: "hold", deployment: "promote", baseline: "resolved", slo: "watch", failed: "watch", breaker_open: "watch", breaker_closed: "resolved", ready: "stable" };
+const KINDS = ["drift", "shadow", "rollout", "deployment", "baseline", "load", "ready", "failed", "switch", "canary", "rollback", "role", "unload", "breaker_open", "breaker_closed"];
+
+const capital = (text: string) => `${text[0]!.toUpperCase()}${text.slice(1)}`;
+
+/** A verdict on a shadow: the word, the terms it was asked on, and the reason, which names them again where they matter. */
+const VERDICT = /^(promote|hold|reject): (?:against (.+?), agreement of .+? asked at alpha [\d.e-]+\. )?([^]*)$/;
+
+/** What a proxy tells of its versions is told as these begin. */
+const BEGINNINGS: Record<string, string> = { load: "Loading", ready: "Ready" };
 
 /** Most events are sentences; what a proxy tells of its versions goes on from its kind. */
-const sentence = ({ kind, text }: Event) => (/^[A-Z0-9]/.test(text) || /^(promote|hold|reject):/.test(text) ? text : `${kind[0]!.toUpperCase()}${kind.slice(1)} ${text}`);
+function sentence({ kind, text }: Event): string {
+  const [, verdict, , reason] = VERDICT.exec(text) ?? [];
+  if (kind === "shadow" && verdict && reason) return `${capital(verdict)}: ${reason[0]!.toLowerCase()}${reason.slice(1)}`;
+  if (/^[A-Z0-9]/.test(text)) return text;
+  const begins = BEGINNINGS[kind] ?? `${capital(kind.replaceAll("_", " "))}:`;
+  return `${begins} ${text}`;
+}
+
+/** The version that a shadow was compared with. */
+const beside = ({ kind, text }: Event) => (kind === "shadow" ? VERDICT.exec(text)?.[2] : undefined);
 
 function shape(event: Event): Word {
   if (event.kind === "drift") return /resolved|no longer|over/.test(event.text) ? "resolved" : "drifted";
@@ -29,7 +46,7 @@ export function EventList({ events }: { events: Event[] }) {
       {events.map((event, i) => (
         <li key={`${event.at_ms}${event.text}${i}`}>
           <Shape state={shape(event)} />
-          <div><p>{sentence(event)}</p><p class="small quiet">{event.kind}{event.model && <> · <a href={place(event)}>{event.model}</a></>}{event.version && ` · ${event.version}`}</p></div>
+          <div><p title={event.text}>{sentence(event)}</p><p class="small quiet">{event.kind.replaceAll("_", " ")}{event.model && <> · <a href={place(event)}>{event.model}</a></>}{event.version && ` · ${event.version}`}{beside(event) && ` beside ${beside(event)}`}</p></div>
           <Time at={event.at_ms} />
         </li>
       ))}
@@ -49,7 +66,7 @@ export function Events({ glance, asked }: { glance: Glance | null; asked: URLSea
       <h1>Events</h1>
       <form class="filters" onSubmit={(event) => event.preventDefault()}>
         <label>Model<select value={model} onChange={(event) => change({ model: event.currentTarget.value })}><option value="">all</option>{(glance?.models ?? []).map((one) => <option key={one.model}>{one.model}</option>)}{model && !glance?.models.some((one) => one.model === model) && <option>{model}</option>}</select></label>
-        <label>Kind<select value={kind} onChange={(event) => change({ kind: event.currentTarget.value })}><option value="">all</option>{KINDS.map((one) => <option key={one}>{one}</option>)}</select></label>
+        <label>Kind<select value={kind} onChange={(event) => change({ kind: event.currentTarget.value })}><option value="">all</option>{KINDS.map((one) => <option key={one} value={one}>{one.replaceAll("_", " ")}</option>)}</select></label>
       </form>
       <Answer asked={found}>{(events) => events.length ? <Days events={events} /> : <section class="card"><Empty title="Nothing happened in this range"><p>Choose a longer range, or another model.</p></Empty></section>}</Answer>
     </>

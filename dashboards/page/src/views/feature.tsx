@@ -37,7 +37,7 @@ function Facts({ verdict: v, distribution }: { verdict: FeatureVerdict; distribu
   const [low, high] = [distance(v.ks_lower), distance(v.ks_upper)];
   const bounds = v.ks_lower === null ? DASH : low === high ? low : `${low} – ${high}`;
   return (
-    <dl class="stats tiles">
+    <dl class="stats tiles broad">
       <Stat name={distribution.names.length && !distribution.edges.length ? "Largest shift of a share" : "KS distance"} value={bounds} />
       <Stat name="Evidence" value={power(v.evidence)} note={`the model alarms at ${power(v.evidence_needed)}`} />
       <Stat name="Harmless up to" value={distance(v.delta)} />
@@ -84,13 +84,13 @@ function Numeric({ distribution, feature }: { distribution: Distribution; featur
   const readX = (value: number) => (drawn ? short(value) : `bin ${short(value)}`);
   return (
     <div class="grid two">
-      <Panel title="Distribution" aside="last window over reference">
+      <Panel title="Distribution" aside={drawn ? "share of the values, a unit of width" : "share of the values, a bin"}>
         <Chart says={`${feature}: the last window drawn over the reference; they differ most at ${where}`} x={edges} readX={readX} low={0} height={230} read={short} marks={[mark]} series={[
           { name: "last window", values: density(current), ink: "accent", field: 0.22, shape: "steps" },
           { name: "reference", values: density(reference), ink: "ink", shape: "steps", dash: true },
         ]} />
       </Panel>
-      <Panel title="Cumulative" aside={`furthest apart at ${where}`}>
+      <Panel title="Cumulative" aside={`share of the values up to there; furthest apart at ${where}`}>
         <Chart says={`${feature}: both cumulative distributions; in the bins drawn they are furthest apart at ${where}, by ${distance(gap)}`} x={edges} readX={readX} low={0} high={1} height={230} read={(v) => v.toFixed(2)} marks={[{ ...mark, label: "furthest apart" }]} series={[
           { name: "last window", values: is, ink: "accent" },
           { name: "reference", values: was, ink: "ink", dash: true },

@@ -1,7 +1,7 @@
 // One model: its traffic and latency, the drift of all its features over time, and each feature's last verdict.
 
 import { useState } from "preact/hooks";
-import { api, query, type FeatureVerdict, type Glance, type Heat, type ModelPage, type TrafficRange } from "../api";
+import { api, query, type FeatureVerdict, type Glance, type Heat, type ModelPage, type SloStatus, type TrafficRange } from "../api";
 import { Chart, Panel, type Mark } from "../chart";
 import { ago, count, distance, latency, latencyText, percent, plural, power, short } from "../format";
 import { HeatMap } from "../heat";
@@ -43,7 +43,7 @@ export function Model({ model, asked, glance }: { model: string; asked: URLSearc
             <header class="title"><h1>{model}<span class="version">{page.version}</span></h1><Badge state={page.state} /><States states={page.states} />{page.waiting && <p class="sentence"><Told text={page.waiting} /></p>}</header>
             <Tabs model={model} here="model" />
             <Numbers page={page} />
-            <Budgets slos={glance?.slos.filter((slo) => slo.model === model) ?? []} />
+            <Promised slos={glance?.slos.filter((slo) => slo.model === model) ?? []} />
           </>
         )}
       </Answer>
@@ -61,6 +61,8 @@ export function Model({ model, asked, glance }: { model: string; asked: URLSearc
     </>
   );
 }
+
+const Promised = ({ slos }: { slos: SloStatus[] }) => (slos.length ? <section class="card promised"><Budgets slos={slos} /></section> : null);
 
 function Numbers({ page: { traffic, confidence_mean, embeddings, baseline } }: { page: ModelPage }) {
   const tile = (name: string, ms: number | null) => { const [value, unit] = latency(ms); return <Stat name={name} value={value} unit={unit} />; };

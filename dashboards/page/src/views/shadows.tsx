@@ -67,7 +67,7 @@ const Numbers = ({ status }: { status: ShadowStatus }) => (
 );
 
 /** How many more pairs, in words. */
-const toGo = (needed: number | null) => (needed === 0 ? "proved" : needed === null ? "more alone will not prove it" : `about ${count(needed)} more`);
+const toGo = (needed: number | null) => (needed === 0 ? "proved" : needed === null ? "not by more pairs" : `about ${count(needed)} more`);
 
 /** Each guardrail beside what it asks for, and the agreement label by label. */
 function Proof({ model, shadow }: { model: string; shadow: string }) {
@@ -77,7 +77,7 @@ function Proof({ model, shadow }: { model: string; shadow: string }) {
     <Answer asked={found}>
       {(answer) => (
         <div class="grid two">
-          <Panel title="What is asked, and what is proved" aside={`pairs to go: ${toGo(answer.pairs.needed)}`}><Guardrails answer={answer} /></Panel>
+          <Panel title="Guardrails" aside={answer.pairs.needed ? `about ${count(answer.pairs.needed)} more pairs would prove it` : answer.pairs.needed === 0 ? "proved" : "more pairs alone will not prove it"}><Guardrails answer={answer} /></Panel>
           <Panel title="Agreement by label" aside="for a look; none decides">{answer.classes.length ? <Classes classes={answer.classes} /> : <Empty title="No pairs yet" />}</Panel>
         </div>
       )}
@@ -112,8 +112,7 @@ function Guardrails({ answer }: { answer: VerdictAnswer }) {
   return (
     <div class="scroll" tabIndex={0} role="region" aria-label="Guardrails">
       <table class="guardrails">
-        <caption>What a promotion asks for</caption>
-        <thead><tr><th scope="col">what</th><th scope="col">is</th><th scope="col">asked</th><th scope="col">met now</th></tr></thead>
+        <thead><tr><th scope="col">What a promotion asks for</th><th scope="col">is</th><th scope="col">asked</th><th scope="col">met</th></tr></thead>
         <tbody>{rows.map(([what, is, asked, met]) => <tr key={what}><th scope="row">{what}</th><td>{is}</td><td>{asked}</td><td>{met ? "yes" : "not yet"}</td></tr>)}</tbody>
       </table>
       {answer.tests.length > 0 && <details><summary>Classical tests of the same pairs, each for one look</summary><ul class="small">{answer.tests.map((test) => <li key={test.test}>{test.sentence}</li>)}</ul></details>}
@@ -125,12 +124,11 @@ function Guardrails({ answer }: { answer: VerdictAnswer }) {
 const Classes = ({ classes }: { classes: ClassAgreement[] }) => (
   <div class="scroll tall" tabIndex={0} role="region" aria-label="Agreement by label">
     <table class="classes">
-      <caption>Agreement by the primary's label</caption>
-      <thead><tr><th scope="col">label</th><th scope="col">pairs</th><th scope="col">at every look between</th><th scope="col">to go</th></tr></thead>
+      <thead><tr><th scope="col">The primary's label</th><th scope="col" class="num">pairs</th><th scope="col" class="num">at every look between</th><th scope="col" class="num">to go</th></tr></thead>
       <tbody>
         {classes.map((one) => (
           <tr key={one.label}>
-            <th scope="row">{one.label}</th><td>{count(one.pairs)}</td><td>{one.lower === null || one.upper === null ? "–" : `${percent(one.lower)} – ${percent(one.upper)}`}</td><td>{toGo(one.needed)}</td>
+            <th scope="row">{one.label}</th><td class="num">{count(one.pairs)}</td><td class="num">{one.lower === null || one.upper === null ? "–" : `${percent(one.lower)} – ${percent(one.upper)}`}</td><td class="num">{toGo(one.needed)}</td>
           </tr>
         ))}
       </tbody>

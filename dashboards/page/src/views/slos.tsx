@@ -15,6 +15,7 @@ export function Slos({ glance }: { glance: Glance | null }) {
   return (
     <>
       <h1>Objectives</h1>
+      {glance.slos.length > 0 && <p class="quiet small under">Burn rates by window: 1× spends the budget exactly in the period; the grey number below is where the window alerts.</p>}
       {glance.slos.length ? (
         <div class="grid cards">
           {glance.slos.map((slo) => (
@@ -99,8 +100,8 @@ function BurnDown({ page, points }: { page: SloPage; points: SloPage["points"] }
   const { status, exhausted_ms, period_ms } = page;
   const last = points.at(-1)!;
   const first = points[0]!.at_ms;
-  // The projection is drawn where it ends soon enough to be seen beside what was.
-  const near = exhausted_ms !== null && exhausted_ms - last.at_ms < Math.max(last.at_ms - first, period_ms / 8) ? exhausted_ms : null;
+  // The projection is drawn where something is left, and it ends soon enough to be seen beside what was.
+  const near = exhausted_ms !== null && last.remaining > 0 && exhausted_ms - last.at_ms < Math.max(last.at_ms - first, period_ms / 8) ? exhausted_ms : null;
   const x = [...points.map((point) => point.at_ms), ...(near === null ? [] : [near])];
   const left: (number | null)[] = [...points.map((point) => point.remaining), ...(near === null ? [] : [null])];
   const projected = x.map((at) => (at === last.at_ms ? last.remaining : at === near ? 0 : null));
