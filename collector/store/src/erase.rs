@@ -1,7 +1,10 @@
 //! Erasure and access: every row of one client, or of one request, found, given out, deleted, and counted again.
 //!
 //! The choice: the ids are written into a table of their own first. A subject's rows are found by them in every table, also
-//! once the observations that named the client are gone, so that what is counted at the end is the whole.
+//! once the observations that named the client are gone, so that what is counted at the end is the whole. None of it is within
+//! one request's limit: whole tables are looked through, which takes as long as they are large.
+
+use std::time::Duration;
 
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
@@ -13,6 +16,11 @@ use crate::{Error, Store};
 /// Tables with rows of requests. Observations go last: a run that broke off finds its ids again.
 pub const SUBJECT_TABLES: [&str; 7] =
     ["features", "categories", "payloads", "comparisons", "labels", "outcomes", "observations"];
+
+/// How the tables of ids are called; a time-ordered id follows.
+const PREFIX: &str = "erasing_";
+/// A table of ids that is older was left by a run that was killed.
+const LEFT_AFTER: Duration = Duration::from_secs(86_400);
 
 /// Whose rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,9 +62,18 @@ impl Store {
     /// Notes the ids of a subject: those that the database knows, and others that were found elsewhere.
     ///
     /// # Errors
-    /// [`Error`].
+    /// [`Error`]; nothing is left noted then.
     pub async fn ids_of(&self, subject: &Subject, others: &[Uuid]) -> Result<Ids, Error> {
-        let table = format!("erasing_{}", Uuid::now_v7().simple());
+        self.forget_old_ids().await?;
+        let ids = Ids { table: format!("{PREFIX}{}", Uuid::now_v7().simple()) };
+        let Err(error) = self.note_ids(&ids.table, subject, others).await else { return Ok(ids) };
+        if let Err(error) = self.forget_ids(ids).await {
+            tracing::warn!(%error, "a table of ids is left; the next run a day from now drops it");
+        }
+        Err(error)
+    }
+
+    async fn note_ids(&self, table: &str, subject: &Subject, others: &[Uuid]) -> Result<(), Error> {
         let create = format!("CREATE TABLE IF NOT EXISTS {table} (id UUID) ENGINE = MergeTree ORDER BY id;");
         let unmade = |reason| Error::Malformed { asked: "noting whose rows are meant".to_owned(), reason };
         for statement in self.layout().render(&create).map_err(unmade)? {
@@ -64,7 +81,7 @@ impl Store {
         }
         if let Subject::Client(names) = subject {
             let sql = format!("INSERT INTO {table} SELECT DISTINCT id FROM observations WHERE client IN ?");
-            self.bounded("the requests of a client", self.client().query(&sql).bind(names).execute()).await?;
+            self.patiently("the requests of a client", self.client().query(&sql).bind(names).execute()).await?;
         }
         let one = if let Subject::Id(id) = subject { Some(*id) } else { None };
         if let Some(id) = one {
@@ -74,7 +91,7 @@ impl Store {
                  WHERE route = 'kserve' AND reason = 'no_request' AND trace_id = ?"
             );
             let lone = self.client().query(&sql).bind(id.simple().to_string()).execute();
-            self.bounded("a response without its request", lone).await?;
+            self.patiently("a response without its request", lone).await?;
         }
         let others: Vec<String> = others.iter().copied().chain(one).map(|id| format!("('{id}')")).collect();
         // a statement is bounded; an id has no character that needs escaping
@@ -82,7 +99,7 @@ impl Store {
             let sql = format!("INSERT INTO {table} VALUES {}", some.join(", "));
             self.execute("noting whose rows are meant", &sql).await?;
         }
-        Ok(Ids { table })
+        Ok(())
     }
 
     /// The ids themselves.
@@ -91,7 +108,7 @@ impl Store {
     /// [`Error`].
     pub async fn list(&self, ids: &Ids) -> Result<Vec<Uuid>, Error> {
         let sql = format!("SELECT DISTINCT toString(id) FROM {}", ids.table);
-        let all = self.bounded("the requests meant", self.client().query(&sql).fetch_all::<String>()).await?;
+        let all = self.patiently("the requests meant", self.client().query(&sql).fetch_all::<String>()).await?;
         Ok(all.iter().filter_map(|id| Uuid::parse_str(id).ok()).collect())
     }
 
@@ -101,7 +118,7 @@ impl Store {
     /// [`Error`].
     pub async fn requests_of(&self, ids: &Ids) -> Result<u64, Error> {
         let sql = format!("SELECT uniqExact(id) AS n FROM {}", ids.table);
-        Ok(self.bounded("the requests meant", self.client().query(&sql).fetch_one::<Count>()).await?.n)
+        Ok(self.patiently("the requests meant", self.client().query(&sql).fetch_one::<Count>()).await?.n)
     }
 
     /// Their rows in every table.
@@ -112,7 +129,7 @@ impl Store {
         let mut all = Vec::new();
         for table in SUBJECT_TABLES {
             let sql = format!("SELECT count() AS n FROM {table} WHERE id IN (SELECT id FROM {})", ids.table);
-            let rows = self.bounded("a subject's rows", self.client().query(&sql).fetch_one::<Count>()).await?.n;
+            let rows = self.patiently("a subject's rows", self.client().query(&sql).fetch_one::<Count>()).await?.n;
             all.push(TableRows { table, rows });
         }
         Ok(all)
@@ -131,7 +148,7 @@ impl Store {
             let sql = format!("SELECT '{table}' AS table, * FROM {table} WHERE id IN (SELECT id FROM {})", ids.table);
             let unread = |error| Error::from_client(&error, self.url(), "a subject's rows");
             let mut rows = self.client().query(&sql).fetch_bytes("JSONEachRow").map_err(unread)?;
-            while let Some(bytes) = self.bounded("a subject's rows", rows.next()).await? {
+            while let Some(bytes) = self.patiently("a subject's rows", rows.next()).await? {
                 give(&bytes)?;
             }
         }
@@ -152,7 +169,6 @@ impl Store {
                 ids.table
             );
             for server in self.servers() {
-                // not within one request's limit: parts are written anew
                 let query = server.client().query(&sql);
                 let far = !self.layout().on().is_empty();
                 let query = if far { query.with_setting("distributed_ddl_task_timeout", "-1") } else { query };
@@ -170,11 +186,37 @@ impl Store {
     pub async fn forget_ids(&self, ids: Ids) -> Result<(), Error> {
         let mut tables = vec![self.layout().local(&ids.table), ids.table];
         tables.dedup();
+        self.drop_tables(tables).await
+    }
+
+    /// Drops tables of ids that runs left which were killed.
+    async fn forget_old_ids(&self) -> Result<(), Error> {
+        let sql = "SELECT name FROM system.tables WHERE database = ? AND startsWith(name, ?) ORDER BY name";
+        let mut left = Vec::new();
+        for server in self.servers() {
+            let names = server.client().query(sql).bind(self.database()).bind(PREFIX).fetch_all::<String>();
+            left.extend(server.bounded("tables of ids", names).await?.into_iter().filter(|name| is_old(name)));
+        }
+        left.sort_unstable();
+        left.dedup();
+        self.drop_tables(left).await
+    }
+
+    async fn drop_tables(&self, tables: Vec<String>) -> Result<(), Error> {
         for table in tables {
             let sql = format!("DROP TABLE IF EXISTS {table}{} SYNC", self.layout().on());
             self.everywhere("forgetting whose rows were meant", &sql).await?;
         }
         Ok(())
+    }
+
+    /// Waits for an answer as long as it takes.
+    async fn patiently<T>(
+        &self,
+        asked: &str,
+        answer: impl Future<Output = clickhouse::error::Result<T>>,
+    ) -> Result<T, Error> {
+        answer.await.map_err(|error| self.layout().judged(Error::from_client(&error, self.url(), asked), self.url()))
     }
 
     async fn everywhere(&self, asked: &str, sql: &str) -> Result<(), Error> {
@@ -183,4 +225,12 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// Whether a table's name says that it was made long ago; `erasing_…`, on a server of a cluster also `erasing_…_local`.
+fn is_old(table: &str) -> bool {
+    let made = |id: Uuid| id.get_timestamp().map(|at| Duration::from_secs(at.to_unix().0));
+    let id = table.strip_prefix(PREFIX).and_then(|rest| Uuid::try_parse(rest.split('_').next()?).ok());
+    let (made, now) = (id.and_then(made), made(Uuid::now_v7()));
+    made.zip(now).is_some_and(|(made, now)| now.saturating_sub(made) > LEFT_AFTER)
 }

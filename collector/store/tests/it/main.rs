@@ -3,6 +3,7 @@
 
 mod cluster;
 mod engine;
+mod erase;
 mod house;
 mod migrate;
 mod shards;
