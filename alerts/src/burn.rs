@@ -5,7 +5,7 @@
 //! counted. What alerts read is the held series, which repeats its last value while there is none: no data neither
 //! raises an alert nor ends one, and earns no budget. That the counters are gone altogether is an alert of its own.
 
-use contract::slo::{BURN_WINDOWS, Slo, SloFile};
+use contract::slo::{BAD_EVENTS_MIN, BURN_WINDOWS, FLOOR_Z, Slo, SloFile};
 
 use crate::promql::{Scale, Span, number, select};
 use crate::rules::Rule;
@@ -22,10 +22,6 @@ pub const BURN: &str = "driftline:slo_burn_rate:held";
 /// What the burn rate is at least, given how little was counted; 0 below [`BAD_EVENTS_MIN`]; frozen likewise.
 pub const BURN_FLOOR: &str = "driftline:slo_burn_rate_floor:held";
 
-/// One-sided 95 % quantile of the normal law, for the Wilson bound.
-pub const Z: f64 = 1.645;
-/// Bad events on the long window without which nothing alerts: two failures are no trend.
-pub const BAD_EVENTS_MIN: u32 = 3;
 /// How far back a held series looks for its last value: as long as Prometheus itself may be away.
 const HOLD_SECONDS: u64 = 86_400;
 
@@ -83,11 +79,11 @@ fn window_rules(slo: &Slo, window: &'static str, seconds: u64, scale: Scale) -> 
 fn floor_rule(slo: &Slo, window: &'static str, scale: Scale) -> Rule {
     let n = series(EVENTS, slo, window);
     let p = format!("clamp_max({}, 1)", series(BAD_RATIO, slo, window));
-    let z2 = Z * Z;
+    let z2 = FLOOR_Z * FLOOR_Z;
     let floor = format!(
         "(\n  {p} + {half} / {n}\n  - {z} * sqrt({p} * (1 - {p}) / {n} + {quarter} / {n} ^ 2)\n) / (1 + {full} / {n})\n\
          / {budget}\n* ({bad} >= bool {least})",
-        z = number(Z),
+        z = number(FLOOR_Z),
         half = number(z2 / 2.0),
         quarter = number(z2 / 4.0),
         full = number(z2),

@@ -5,7 +5,7 @@
 
 use contract::{
     api::Burn,
-    slo::{BURN_WINDOWS, Period, Slo, SloFile},
+    slo::{BAD_EVENTS_MIN, BURN_WINDOWS, FLOOR_Z, Period, Slo, SloFile},
 };
 
 /// Events of one span.
@@ -107,11 +107,25 @@ pub fn burn(window: &Window, events: Events, slo: &Slo, file: &SloFile) -> Burn 
     let own = BURN_WINDOWS.iter().find(|w| w.long_name == window.name);
     let of = own.or_else(|| BURN_WINDOWS.iter().find(|w| w.short_name == window.name));
     let factor = of.map_or(window.factor, |w| slo.factor(w, file.period_days));
-    Burn { window: window.name.to_owned(), rate: rate(events, slo.budget()), factor }
+    let (rate, floor) = (rate(events, slo.budget()), floor(events, slo.budget()));
+    Burn { window: window.name.to_owned(), rate, floor, factor }
 }
 
 fn rate(events: Events, budget: f64) -> Option<f64> {
     (events.total > 0 && budget > 0.0).then(|| events.bad as f64 / events.total as f64 / budget)
+}
+
+/// What the rate is at least, as the rules that alert have it: Wilson 1927, the lower end of his interval for the bad share,
+/// over the budget; 0 where too few events were bad to mean anything.
+fn floor(events: Events, budget: f64) -> Option<f64> {
+    let rate = rate(events, budget)?;
+    if events.bad < u64::from(BAD_EVENTS_MIN) {
+        return Some(0.0);
+    }
+    let (n, z2) = (events.total as f64, FLOOR_Z * FLOOR_Z);
+    let p = (rate * budget).min(1.0);
+    let spread = FLOOR_Z * (p * (1.0 - p) / n + z2 / (4.0 * n * n)).sqrt();
+    Some((p + z2 / (2.0 * n) - spread) / (1.0 + z2 / n) / budget)
 }
 
 #[cfg(test)]
@@ -156,6 +170,21 @@ mod tests {
         assert_eq!(budget_remaining(Events::default(), 0.01), None);
         let slo = Slo::new("s", "m", 99.0, Sli::Availability);
         assert_eq!(burn(&windows(&file(1))[0], Events::default(), &slo, &file(1)).rate, None);
+    }
+
+    /// `scipy.stats.binomtest(bad, n).proportion_ci(1 - 2 * norm.sf(1.645), "wilson").low`, over the budget.
+    #[test]
+    fn few_events_prove_little_burn() {
+        for (bad, total, low) in [
+            (3, 50, 0.024_229_406_253_023_694),
+            (3, 10_000, 0.000_119_891_534_524_040_22),
+            (30, 1_000, 0.022_316_212_386_600_077),
+        ] {
+            let found = floor(Events { total, bad }, 0.001).unwrap();
+            assert!((found - low / 0.001).abs() < 1e-9, "{bad} of {total}: {found}");
+        }
+        assert_eq!(floor(Events { total: 4, bad: 2 }, 0.001), Some(0.0));
+        assert_eq!(floor(Events::default(), 0.001), None);
     }
 
     #[test]

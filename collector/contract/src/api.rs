@@ -345,6 +345,9 @@ pub struct Burn {
     pub window: String,
     /// Budget burn rate: 1 spends the budget exactly in the period. `None` without events.
     pub rate: Option<f64>,
+    /// What the rate is at least, given how little was counted: the lower end of Wilson's interval, 0 below three bad
+    /// events. An alert asks it of the long window. `None` without events.
+    pub floor: Option<f64>,
     /// The factor at which it alerts.
     pub factor: f64,
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 mod windows;
 
-pub use windows::{BURN_WINDOWS, BurnWindow, Severity};
+pub use windows::{BAD_EVENTS_MIN, BURN_WINDOWS, BurnWindow, FLOOR_Z, Severity};
 
 /// Words by names, as alerts carry them.
 pub type Labels = BTreeMap<String, String>;

@@ -9,7 +9,7 @@ export interface TrafficPoint extends Traffic { at_ms: number }
 export interface Event { at_ms: number; kind: string; model: string; version: string; text: string }
 export interface Interval { lower: number; upper: number }
 export interface BaselineInfo { model: string; version: string; fingerprint: string; frozen_at_ms: number; features: number; observations: number; provisional: boolean; provisional_features: number; completes: string }
-export interface Burn { window: string; rate: N; factor: number }
+export interface Burn { window: string; rate: N; floor: N; factor: number }
 export interface SloStatus { slo: string; description: string; model: string; objective: number; events: number; bad: number; budget_remaining: N; burn: Burn[] }
 export interface Ledger { observed: number; delivered: number; dropped: number; in_flight: number }
 export interface Source { source: string; heartbeat_ms: number; expected: boolean; ledger: Ledger }

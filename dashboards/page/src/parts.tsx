@@ -36,19 +36,15 @@ export const Time = ({ at }: { at: number }) => <time dateTime={new Date(at).toI
 
 /** Windows that alert together: the long one says that it matters, the short one that it is still going on. */
 const PAIRS = [["1h", "5m"], ["6h", "30m"], ["1d", "2h"], ["3d", "6h"]] as const;
-/** Bad events without which nothing alerts: two failures are no trend. */
-const BAD_EVENTS_MIN = 3;
-
-/** Whether budget goes as fast as the alerts mean it; no events in the short window end nothing. */
+/** Whether budget surely goes as fast as the alerts mean it, given how little was counted; no events in the short window end nothing. */
 export function burning(slo: SloStatus): boolean {
   const rates = new Map(slo.burn.map((one) => [one.window, one]));
-  const loud = PAIRS.some(([long, short]) => {
+  return PAIRS.some(([long, short]) => {
     const over = rates.get(long);
-    if (!over || over.rate === null || over.rate <= over.factor) return false;
+    if (!over || over.floor === null || over.floor <= over.factor) return false;
     const still = rates.get(short)?.rate ?? null;
     return still === null || still > over.factor;
   });
-  return loud && slo.bad >= BAD_EVENTS_MIN;
 }
 
 export function sloState(slo: SloStatus): Word {

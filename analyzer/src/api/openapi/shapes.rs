@@ -22,7 +22,7 @@ const SHAPES: &[(&str, &str, &str)] = &[
     ("Parts", "How far a feature is judged by segment.", "judged:int waiting:[text]"),
     ("ClassShare", "Share of one class.", "label:text reference:num? current:num?"),
     ("SloStatus", "An objective's budget and burn.", "slo:text description:text model:text objective:num events:int bad:int budget_remaining:num? burn:[Burn]"),
-    ("Burn", "Burn rate of one window.", "window:text rate:num? factor:num"),
+    ("Burn", "Burn rate of one window.", "window:text rate:num? floor:num? factor:num"),
     ("Event", "A change worth drawing on a time line.", "at_ms:int kind:text model:text version:text text:text"),
     ("Pipeline", "What is stored and who sends.", "observations:int payloads:int labels:int unnamed:int sources:[Source]"),
     ("Source", "One sender.", "source:text heartbeat_ms:int expected:flag ledger:Ledger"),

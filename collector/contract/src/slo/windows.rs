@@ -42,6 +42,11 @@ pub struct BurnWindow {
     pub short_name: &'static str,
 }
 
+/// One-sided 95 % quantile of the normal law: what Wilson's bound on a burn rate is made with.
+pub const FLOOR_Z: f64 = 1.645;
+/// Bad events in the long window without which nothing alerts: two failures are no trend.
+pub const BAD_EVENTS_MIN: u32 = 3;
+
 /// Table 5-8 of the workbook: 2 % in an hour and 5 % in six page, 10 % in a day and 10 % in three open a ticket.
 pub const BURN_WINDOWS: [BurnWindow; 4] = [
     BurnWindow {
