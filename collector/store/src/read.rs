@@ -83,6 +83,15 @@ impl Reader {
 
 /// A bound time, as SQL.
 const MS: &str = "fromUnixTimestamp64Milli(toInt64(?), 'UTC')";
+/// How far an answer's own clock may be ahead of the collector's, by which labels arrive.
+const CLOCKS_MS: i64 = 86_400_000;
+
+/// Whether an answer of a span has a label, as SQL. A label comes after its answer, so that of a year's labels only those that
+/// came since are looked up and held in memory.
+fn has_label(span: Window) -> String {
+    let since_ms = span.start_ms.saturating_sub(CLOCKS_MS);
+    format!("id IN (SELECT id FROM labels WHERE received_at >= fromUnixTimestamp64Milli(toInt64({since_ms}), 'UTC'))")
+}
 
 /// A list of words as SQL. Only for words of ours: nothing is escaped.
 fn words<'a>(words: impl Iterator<Item = &'a str>) -> String {

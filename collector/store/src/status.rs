@@ -18,7 +18,8 @@ pub struct Status {
     pub tables: Vec<TableStatus>,
     /// The cluster that they are spread over; `None`: one server.
     pub cluster: Option<ClusterStatus>,
-    /// Labelled items whose id no observation has, or has any more; `None` where a server is away that may know.
+    /// Labelled items whose id no observation has, or has any more; `None` where a server is away that may know, and where
+    /// there are more than the database can look up.
     pub unknown_labels: Option<u64>,
 }
 
@@ -100,13 +101,18 @@ impl Store {
         let notes = if tables.iter().any(|known| known.table == "migrations") { self.notes().await? } else { vec![] };
         let all_there = cluster.iter().flat_map(|cluster| &cluster.servers).all(|server| server.observations.is_some());
         let unknown_labels = match has("labels") && has("observations") && all_there {
-            true => {
-                let sql = "SELECT uniqExact(id, item) FROM labels WHERE id NOT IN (SELECT id FROM observations)";
-                Some(self.bounded("labels without a request", self.client().query(sql).fetch_one::<u64>()).await?)
-            }
+            true => self.unknown_labels().await,
             false => None,
         };
         Ok(Status { clickhouse, migrations: migrations(&notes), tables, cluster, unknown_labels })
+    }
+
+    /// Goes by the ids of the labels: those of all observations are more than fits into memory.
+    async fn unknown_labels(&self) -> Option<u64> {
+        let sql = "SELECT uniqExact(id, item) FROM labels \
+             WHERE id NOT IN (SELECT id FROM observations WHERE id IN (SELECT id FROM labels))";
+        let counted = self.bounded("labels without a request", self.client().query(sql).fetch_one::<u64>()).await;
+        counted.inspect_err(|error| tracing::warn!(%error, "labels without an observation are not counted")).ok()
     }
 
     async fn cluster(&self) -> Result<Option<ClusterStatus>, Error> {

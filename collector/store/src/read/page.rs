@@ -14,7 +14,7 @@ use serde::Deserialize;
 pub use comparisons::{DisagreementRow, PairsAt};
 pub use samples::{EventFilter, SAMPLES_LOOKED_THROUGH, SampleFilter, SampleRow};
 
-use super::{MS, Reader, Window, words};
+use super::{MS, Reader, Window, has_label, words};
 use crate::Error;
 
 /// A range and the length of the steps it is cut into.
@@ -151,7 +151,8 @@ impl Reader {
         let of = |table: &str, feature: &str| {
             format!(
                 "SELECT id, item, value FROM {table} WHERE model = ? AND feature = '{feature}' AND at >= {MS} AND at < {MS} \
-                   AND id IN (SELECT id FROM labels)"
+                   AND {}",
+                has_label(span)
             )
         };
         let (confidences, answers) =

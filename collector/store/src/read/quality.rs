@@ -7,7 +7,7 @@ use clickhouse::Row;
 use contract::feature::{OUTPUT_CONFIDENCE, OUTPUT_LABEL, OUTPUT_PREFIX};
 use serde::{Deserialize, Serialize};
 
-use super::{MS, Reader, Window};
+use super::{MS, Reader, Window, has_label};
 use crate::Error;
 
 /// Classes that are told apart.
@@ -97,12 +97,13 @@ pub struct ErrorCounts {
 }
 
 /// Answers of a span and the newest label of each, model, start and end are bound.
-fn answers_and_truths() -> String {
+fn answers_and_truths(span: Window) -> String {
     format!(
         "answers AS (SELECT id, item, toString(value) AS said FROM categories \
-           WHERE model = ? AND feature = '{OUTPUT_LABEL}' AND at >= {MS} AND at < {MS} AND id IN (SELECT id FROM labels)), \
+           WHERE model = ? AND feature = '{OUTPUT_LABEL}' AND at >= {MS} AND at < {MS} AND {}), \
          truths AS (SELECT id, item, argMax(toString(label), (at, received_at)) AS truth FROM labels \
-           WHERE id IN (SELECT id FROM answers) GROUP BY id, item)"
+           WHERE id IN (SELECT id FROM answers) GROUP BY id, item)",
+        has_label(span)
     )
 }
 
@@ -143,7 +144,7 @@ impl Reader {
                  FROM answers AS a INNER JOIN truths AS t ON a.id = t.id AND a.item = t.item) \
                GROUP BY label) \
              ORDER BY support DESC, label LIMIT {CLASSES_MAX}",
-            answers_and_truths()
+            answers_and_truths(span)
         );
         let query = self.store.client().query(&sql).bind(model).bind(span.start_ms).bind(span.end_ms);
         self.store.bounded("answers beside labels", query.fetch_all()).await
@@ -195,7 +196,7 @@ impl Reader {
                  AND at >= {MS} AND at < {MS} AND NOT missing AND isFinite(value) AND id IN (SELECT id FROM answers)) AS f \
                ON a.id = f.id AND a.item = f.item) \
              GROUP BY said, bin ORDER BY said, bin",
-            answers_and_truths()
+            answers_and_truths(span)
         );
         let query = self.store.client().query(&sql).bind(model).bind(span.start_ms).bind(span.end_ms);
         let query = query.bind(model).bind(span.start_ms).bind(span.end_ms);
@@ -209,8 +210,9 @@ impl Reader {
     pub async fn middle_of_labelled(&self, model: &str, span: Window) -> Result<Option<i64>, Error> {
         let sql = format!(
             "SELECT quantileExact(0.5)(toUnixTimestamp64Milli(at)) AS middle FROM categories \
-             WHERE model = ? AND feature = '{OUTPUT_LABEL}' AND at >= {MS} AND at < {MS} AND id IN (SELECT id FROM labels) \
-             HAVING count() > 0"
+             WHERE model = ? AND feature = '{OUTPUT_LABEL}' AND at >= {MS} AND at < {MS} AND {} \
+             HAVING count() > 0",
+            has_label(span)
         );
         let query = self.store.client().query(&sql).bind(model).bind(span.start_ms).bind(span.end_ms);
         self.store.bounded("the middle of labelled answers", query.fetch_optional()).await
@@ -240,7 +242,7 @@ impl Reader {
     pub async fn number_errors(&self, model: &str, feature: &str, span: Window) -> Result<ErrorCounts, Error> {
         let sql = format!(
             "WITH answers AS (SELECT id, item, value FROM features WHERE model = ? AND feature = ? AND at >= {MS} AND at < {MS} \
-               AND NOT missing AND isFinite(value) AND id IN (SELECT id FROM labels)), \
+               AND NOT missing AND isFinite(value) AND {}), \
              truths AS (SELECT id, item, toFloat64OrNull(argMax(toString(label), (at, received_at))) AS truth FROM labels \
                WHERE id IN (SELECT id FROM answers) GROUP BY id, item) \
              SELECT count() AS n, sum(e) AS signed, sum(abs(e)) AS absolute, sum(e * e) AS squares, \
@@ -248,7 +250,8 @@ impl Reader {
                quantilesExactInclusive(0.5, 0.95)(abs(e)) AS sizes FROM ( \
                SELECT assumeNotNull(a.value - t.truth) AS e FROM answers AS a \
                INNER JOIN truths AS t ON a.id = t.id AND a.item = t.item \
-               WHERE isNotNull(t.truth) AND isFinite(t.truth))"
+               WHERE isNotNull(t.truth) AND isFinite(t.truth))",
+            has_label(span)
         );
         let query = self.store.client().query(&sql).bind(model).bind(feature).bind(span.start_ms).bind(span.end_ms);
         self.store.bounded("errors of numbers", query.fetch_one()).await
