@@ -46,12 +46,13 @@ pub(super) enum Data {
 }
 
 impl Tensor {
+    /// Items; none of one without values, whatever its shape says: `[4000000000, 0]` is a shape too.
     pub fn rows(&self) -> usize {
-        self.shape.first().copied().unwrap_or(1)
+        if self.shape.contains(&0) { 0 } else { self.shape.first().copied().unwrap_or(1) }
     }
 
     pub fn columns(&self) -> usize {
-        self.shape.iter().skip(1).product()
+        self.shape.iter().skip(1).fold(1, |columns, axis| columns.saturating_mul(*axis))
     }
 }
 
@@ -369,6 +370,19 @@ mod tests {
             r#"{"inputs":[{"name":"x","datatype":"FP32","shape":[4294967296,4294967296],"data":[]}]}"#,
         ] {
             assert_eq!(asked(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_shape_without_values_has_no_items_however_many_it_names() {
+        for shape in ["[4000000000,0]", "[0,9000000000000000000,4]", "[3,0]"] {
+            let text = format!(r#"{{"inputs":[{{"name":"x","datatype":"FP32","shape":{shape},"data":[]}}]}}"#);
+            let body = asked(&text).unwrap();
+            assert_eq!((body.items, body.tensors[0].rows()), (0, 0), "{shape}");
+            assert!(
+                super::super::features::asked(&body, &super::super::config::Model::default()).is_empty(),
+                "{shape}"
+            );
         }
     }
 
