@@ -7,6 +7,7 @@
 mod broken;
 mod database;
 mod events;
+mod large;
 mod memory;
 mod refused;
 
@@ -261,11 +262,7 @@ impl World {
                     self.round(vec![post]);
                 }
             }
-            Event::Seal => {
-                if let Some(process) = &mut self.process {
-                    process.writer.rotate(true);
-                }
-            }
+            Event::Seal => self.process.iter_mut().for_each(|process| process.writer.rotate(true)),
             Event::Insert(count, fates) => self.insert(*count, fates),
             Event::Settle => self.database.settle(),
             Event::KillEngine(forgotten, vanish) => self.database.kill(*forgotten, *vanish),

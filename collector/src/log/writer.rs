@@ -119,6 +119,12 @@ impl Writer {
             && round.plain < self.config.segment_max_bytes
         {
             match commands.try_recv() {
+                // what is larger than a segment is read back in one piece: it gets one of its own
+                Ok(Command::Append(entry, reply)) if round.plain + entry.plain > self.config.segment_max_bytes => {
+                    self.write(std::mem::take(&mut round), now_ms);
+                    self.admit(entry, reply, now_ms, &mut round);
+                    break;
+                }
                 Ok(Command::Append(entry, reply)) => self.admit(entry, reply, now_ms, &mut round),
                 Ok(Command::Close) => {
                     closed = true;

@@ -34,6 +34,8 @@ const ROUNDS: usize = 3;
 const SENDERS: usize = 4;
 /// Bytes a second that the slow database takes: some thousand observations.
 const SLOW_BYTES: f64 = 1.2e6;
+/// Of one sender's posts the observations and the bytes of their texts: more than a segment holds, less than a post may be.
+const LARGE: (usize, usize) = (7_000, 8 << 10);
 /// How long it is posted to.
 const FLOOD: Duration = Duration::from_secs(60);
 
@@ -133,7 +135,8 @@ pub(super) struct Memory {
     pub times: f64,
 }
 
-/// Posts for a minute at whatever rate is taken, over a database behind a narrow pipe.
+/// Posts for a minute at whatever rate is taken, over a database behind a narrow pipe; one sender's posts are as large as posts
+/// may be.
 pub(super) async fn memory(program: &Path) -> anyhow::Result<Memory> {
     let mut house = House::build(program, "").await?;
     let pipe = narrow(house.engine_port()).await?;
@@ -150,14 +153,15 @@ pub(super) async fn memory(program: &Path) -> anyhow::Result<Memory> {
         let (address, offered) = (house.address.clone(), offered.clone());
         posting.spawn(async move {
             let (http, mut random) = (reqwest::Client::new(), Random::new(13 + sender));
-            let observations = (0..BATCH).map(|_| load::observation(&mut random, "m", TEXT_BYTES)).collect();
+            let (count, bytes) = if sender == 0 { LARGE } else { (BATCH, TEXT_BYTES) };
+            let observations = (0..count).map(|_| load::observation(&mut random, "m", bytes)).collect();
             let mut batch = load::batch(&format!("flood-{sender}"), 1, 0, observations);
             while Instant::now() < deadline {
                 batch.seq += 1;
                 let body = Body::Packed(packed(&batch)?.into());
                 let status = post(&http, &address, OBSERVATIONS_PATH, body).await?;
                 ensure!(status == 200 || status == 503, "answered {status}");
-                offered.fetch_add(BATCH as u64, Ordering::Relaxed);
+                offered.fetch_add(count as u64, Ordering::Relaxed);
             }
             anyhow::Ok(())
         });
@@ -176,8 +180,8 @@ pub(super) async fn memory(program: &Path) -> anyhow::Result<Memory> {
 }
 
 /// What the defaults allow, see docs/RELIABILITY.md: 128 MiB for the program, `limits.max_posts_bytes`, six times
-/// `log.segment_max_bytes` for each of `insert.segments`, `insert.ready_max_bytes`, and `kserve.max_waiting_bytes`.
-const ALLOWED_BYTES: u64 = (128 + 512 + 2 * 6 * 32 + 256 + 64) << 20;
+/// `limits.max_decoded_bytes` for each of `insert.segments`, `insert.ready_max_bytes`, and `kserve.max_waiting_bytes`.
+const ALLOWED_BYTES: u64 = (128 + 512 + 2 * 6 * 128 + 256 + 64) << 20;
 
 /// Batches as the proxy packs them, source by source in turn.
 fn posts(random: &mut Random, epoch: u64) -> anyhow::Result<Vec<bytes::Bytes>> {
