@@ -193,7 +193,7 @@ mod tests {
     fn a_gate_does_not_open_on_a_verdict_of_long_ago_though_all_else_is_new() {
         let now_ms = 10 * figures::VERDICT_HOLDS_MS;
         let at = |judged_ms: i64| {
-            let mut snapshot = snapshot(vec![status("2", ShadowVerdict::Promote, judged_ms)], &[]);
+            let mut snapshot = snapshot(&[status("2", ShadowVerdict::Promote, judged_ms)], &[]);
             snapshot.overview.at_ms = now_ms;
             snapshot.counted_ms.insert("m".into(), Some(now_ms));
             snapshot

@@ -17,7 +17,7 @@ pub(crate) fn status(shadow: &str, verdict: ShadowVerdict, judged_ms: i64) -> Sh
     .unwrap()
 }
 
-pub(crate) fn snapshot(shadows: Vec<ShadowStatus>, events: &[(i64, EventKind)]) -> Snapshot {
+pub(crate) fn snapshot(shadows: &[ShadowStatus], events: &[(i64, EventKind)]) -> Snapshot {
     let model: ModelOverview = serde_json::from_value(serde_json::json!({
         "model": "m", "version": "1", "state": "stable", "history": [], "features": [], "confidence": null,
         "traffic": {"requests_per_second": 0.0, "bad_ratio": null, "p50_ms": null, "p95_ms": null, "p99_ms": null},
@@ -51,7 +51,7 @@ pub(crate) fn snapshot(shadows: Vec<ShadowStatus>, events: &[(i64, EventKind)]) 
 
 /// What is due of one shadow at a time, and how its telling ends.
 fn step(ledger: &mut Ledger, at_ms: i64, verdict: ShadowVerdict, events: &[(i64, EventKind)], ends: Outcome) -> usize {
-    let due = ledger.due(&snapshot(vec![status("2", verdict, at_ms)], events), at_ms);
+    let due = ledger.due(&snapshot(&[status("2", verdict, at_ms)], events), at_ms);
     for one in &due {
         assert_eq!((one.told.verdict, one.told.against.as_deref()), (verdict, Some("1")));
         ledger.note(one, ends, at_ms);
@@ -97,7 +97,7 @@ fn what_is_not_heard_is_told_again_later_and_later_and_counted_as_waiting() {
     let mut ledger = Ledger::new(HOUR);
     step(&mut ledger, 0, ShadowVerdict::Reject, &[], Outcome::Failed);
     assert_eq!(ledger.waiting_since_last(), 1.0);
-    assert_eq!(ledger.due(&snapshot(Vec::new(), &[]), 1_000), []);
+    assert_eq!(ledger.due(&snapshot(&[], &[]), 1_000), []);
     assert_eq!(ledger.waiting_since_last(), -1.0);
 }
 
@@ -105,10 +105,10 @@ fn what_is_not_heard_is_told_again_later_and_later_and_counted_as_waiting() {
 fn what_is_too_old_for_a_gate_or_no_name_of_a_proxys_is_not_told() {
     let mut ledger = Ledger::new(HOUR);
     let old = status("2", ShadowVerdict::Promote, 0);
-    assert_eq!(ledger.due(&snapshot(vec![old.clone()], &[]), figures::VERDICT_HOLDS_MS).len(), 1);
-    assert_eq!(ledger.due(&snapshot(vec![old], &[]), figures::VERDICT_HOLDS_MS + 1), []);
+    assert_eq!(ledger.due(&snapshot(&[old.clone()], &[]), figures::VERDICT_HOLDS_MS).len(), 1);
+    assert_eq!(ledger.due(&snapshot(&[old], &[]), figures::VERDICT_HOLDS_MS + 1), []);
     let strange = status("../2?x", ShadowVerdict::Promote, 0);
-    assert_eq!(ledger.due(&snapshot(vec![strange], &[]), 0), []);
+    assert_eq!(ledger.due(&snapshot(&[strange], &[]), 0), []);
 }
 
 #[test]
