@@ -204,7 +204,8 @@ class Exactness(unittest.TestCase):
         self.assertLessEqual(exactness.QUIETED.keys(), set(alerts))
 
     def test_an_alert_is_named_by_what_it_is_about(self) -> None:
-        for alert in ("SloBurnPage s", "ModelLoadFailed m 1 r", "InstanceDown j", "CollectorBacklog"):
+        named = ("SloBurnPage s", "ModelLoadFailed m 1 r", "ConceptDrift m both", "InstanceDown j", "CollectorBacklog")
+        for alert in named:
             self.assertEqual(exactness.about(labels(alert)), alert)
         of_slo = {"alertname": "DriftlineSloBurnPage", "slo": "s", "model": "m"}
         self.assertEqual(exactness.about(of_slo), "SloBurnPage s")
@@ -220,7 +221,9 @@ def labels(alert: str) -> dict[str, str]:
     """Labels of an alert that is named so."""
     name, *about = alert.split(" ")
     keys = {"SloBurnPage": ("slo",), "SloBurnTicket": ("slo",), "SloSeriesMissing": ("slo",), "InstanceDown": ("job",)}
-    of_model = ("model", "reason") if name == "SchemaViolations" else ("model", "version", "reason")
+    of_model = {"SchemaViolations": ("model", "reason"), "ConceptDrift": ("model", "state")}.get(
+        name, ("model", "version", "reason")
+    )
     pairs = zip(keys.get(name, of_model), about, strict=False)
     return {"alertname": f"Driftline{name}"} | dict(pairs)
 

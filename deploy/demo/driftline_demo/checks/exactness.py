@@ -50,13 +50,12 @@ EFFECTS: dict[Phase, Effects] = {
             "FeatureDrift support-router 1": "characters and words that its reference does not have",
             "FeatureDrift digits 1": "pixels that moved",
             "CalibrationOff digits": "half of the answers to what drifted are wrong, and it is sure of eight of ten",
+            "ConceptDrift digits both": "half of the answers are wrong: errors moved together with inputs",
+            "ConceptDrift support-router both": "six of ten are wrong, and inputs moved",
         },
         may={
             "CalibrationOff support-router": "six of ten are wrong, and it is sure of six; labels are counted once a "
             "minute, and by then good answers may have outweighed it",
-            "ConceptDrift digits": "half of the answers to what drifted are wrong: errors moved together with inputs",
-            "ConceptDrift support-router": "six of ten are wrong; its labels are judged when enough of them have come, "
-            "which may be phases later",
         },
     ),
     Phase.SCHEMA: Effects(
@@ -104,8 +103,12 @@ ALLOWED_SHARE, SLOW_MIN = 0.005, 3
 
 
 def about(labels: dict[str, str]) -> str:
-    """An alert and whom or what it is about: an objective; a model, its version and the reason; a job."""
-    of_model = " ".join(filter(None, (labels.get(key) for key in ("model", "version", "reason"))))
+    """An alert and whom or what it is about: an objective; a model, its version and the reason; a job.
+
+    Of concept drift the state too: errors of inputs that moved, and of inputs that did not, have other causes.
+    """
+    keys = ("model", "state") if labels["alertname"] == "DriftlineConceptDrift" else ("model", "version", "reason")
+    of_model = " ".join(filter(None, (labels.get(key) for key in keys)))
     subject = labels.get("slo") or of_model or labels.get("job", "")
     return f"{labels['alertname'].removeprefix('Driftline')} {subject}".strip()
 
