@@ -180,7 +180,7 @@ impl Values<'_> {
         to: mpsc::Sender<Vec<u64>>,
         read: &Progress<'_>,
     ) -> Result<(), OfflineError> {
-        let mut places = self.files.sorted(table, column).map_err(said(side))?;
+        let mut places = self.files.sorted(table, column, self.memory_bytes / 2).map_err(said(side))?;
         loop {
             let Ok(next) = tokio::time::timeout(SIGN_OF_LIFE, places.next()).await else {
                 // it is being sorted

@@ -14,8 +14,8 @@ const TYPE: &[u8] = b"UInt64";
 /// Where NaN stands among sorted values, and the first bit of a double.
 const NAN_PLACE: u64 = u64::MAX - 1;
 const SIGN: u64 = 1 << 63;
-/// Bytes that a sort in the engine holds before it goes to disk, each of two sides.
-const SORT_BYTES: u64 = 120_000_000;
+/// Bytes that a sort in the engine holds at most before it goes to disk, each of two sides.
+const SORT_BYTES_MAX: u64 = 120_000_000;
 
 /// How many values of a column are of which sort.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clickhouse::Row, serde::Deserialize)]
@@ -67,20 +67,21 @@ impl Files {
 
     /// One column's values in order, for a column that fits into no memory: the engine sorts it on disk. What comes is the place of
     /// each value in the order `-inf < numbers < inf < NaN < missing` as a whole number: of a number its 64 bits, all turned where
-    /// it is negative and else the first; then `2^64 - 2`; then `2^64 - 1`.
+    /// it is negative and else the first; then `2^64 - 2`; then `2^64 - 1`. No more than `held_bytes` are sorted in memory.
     ///
     /// # Errors
     /// [`Error`].
-    pub fn sorted(&self, table: &Table, column: (&str, Kind)) -> Result<Numbers, Error> {
+    pub fn sorted(&self, table: &Table, column: (&str, Kind), held_bytes: u64) -> Result<Numbers, Error> {
         // an alias would hide a column of its name: these are nobody's
         let sql = format!(
             "SELECT CAST(multiIf(isNull(__x), {MISSING_BITS}, isNaN(__x), {NAN_PLACE}, __bits >= {SIGN}, bitNot(__bits), \
              bitOr(__bits, {SIGN})) AS UInt64) AS __place \
              FROM (SELECT {} + 0 AS __x, reinterpretAsUInt64(assumeNotNull(__x)) AS __bits FROM {}{}) ORDER BY __place \
-             SETTINGS max_bytes_before_external_sort = {SORT_BYTES}, max_bytes_ratio_before_external_sort = 0, max_threads = 1",
+             SETTINGS max_bytes_before_external_sort = {}, max_bytes_ratio_before_external_sort = 0, max_threads = 1",
             number(column),
             file(table),
-            only(table)
+            only(table),
+            held_bytes.clamp(1, SORT_BYTES_MAX)
         );
         self.stream(&sql, table, 1)
     }

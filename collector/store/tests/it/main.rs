@@ -4,6 +4,7 @@
 mod cluster;
 mod engine;
 mod erase;
+mod files;
 mod house;
 mod migrate;
 mod shards;
