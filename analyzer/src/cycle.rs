@@ -307,7 +307,7 @@ impl Cycle {
             figures::Figures { reader: &self.reader, config: &self.config, now_ms, watermark_ms: None, slo: None };
         let mut counted = figures.slos(file).await;
         if counted.is_ok() {
-            let known = self.known.count(&self.reader, file, self.watermark_ms, &self.metrics).await;
+            let known = self.known.count((&self.reader, &self.config), file, self.watermark_ms, &self.metrics).await;
             counted = known.and(counted);
         }
         let (counted, rest_ms) = match counted {

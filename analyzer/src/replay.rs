@@ -8,9 +8,13 @@
 
 use std::collections::BTreeMap;
 
-use contract::api::{Flip, Interval, ShadowVerdict, shadow::ClassAgreement};
+use contract::{
+    api::{Flip, Interval, ShadowVerdict, shadow::ClassAgreement},
+    wire::Gap,
+};
 use serde::Serialize;
 use serde_json::{Value, json};
+use store::read::Tolerance;
 
 use crate::judge::{
     agreement::{self, Pairs, ShadowPolicy},
@@ -34,6 +38,8 @@ const CLASS_OUTPUTS: [&str; 6] =
 pub enum Reply {
     /// The label of each item, and microseconds from sending to the whole answer.
     Labels(Vec<String>, u64),
+    /// Numbers or vectors, which are compared by how far they are apart ([`Asked::gaps`]); and the same microseconds.
+    Numbers(u64),
     /// It did not answer well; why, in a word or two.
     Failed(String),
     /// Nobody asked it: whoever serves it had no room, which says nothing of it.
@@ -51,6 +57,8 @@ pub struct Asked {
     pub before: Reply,
     /// What the other version says.
     pub candidate: Reply,
+    /// How far apart the two are, one an item; empty where they have labels.
+    pub gaps: Vec<Gap>,
 }
 
 /// The report.
@@ -68,9 +76,9 @@ pub struct Report {
     pub sentence: String,
     /// Requests sent to both.
     pub requests: u64,
-    /// Items that both labelled.
+    /// Items that both labelled, or answered with numbers or vectors.
     pub pairs: u64,
-    /// Those with the same label.
+    /// Those with the same label, or no farther apart than is tolerated.
     pub agreed: u64,
     /// Agreement's confidence sequence; `None` without pairs.
     pub agreement: Option<Interval>,
@@ -102,8 +110,13 @@ pub struct Repeats {
 }
 
 /// Counts of a replay.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Tally {
+    tolerance: Tolerance,
+    /// Pairs without labels, and those that agree.
+    numbers: (u64, u64),
+    /// What the newest of them compared.
+    compared: &'static str,
     requests: u64,
     answered: u64,
     pairs: BTreeMap<(String, String), u64>,
@@ -115,37 +128,74 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// None yet; the tolerance says which answers without labels agree.
+    #[must_use]
+    pub fn new(tolerance: Tolerance) -> Self {
+        Self {
+            tolerance,
+            numbers: (0, 0),
+            compared: "",
+            requests: 0,
+            answered: 0,
+            pairs: BTreeMap::new(),
+            failed: BTreeMap::new(),
+            left_out: BTreeMap::new(),
+            repeats: Repeats::default(),
+            micros: (Vec::new(), Vec::new()),
+            span_ms: None,
+        }
+    }
+
     /// Takes what was said to one request.
     pub fn take(&mut self, asked: Asked) {
         self.requests += 1;
-        let (before, before_micros) = match asked.before {
-            Reply::Labels(labels, micros) => (labels, micros),
-            Reply::Failed(why) => return self.leave_out(&format!("the version compared with: {why}")),
-            Reply::NoRoom => return self.leave_out(NO_ROOM),
-        };
-        if asked.candidate == Reply::NoRoom {
-            return self.leave_out(NO_ROOM);
+        match (&asked.before, &asked.candidate) {
+            (Reply::Failed(why), _) => return self.leave_out(&format!("the version compared with: {why}")),
+            (Reply::NoRoom, _) | (_, Reply::NoRoom) => return self.leave_out(NO_ROOM),
+            _ => {}
         }
-        for (then, now) in asked.recorded.iter().flatten().zip(&before) {
-            self.repeats.items += 1;
-            self.repeats.same += u64::from(then == now);
+        if let (Some(recorded), Reply::Labels(now, _)) = (&asked.recorded, &asked.before) {
+            for (then, now) in recorded.iter().zip(now) {
+                self.repeats.items += 1;
+                self.repeats.same += u64::from(then == now);
+            }
         }
         if let Some(at_ms) = asked.at_ms {
             let (first, last) = self.span_ms.unwrap_or((at_ms, at_ms));
             self.span_ms = Some((first.min(at_ms), last.max(at_ms)));
         }
-        match asked.candidate {
-            Reply::Labels(labels, micros) if labels.len() == before.len() => {
-                self.answered += 1;
-                self.micros.0.push(before_micros);
-                self.micros.1.push(micros);
+        match (asked.before, asked.candidate) {
+            (_, Reply::Failed(why)) => self.fail(&why),
+            (Reply::Labels(before, then), Reply::Labels(labels, now)) if labels.len() == before.len() => {
+                self.time(then, now);
                 for pair in before.into_iter().zip(labels) {
                     *self.pairs.entry(pair).or_default() += 1;
                 }
             }
-            Reply::Labels(..) => *self.failed.entry("another number of items".to_owned()).or_default() += 1,
-            Reply::Failed(why) => *self.failed.entry(why).or_default() += 1,
-            Reply::NoRoom => {}
+            (Reply::Labels(..), Reply::Labels(..)) => self.fail("another number of items"),
+            (Reply::Numbers(then), Reply::Numbers(now)) => {
+                self.time(then, now);
+                self.compare(&asked.gaps);
+            }
+            _ => self.fail("another kind of answer"),
+        }
+    }
+
+    fn fail(&mut self, why: &str) {
+        *self.failed.entry(why.to_owned()).or_default() += 1;
+    }
+
+    fn time(&mut self, before_micros: u64, micros: u64) {
+        self.answered += 1;
+        self.micros.0.push(before_micros);
+        self.micros.1.push(micros);
+    }
+
+    fn compare(&mut self, gaps: &[Gap]) {
+        for gap in gaps {
+            self.numbers.0 += 1;
+            self.numbers.1 += u64::from(agreement::agrees(*gap, self.tolerance));
+            self.compared = gap.stored().0;
         }
     }
 
@@ -158,8 +208,9 @@ impl Tally {
     fn pairs(&self, policy: &ShadowPolicy) -> Pairs {
         let seconds = self.span_ms.map_or(policy.seconds_min, |(first, last)| (last - first).max(0) as u64 / 1_000);
         Pairs {
-            pairs: self.pairs.values().sum(),
-            agreed: self.pairs.iter().filter(|((before, now), _)| before == now).map(|(_, n)| n).sum(),
+            pairs: self.numbers.0 + self.pairs.values().sum::<u64>(),
+            agreed: self.numbers.1
+                + self.pairs.iter().filter(|((before, now), _)| before == now).map(|(_, n)| n).sum::<u64>(),
             answered: self.answered,
             errors: self.failed.values().sum(),
             shed: 0,
@@ -183,7 +234,7 @@ impl Tally {
             version: version.to_owned(),
             against: against.to_owned(),
             verdict: decision.verdict,
-            sentence: decision.sentence,
+            sentence: decision.sentence + &agreement::meaning(self.compared, self.tolerance),
             requests: self.requests,
             pairs: pairs.pairs,
             agreed: pairs.agreed,
@@ -327,12 +378,12 @@ mod tests {
     }
 
     fn asked(at_ms: Option<i64>, before: Reply, candidate: Reply) -> Asked {
-        Asked { at_ms, recorded: Some(vec!["a".into()]), before, candidate }
+        Asked { at_ms, recorded: Some(vec!["a".into()]), before, candidate, gaps: Vec::new() }
     }
 
     #[test]
     fn the_verdict_is_the_live_one() {
-        let mut tally = Tally::default();
+        let mut tally = Tally::new(POLICY.tolerance);
         for i in 0..2_000 {
             tally.take(asked(Some(i * 1_000), said("a"), said(if i % 200 == 0 { "b" } else { "a" })));
         }
@@ -348,12 +399,12 @@ mod tests {
 
     #[test]
     fn what_only_the_other_version_fails_on_counts_against_it() {
-        let mut tally = Tally::default();
+        let mut tally = Tally::new(POLICY.tolerance);
         for _ in 0..600 {
             tally.take(asked(None, said("a"), Reply::Failed("500".into())));
         }
         tally.take(asked(None, Reply::Failed("500".into()), said("a")));
-        let mut busy = Tally::default();
+        let mut busy = Tally::new(POLICY.tolerance);
         for _ in 0..600 {
             busy.take(asked(None, said("a"), Reply::NoRoom));
             busy.take(asked(None, Reply::NoRoom, said("a")));
@@ -364,7 +415,46 @@ mod tests {
         let report = tally.report(("m", "2", "1"), &POLICY);
         assert_eq!((report.verdict, report.failed["500"], report.pairs), (ShadowVerdict::Reject, 600, 0));
         assert_eq!(report.left_out.values().sum::<u64>(), 1);
-        assert_eq!(Tally::default().report(("m", "2", "1"), &POLICY).verdict, ShadowVerdict::Hold);
+        assert_eq!(Tally::new(POLICY.tolerance).report(("m", "2", "1"), &POLICY).verdict, ShadowVerdict::Hold);
+    }
+
+    /// A version that answers with numbers had no pairs, whatever it said.
+    #[test]
+    fn numbers_and_vectors_agree_within_the_tolerance() {
+        let report = |gap: Gap, n: u64| {
+            let mut tally = Tally::new(POLICY.tolerance);
+            for _ in 0..n {
+                tally.take(Asked { gaps: vec![gap], ..asked(None, Reply::Numbers(1_000), Reply::Numbers(2_000)) });
+            }
+            tally.report(("m", "2", "1"), &POLICY)
+        };
+        for (gap, agreed, verdict, says) in [
+            (
+                Gap::Number { absolute: 2.0, relative: 0.009 },
+                600,
+                ShadowVerdict::Promote,
+                "Numbers agree within 1.00 %",
+            ),
+            (Gap::Number { absolute: 2.0, relative: 0.011 }, 0, ShadowVerdict::Reject, "Numbers agree within"),
+            (Gap::Number { absolute: 1e-10, relative: 1.0 }, 600, ShadowVerdict::Promote, "Numbers agree within"),
+            (
+                Gap::Vector { distance: 0.005 },
+                600,
+                ShadowVerdict::Promote,
+                "Vectors agree at a cosine of at least 0.99",
+            ),
+            (Gap::Vector { distance: 0.02 }, 0, ShadowVerdict::Reject, "Vectors agree"),
+            (Gap::Shape, 0, ShadowVerdict::Reject, "different shapes"),
+        ] {
+            let found = report(gap, 600);
+            assert_eq!((found.pairs, found.agreed, found.verdict), (600, agreed, verdict), "{gap:?}");
+            assert!(found.sentence.contains(says), "{}", found.sentence);
+            assert_eq!((found.median_ms, found.repeats), (Some((1.0, 2.0)), None));
+        }
+        let mut mixed = Tally::new(POLICY.tolerance);
+        mixed.take(asked(None, Reply::Numbers(1), said("a")));
+        let found = mixed.report(("m", "2", "1"), &POLICY);
+        assert_eq!((found.pairs, found.failed["another kind of answer"]), (0, 1));
     }
 
     #[test]

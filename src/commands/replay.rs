@@ -12,6 +12,7 @@ use ::store::read::{ContentAsked, Reader, Window};
 use analyzer::replay::{Asked, Reply, Report, Tally, UNNAMED, request};
 use anyhow::Context as _;
 use contract::api::ShadowVerdict;
+use inference_proxy::features::gaps;
 use serde_json::Value;
 
 use crate::cli::ReplayArgs;
@@ -49,7 +50,7 @@ pub async fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
         Some(url) => Proxy::running(url, args.token_file.as_ref(), &versions).await?,
         None => Proxy::of_its_own(&loaded, &versions).await?,
     };
-    let asked = ask_all(args, &versions, source, &proxy).await;
+    let asked = ask_all(args, &versions, source, &proxy, Tally::new(policy.tolerance)).await;
     proxy.end().await;
     let mut report = asked?.report((&versions.model, &versions.version, &versions.against), policy);
     report.notes = notes(args);
@@ -154,8 +155,14 @@ fn lines(path: &Path, limit: u64) -> anyhow::Result<Vec<Line>> {
     Ok(found)
 }
 
-async fn ask_all(args: &ReplayArgs, versions: &Versions, source: Source, proxy: &Proxy) -> anyhow::Result<Tally> {
-    let (mut tally, all) = (Tally::default(), source.len());
+async fn ask_all(
+    args: &ReplayArgs,
+    versions: &Versions,
+    source: Source,
+    proxy: &Proxy,
+    mut tally: Tally,
+) -> anyhow::Result<Tally> {
+    let all = source.len();
     let mut pace = Pace::new(args.rate);
     let mut progress = Progress::new();
     match source {
@@ -213,8 +220,15 @@ async fn ask(
     pace.turn().await;
     let candidate = proxy.ask(&versions.model, &versions.version, &body, output).await?;
     // classes that are read from scores have no names to compare with what was recorded
-    let named = matches!(&before, Reply::Labels(labels, _) if labels.iter().all(|label| !label.starts_with(UNNAMED)));
-    tally.take(Asked { at_ms: line.at_ms, recorded: line.recorded.filter(|_| named), before, candidate });
+    let named =
+        matches!(&before.reply, Reply::Labels(labels, _) if labels.iter().all(|label| !label.starts_with(UNNAMED)));
+    tally.take(Asked {
+        at_ms: line.at_ms,
+        recorded: line.recorded.filter(|_| named),
+        gaps: gaps(&before.numbers, &candidate.numbers),
+        before: before.reply,
+        candidate: candidate.reply,
+    });
     Ok(())
 }
 

@@ -32,7 +32,10 @@ use super::{
 };
 use crate::{
     cycle::{self, figures},
-    judge::{agreement, burn},
+    judge::{
+        agreement::{self, ShadowPolicy},
+        burn,
+    },
 };
 
 /// Steps of a line.
@@ -236,7 +239,7 @@ pub(super) async fn slo(State(api): State<Api>, Path(name): Path<String>) -> Res
     let start_ms = burn::period_start_ms(file, now_ms);
     let times: Vec<i64> = (0..=BUDGET_POINTS).map(|i| start_ms + (now_ms - start_ms) * i / BUDGET_POINTS).collect();
     let _turn = turn(&api).await?;
-    let since = api.reader.slo_events(slo, &times).await?;
+    let since = api.reader.slo_events(slo, api.config.of(&slo.model).shadow.tolerance, &times).await?;
     let mut since: Vec<burn::Events> = since.iter().map(|c| burn::Events { total: c.total, bad: c.bad }).collect();
     let status = as_drawn(status.clone(), &mut since, slo.budget());
     let projected = status.burn.iter().find(|one| one.window == PROJECTED_FROM);
@@ -294,23 +297,25 @@ pub(super) async fn shadow(
     let (points, disagreements) = match counts.iter().find(|one| one.shadow == shadow && one.version == status.primary)
     {
         None => (Vec::new(), Vec::new()),
-        Some(counts) => {
-            (known_then(&api.reader, counts, policy.alpha).await?, disagreements(&api.reader, counts).await?)
-        }
+        Some(counts) => (known_then(&api.reader, counts, policy).await?, disagreements(&api.reader, counts).await?),
     };
     Ok(Json(ShadowPage { status: status.clone(), agreement_min: policy.agreement_min, points, disagreements }))
 }
 
 /// The confidence sequence as it was after each step: valid at every look, so it may be drawn as a line.
-async fn known_then(reader: &Reader, counts: &ShadowCounts, alpha: f64) -> Result<Vec<AgreementPoint>, store::Error> {
+async fn known_then(
+    reader: &Reader,
+    counts: &ShadowCounts,
+    policy: &ShadowPolicy,
+) -> Result<Vec<AgreementPoint>, store::Error> {
     let span = Window { start_ms: counts.first_ms, end_ms: counts.last_ms + 1 };
     let cut = steps(span, POINTS, 1_000);
     let (mut pairs, mut agreed) = (0, 0);
-    let steps = reader.pairs_by_step(counts, cut).await?;
+    let steps = reader.pairs_by_step(counts, policy.tolerance, cut).await?;
     let points = steps.into_iter().filter_map(|step| {
         pairs += step.pairs;
         agreed += step.agreed;
-        let bounds = agreement::sequence(agreed, pairs, alpha)?;
+        let bounds = agreement::sequence(agreed, pairs, policy.alpha)?;
         let agreement = agreed as f64 / pairs as f64;
         Some(AgreementPoint { at_ms: step.at_ms, pairs, agreement, lower: bounds.lower, upper: bounds.upper })
     });

@@ -255,7 +255,7 @@ impl Figures<'_> {
         since.push(burn::period_start_ms(file, self.now_ms));
         let mut statuses = Vec::with_capacity(file.slos.len());
         for slo in file.slos.iter().filter(|slo| slo.sli.counter() != Counter::Queries) {
-            let counts = self.reader.slo_events(slo, &since).await?;
+            let counts = self.reader.slo_events(slo, self.config.of(&slo.model).shadow.tolerance, &since).await?;
             let mut events: Vec<Events> = counts.iter().map(|c| Events { total: c.total, bad: c.bad }).collect();
             let period = events.pop().unwrap_or_default();
             statuses.push(SloStatus {

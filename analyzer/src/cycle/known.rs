@@ -14,7 +14,7 @@ use contract::{
 use store::read::{EventCounts, LabelledCounts, Reader, Window};
 
 use super::{paced::Paced, quality};
-use crate::publish::Metrics;
+use crate::{config::Config, publish::Metrics};
 
 /// Up to where events are counted.
 #[derive(Debug, Default)]
@@ -29,7 +29,7 @@ impl Known {
     /// When the database does not answer; nothing is counted then.
     pub async fn count(
         &mut self,
-        reader: &Reader,
+        (reader, config): (&Reader, &Config),
         file: &SloFile,
         watermark_ms: Option<i64>,
         metrics: &Metrics,
@@ -46,7 +46,7 @@ impl Known {
         };
         let mut counted = Vec::new();
         for slo in ours() {
-            counted.push((slo, reader.slo_events_in(slo, span).await?));
+            counted.push((slo, reader.slo_events_in(slo, config.of(&slo.model).shadow.tolerance, span).await?));
         }
         counted.into_iter().for_each(|(slo, counts)| metrics.sli(slo, counts));
         self.until_ms = Some(span.end_ms);

@@ -11,7 +11,7 @@ use contract::api::{
     Concept, Distribution, DriftState, EmbeddingShift, FeatureVerdict, ReferenceReplay, ShadowStatus, ShadowVerdict,
     TrafficPoint,
 };
-use store::read::{BaselineSummary, DetectorState, DetectorsAt, VerdictRow, Window, WindowSeen};
+use store::read::{BaselineSummary, DetectorState, DetectorsAt, Tolerance, VerdictRow, Window, WindowSeen};
 
 use super::{
     changes::{self, Versions},
@@ -24,7 +24,7 @@ use super::{
     paced::Paced,
     parts,
     replayed::Replayed,
-    round::{Round, ceiling, floor, span_ms},
+    round::{Round, ceiling, floor, of_first_traffic, span_ms},
     segments::Segments,
     span::Recent,
     verdicts::{Basis, Evidence, Judged, plain, row, sort},
@@ -49,6 +49,10 @@ const ROUND: Duration = Duration::from_secs(20);
 /// Windows given up that are counted at most: more than fit in the time that observations are kept.
 const SKIPPED_COUNTED: u64 = 1_000_000;
 
+/// What is said of a feature that the reference somebody chose lacks.
+const ADDED: &str =
+    " Its reference is not the one that was chosen, which lacks it, but the first traffic after that was frozen.";
+
 /// What is remembered of a model between two rounds. All of it can be read back from the database.
 #[derive(Debug, Default)]
 pub struct ModelState {
@@ -60,6 +64,8 @@ pub struct ModelState {
     said: bool,
     /// Observations that a provisional reference was found to need.
     wanted: u64,
+    /// How far apart answers of its shadows may be, as written down.
+    tolerance: Option<Tolerance>,
     /// Why there is no reference, where there is none.
     pub lack: Lack,
     judged_until_ms: Option<i64>,
@@ -146,6 +152,7 @@ impl ModelState {
         summary: Option<&BaselineSummary>,
     ) -> Result<bool, BaselineError> {
         self.restore(round).await?;
+        self.note_tolerance(round).await?;
         match summary {
             Some(summary) => {
                 self.adopt(round, summary).await?;
@@ -158,7 +165,7 @@ impl ModelState {
         let Some(baseline) = self.baseline.clone() else { return Ok(true) };
         let counted = self.counted(round);
         self.segments.prepare(round, &baseline, counted).await?;
-        self.errors.prepare(round, &baseline).await?;
+        self.errors.prepare(round, &baseline, self.judged_until_ms).await?;
         self.embeddings.prepare(round, &baseline).await?;
         let closed_ms = floor(round.watermark_ms, round.config.windows.length_ms);
         let windows = self.closed_windows(round, closed_ms).await?;
@@ -242,7 +249,7 @@ impl ModelState {
                 stored.verdicts.into_iter().partition(|one| one.segment == contract::segment::TRUTH);
             self.tracks.extend(stored.tracks);
             self.segments.restore(segments);
-            self.errors.restore((errors, stored.explained), end_ms);
+            self.errors.restore((errors, stored.left), end_ms);
         }
         self.restored = true;
         Ok(())
@@ -297,8 +304,9 @@ impl ModelState {
         let All { features: judged, segments, mut errors } = self.judge_all(round, baseline, window, seen);
         let versions = Versions { before: &self.version, now: &seen.version };
         let mut changes = changes::of(window.end_ms, model, versions, &judged, &segments);
-        let (policy, features) = (&round.settings().policy, judged.iter().map(|one| &one.verdict));
-        let now = self.errors.next(features, &mut errors, window.end_ms, policy);
+        let (policy, features) = (&round.settings().policy, || judged.iter().map(|one| &one.verdict));
+        let moved = self.errors.moved(round, features(), &errors, (window, baseline)).await?;
+        let now = self.errors.next(features(), (&mut errors, moved), window.end_ms, policy);
         let concept = changes::of_concept(window.end_ms, model, &seen.version, self.concept(policy), now);
         changes.extend(concept);
         // Before the rows that say that the window is judged: a window judged again writes the same events, which the table
@@ -343,11 +351,15 @@ impl ModelState {
             watch::list_together(found.iter_mut().map(|one| &mut one.watched).chain(of_parts), policy.alpha);
             parts.iter_mut().for_each(|part| part.verdict.discovery = part.looked.watched.listed);
         }
+        let chosen = !of_first_traffic(baseline);
         let judged = references.iter().zip(found).enumerate().map(|(at, (frozen, one))| {
             let names = (round.model(), seen.version.as_str());
             let mut verdict = plain(names, frozen, &one, &bench, &baseline.info.fingerprint);
             let (mut tail, span) =
                 (self.hour.said(at).to_owned(), Window { start_ms: one.start_ms, end_ms: window.end_ms });
+            if frozen.provisional && chosen {
+                tail += ADDED;
+            }
             if one.track.state >= DriftState::Watch {
                 verdict.causes = self.segments.causes(frozen, span);
                 tail += &(sentence::of_causes(&verdict.causes) + &self.embeddings.sentence(&frozen.name));

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     baseline::Frozen,
-    judge::{gate::Track, sentence},
+    judge::{concept::Moved, gate::Track, sentence},
 };
 
 /// Whose verdict a tested reference gives.
@@ -60,7 +60,7 @@ impl Pair {
             baseline: fingerprint.to_owned(),
             sentence,
         };
-        Judged { key: key.to_owned(), verdict, looked, explained: false }
+        Judged { key: key.to_owned(), verdict, looked, left: Left::default(), alone: false }
     }
 }
 
@@ -70,9 +70,19 @@ struct Evidence {
     #[serde(flatten)]
     verdict: SegmentVerdict,
     quiet_windows: u32,
-    /// See [`Judged::explained`]; absent in rows of older programs.
-    #[serde(default)]
-    explained: bool,
+    #[serde(flatten)]
+    left: Left,
+}
+
+/// What a window leaves to the next one's verdict on errors; absent in rows of older programs and of other parts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Left {
+    /// Whether the mix of classes explains what the window showed of the errors.
+    pub explained: bool,
+    /// Inputs that had moved when the answers were given that make errors drifted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub moved: Vec<Moved>,
 }
 
 /// One pair's judgement before it is written down.
@@ -80,8 +90,9 @@ pub(super) struct Judged {
     pub(super) key: String,
     pub(super) verdict: SegmentVerdict,
     pub(super) looked: Looked,
-    /// Whether the mix of classes explains what the window showed of the errors.
-    pub(super) explained: bool,
+    pub(super) left: Left,
+    /// Whether its newest counts alone say what its evidence says.
+    pub(super) alone: bool,
 }
 
 /// What is stored of the window that ended at a time.
@@ -90,8 +101,8 @@ pub(super) struct Stored {
     pub(super) verdicts: Vec<SegmentVerdict>,
     /// The states it left, by key.
     pub(super) tracks: Vec<(String, Track)>,
-    /// Whether the mix of classes explained the errors.
-    pub(super) explained: bool,
+    /// What it left to the next one.
+    pub(super) left: Left,
 }
 
 /// The name under which a pair's detector and state are kept; a tab is in no feature's name.
@@ -104,11 +115,13 @@ pub(super) async fn read(reader: &Reader, model: &str, end_ms: i64) -> Result<St
     let mut stored = Stored::default();
     for text in reader.segment_verdicts_at(model, end_ms).await? {
         // A row of another version's making is no reason to stop: its pair starts afresh.
-        let Ok(Evidence { verdict, quiet_windows, explained }) = serde_json::from_str(&text) else { continue };
+        let Ok(Evidence { verdict, quiet_windows, left }) = serde_json::from_str(&text) else { continue };
         let key = key(&verdict.feature, &verdict.segment, &verdict.value);
         stored.tracks.push((key, Track { state: verdict.state, quiet_windows }));
         stored.verdicts.push(verdict);
-        stored.explained |= explained;
+        if left != Left::default() {
+            stored.left = left;
+        }
     }
     Ok(stored)
 }
@@ -122,8 +135,8 @@ pub(super) fn is_kept(judged: &Judged) -> bool {
 pub(super) fn rows<'a>(judged: impl Iterator<Item = &'a Judged>, model: &str, now_ms: i64) -> Vec<SegmentVerdictRow> {
     let row = |one: &Judged| {
         let verdict = one.verdict.clone();
-        let (quiet_windows, explained) = (one.looked.track.quiet_windows, one.explained);
-        let evidence = Evidence { verdict: verdict.clone(), quiet_windows, explained };
+        let (quiet_windows, left) = (one.looked.track.quiet_windows, one.left.clone());
+        let evidence = Evidence { verdict: verdict.clone(), quiet_windows, left };
         SegmentVerdictRow {
             model: model.to_owned(),
             feature: verdict.feature,

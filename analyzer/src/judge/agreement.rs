@@ -7,6 +7,7 @@
 mod report;
 
 use contract::api::{Interval, ShadowVerdict};
+use contract::wire::Gap;
 use statrs::function::beta::ln_beta;
 use store::read::Tolerance;
 
@@ -42,6 +43,16 @@ pub fn meaning(compared: &str, tolerance: Tolerance) -> String {
         "vector" => format!(" Vectors agree at a cosine of at least {}.", 1.0 - vector),
         "shape" => " The newest answers are of different shapes, which never agree.".to_owned(),
         _ => String::new(),
+    }
+}
+
+/// Whether answers without labels that are so far apart agree.
+#[must_use]
+pub fn agrees(gap: Gap, tolerance: Tolerance) -> bool {
+    match gap {
+        Gap::Number { absolute, relative } => absolute <= tolerance.absolute || relative <= tolerance.relative,
+        Gap::Vector { distance } => distance <= tolerance.vector,
+        Gap::Shape => false,
     }
 }
 

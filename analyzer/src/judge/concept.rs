@@ -6,10 +6,14 @@
 //! judged given the label, which label shift does not move; where the whole errs otherwise and no class does, the errors that
 //! the classes' own rates in the reference give under the mix of now say whether the mix explains it. What another version does is
 //! another reference (see the cycle), so a version never looks like the world. Inputs that have too little data are
-//! not inputs that stayed.
+//! not inputs that stayed. Labels come late: errors are set beside the inputs of the time when the answers were given, so inputs
+//! that have returned since are not inputs that stayed either.
+
+use std::time::{Duration, SystemTime};
 
 use contract::api::{Concept, ConceptKind, DriftState, SegmentVerdict};
 use contract::segment;
+use serde::{Deserialize, Serialize};
 
 pub use super::errors::Errors;
 
@@ -23,6 +27,8 @@ const Z_99: f64 = 2.576;
 pub struct Inputs<'a> {
     /// Those that drifted.
     pub moved: Vec<&'a str>,
+    /// Those that had when the labelled answers were given which are wrong.
+    pub then: &'a [Moved],
     /// Those that had too little data to say.
     pub unknown: usize,
     /// All that are judged.
@@ -30,10 +36,45 @@ pub struct Inputs<'a> {
 }
 
 impl Inputs<'_> {
-    /// Whether it is known that none moved.
-    const fn stayed(&self) -> bool {
-        self.moved.is_empty() && self.unknown == 0 && self.judged > 0
+    /// Names of those that moved: now, and, where answers err otherwise, when these were given.
+    fn moved(&self, erring: bool) -> Vec<String> {
+        let then = self.then.iter().filter(|one| erring && !self.moved.contains(&one.input.as_str()));
+        let then = then.map(|one| format!("{} until {}", one.input, one.until()));
+        self.moved.iter().map(|name| (*name).to_owned()).chain(then).collect()
     }
+}
+
+/// An input that was drifted, and until when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moved {
+    /// Its name.
+    pub input: String,
+    /// End of the last window in which it was, milliseconds.
+    pub until_ms: i64,
+}
+
+impl Moved {
+    fn until(&self) -> String {
+        let at = SystemTime::UNIX_EPOCH + Duration::from_millis(self.until_ms.unsigned_abs());
+        humantime::format_rfc3339_seconds(at).to_string()
+    }
+}
+
+/// The inputs that had moved when the answers were given that make errors drifted. `before` is what the window before left, while
+/// errors were drifted already; `now` are those of the time of the newest labels. Labels of quiet answers end a drift of errors some
+/// windows after they came, and until then it is the one that was found before; where the newest labels alone show that answers err
+/// otherwise (`alone`), their time alone counts.
+#[must_use]
+pub fn moved_then(before: &[Moved], now: Vec<Moved>, alone: bool) -> Vec<Moved> {
+    let mut all = now;
+    for one in before.iter().filter(|_| !alone) {
+        match all.iter_mut().find(|known| known.input == one.input) {
+            Some(known) => known.until_ms = known.until_ms.max(one.until_ms),
+            None => all.push(one.clone()),
+        }
+    }
+    all.sort_by(|a, b| b.until_ms.cmp(&a.until_ms).then_with(|| a.input.cmp(&b.input)));
+    all
 }
 
 /// Right and wrong answers of one class, in the reference and now.
@@ -104,17 +145,18 @@ pub fn verdict(inputs: &Inputs<'_>, parts: Vec<SegmentVerdict>, answers: &Answer
     if mixed.is_some() {
         erring.clear();
     }
-    let kind = match (known, inputs.moved.is_empty(), erring.is_empty()) {
+    let moved = inputs.moved(!erring.is_empty());
+    let kind = match (known, moved.is_empty(), erring.is_empty()) {
         (false, ..) => ConceptKind::Insufficient,
         (true, true, true) if mixed.is_some() => ConceptKind::Mix,
         (true, true, true) if inputs.judged > 0 && inputs.unknown == inputs.judged => ConceptKind::Insufficient,
         (true, true, true) => ConceptKind::Stable,
         (true, false, true) => ConceptKind::Input,
-        (true, true, false) if inputs.stayed() => ConceptKind::Concept,
+        (true, true, false) if inputs.unknown == 0 && inputs.judged > 0 => ConceptKind::Concept,
         (true, true, false) => ConceptKind::Errors,
         (true, false, false) => ConceptKind::Both,
     };
-    let mut sentence = sentence(kind, inputs, &erring, known, answers);
+    let mut sentence = sentence(kind, (inputs, &moved), &erring, known, answers);
     if let Some(Mixed { expected, .. }) = mixed {
         sentence.push_str(&format!(
             " Classes come in other shares than they did, and each errs as it did: of this mix {:.1} % was to be expected.",
@@ -140,14 +182,30 @@ pub fn is_explained(found: &Concept) -> bool {
     !found.kind.is_of_errors() && found.parts.iter().any(|part| part.state == DriftState::Drifted)
 }
 
+/// Labels on the way to a reference of errors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gathered {
+    /// Those that it takes, or will once the windows of their answers are judged.
+    pub labelled: u64,
+    /// How many it needs.
+    pub wanted: u64,
+    /// Those left out, since inputs were drifted when their answers were given.
+    pub apart: u64,
+}
+
 /// Before a version has its reference of errors: how many labels it has of those it takes, and how the version before it erred.
 #[must_use]
-pub fn waiting(version: &str, (labelled, wanted): (u64, u64), before: Option<(&str, Errors)>) -> Concept {
+pub fn waiting(version: &str, gathered: Gathered, before: Option<(&str, Errors)>) -> Concept {
+    let Gathered { labelled, wanted, apart } = gathered;
     let earlier = before.filter(|(_, errors)| errors.n > 0).map_or_else(String::new, |(earlier, errors)| {
         format!(" Version {earlier} before it erred in {} of {} answers.", percent(errors), errors.n)
     });
+    let left = match apart {
+        0 => String::new(),
+        apart => format!(" {apart} labels are left out: inputs were drifted when their answers were given."),
+    };
     let sentence = format!(
-        "Version {version} has {labelled} of the {wanted} labels that become its reference of errors; {} more to come.{earlier}",
+        "Version {version} has {labelled} of the {wanted} labels that become its reference of errors; {} more to come.{left}{earlier}",
         wanted.saturating_sub(labelled)
     );
     Concept {
@@ -188,16 +246,16 @@ fn percent(errors: Errors) -> String {
 
 fn sentence(
     kind: ConceptKind,
-    inputs: &Inputs<'_>,
+    (inputs, moved): (&Inputs<'_>, &[String]),
     erring: &[&SegmentVerdict],
     known: bool,
     answers: &Answers,
 ) -> String {
-    let (Class { before, now }, moved) = (answers.whole, inputs.moved.as_slice());
+    let Class { before, now } = answers.whole;
     let rates =
         format!("{} of {} answers in the reference, {} of {} now", percent(before), before.n, percent(now), now.n);
-    let classes: Vec<&str> =
-        erring.iter().map(|part| part.value.as_str()).filter(|name| *name != segment::ALL).collect();
+    let classes: Vec<String> =
+        erring.iter().map(|part| part.value.clone()).filter(|name| *name != segment::ALL).collect();
     let of = if classes.is_empty() { String::new() } else { format!(", of {}", list(&classes)) };
     let unknown = match (inputs.unknown, inputs.judged) {
         (_, 0) => "no input is judged".to_owned(),
@@ -235,8 +293,8 @@ fn sentence(
     }
 }
 
-fn list(names: &[&str]) -> String {
-    let shown = names.iter().take(NAMED_MAX).copied().collect::<Vec<_>>().join(", ");
+fn list(names: &[String]) -> String {
+    let shown = names.iter().take(NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
     if names.len() > NAMED_MAX { format!("{shown} and {} more", names.len() - NAMED_MAX) } else { shown }
 }
 
@@ -309,7 +367,7 @@ mod tests {
             (&[][..], 2, Stable, Stable, K::Insufficient, "Answers err as they did"),
             (&[][..], 2, Insufficient, Drifted, K::Errors, "Answers err otherwise than they did, of billing"),
         ] {
-            let inputs = Inputs { moved: moved.to_vec(), unknown, judged: 2 };
+            let inputs = Inputs { moved: moved.to_vec(), then: &[], unknown, judged: 2 };
             let found = verdict(&inputs, vec![part(segment::ALL, all), part("billing", class)], &worse);
             assert_eq!(found.kind, kind, "{}", found.sentence);
             assert!(found.sentence.contains(says), "{}", found.sentence);
@@ -319,11 +377,38 @@ mod tests {
         assert_eq!(found.kind, K::Errors, "without inputs it is not known that they stayed: {}", found.sentence);
     }
 
+    /// Labels come late: errors made while inputs were moved were judged when inputs had returned, and called concept drift.
+    #[test]
+    fn inputs_that_moved_when_the_answers_were_given_did_not_stay() {
+        let moved = |until_ms| Moved { input: "input.x".into(), until_ms };
+        let worse = answers(&[(errors(500, 25), errors(200, 60)), (errors(500, 25), errors(200, 60))]);
+        let kind = |then: &[Moved], whole| {
+            let inputs = Inputs { then, judged: 1, ..Inputs::default() };
+            let found = verdict(&inputs, vec![part(segment::ALL, whole)], &worse);
+            (found.kind, found.sentence)
+        };
+        let (found, sentence) = kind(&[moved(1_900_000_000_000)], DriftState::Drifted);
+        assert_eq!(found, ConceptKind::Both, "{sentence}");
+        assert!(
+            sentence.starts_with("Inputs moved (input.x until 2030-03-17T17:46:40Z) and answers err"),
+            "{sentence}"
+        );
+        assert_eq!(kind(&[moved(1)], DriftState::Stable).0, ConceptKind::Stable, "it is over, and so are the errors");
+        assert_eq!(kind(&[], DriftState::Drifted).0, ConceptKind::Concept);
+        // Quiet labels arrive: the drift that they do not end yet is the one before. Then there are errors of a time without a drift.
+        let quiet = moved_then(&[moved(5)], Vec::new(), false);
+        assert_eq!(quiet, [moved(5)]);
+        assert_eq!(moved_then(&quiet, vec![moved(7)], false), [moved(7)]);
+        assert_eq!(moved_then(&quiet, Vec::new(), true), []);
+        let other = Moved { input: "a".into(), until_ms: 9 };
+        assert_eq!(moved_then(&quiet, vec![other.clone()], false), [other, moved(5)]);
+    }
+
     /// A class that is wrong 4 times in 10 grew from a tenth of the labels to a half: the whole errs three times as often, no
     /// class does.
     #[test]
     fn classes_in_other_shares_are_no_concept_drift() {
-        let inputs = Inputs { moved: Vec::new(), unknown: 0, judged: 1 };
+        let inputs = Inputs { judged: 1, ..Inputs::default() };
         let parts = || vec![part(segment::ALL, DriftState::Drifted), part("a", DriftState::Stable)];
         let mix = answers(&[(errors(900, 45), errors(250, 13)), (errors(100, 40), errors(250, 101))]);
         let found = verdict(&inputs, parts(), &mix);
@@ -344,7 +429,7 @@ mod tests {
     /// The whole stays drifted for some windows after the mix is what it was: that was raised as concept drift.
     #[test]
     fn a_mix_that_returns_to_what_it_was_is_no_concept_drift() {
-        let moved = |names: &[&'static str]| Inputs { moved: names.to_vec(), unknown: 0, judged: 1 };
+        let moved = |names: &[&'static str]| Inputs { moved: names.to_vec(), judged: 1, ..Inputs::default() };
         let parts = || vec![part(segment::ALL, DriftState::Drifted), part("a", DriftState::Stable)];
         let mix = answers(&[(errors(900, 45), errors(250, 13)), (errors(100, 40), errors(250, 101))]);
         let back = answers(&[(errors(900, 45), errors(450, 23)), (errors(100, 40), errors(50, 20))]);
@@ -367,9 +452,12 @@ mod tests {
 
     #[test]
     fn a_version_without_its_labels_says_how_many_are_to_come() {
-        let found = waiting("2", (120, 1_000), Some(("1", errors(1_000, 50))));
+        let gathered = Gathered { labelled: 120, wanted: 1_000, apart: 0 };
+        let found = waiting("2", gathered, Some(("1", errors(1_000, 50))));
         assert_eq!((found.kind, found.error_before), (ConceptKind::Insufficient, None));
         assert!(found.sentence.contains("880 more to come. Version 1 before it erred in 5.0 %"), "{}", found.sentence);
+        let found = waiting("2", Gathered { apart: 7, ..gathered }, None);
+        assert!(found.sentence.contains("to come. 7 labels are left out: inputs were drifted"), "{}", found.sentence);
     }
 
     #[test]

@@ -332,6 +332,13 @@ async fn a_reference_file_is_taken_once_and_completed_by_traffic() {
     let completed = whole.overview.models[0].baseline.clone().unwrap();
     assert_eq!((completed.provisional_features, completed.features, completed.observations), (3, 4, 2_000));
     assert_eq!(completed.completes, chosen.fingerprint, "what the user chose is still named");
+    // Which is which is said: the first traffic stood among the features of the file without a word.
+    let (again, added) = (bench.step(4, 0.0).await, "Its reference is not the one that was chosen, which lacks it");
+    for one in &again.overview.models[0].features {
+        assert_eq!(one.sentence.contains(added), one.feature != "input.x", "{}: {}", one.feature, one.sentence);
+    }
+    let told = again.overview.events.iter().find(|event| event.text.contains("that the chosen one lacks")).unwrap();
+    assert!(told.text.ends_with("lacks, from traffic in which input.x drifted."), "{}", told.text);
     let (reader, settings) = (bench.house.store.read(), Config::try_from(bench.config.clone()).unwrap());
     let desk = Desk { reader: &reader, config: &settings, who: "test", now_ms: T0 };
     let listed = desk.list(Some("m")).await.unwrap();

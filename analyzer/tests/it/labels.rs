@@ -1,8 +1,11 @@
 //! Labels against the real engine: figures of quality, and errors that change apart from inputs.
 
-use std::sync::Arc;
+use std::{io::Write as _, sync::Arc};
 
-use analyzer::{config::RawConfig, cycle::Snapshot};
+use analyzer::{
+    config::{RawBaseline, RawConfig},
+    cycle::Snapshot,
+};
 use contract::{
     api::{Concept, ConceptKind, DriftState, quality::Quality},
     segment::{ALL, TRUTH},
@@ -15,6 +18,8 @@ use crate::{
 };
 
 const ROWS: i64 = 400;
+/// What is answered.
+const SAID: &str = "if(number % 4 = 0, 'b', 'a')";
 
 fn id(index: i64) -> String {
     format!("toUUID(concat('00000000-0000-4000-9000-', leftPad(toString({index} * {ROWS} + number), 12, '0')))")
@@ -25,12 +30,17 @@ async fn window(house: &House, index: i64, shift: f64, wrong: i64) {
     window_of(house, (index, "1"), shift, wrong, 100).await;
 }
 
-/// A window of answers `a` and `b`, one in five with the confidence .95, and labels that arrive in it for all of them, or for as
-/// many in 100 as are `labelled`: of those that are `a`, `wrong` in 100 are labelled `b`.
+/// A window of answers, and labels that arrive in it for all of them, or for as many in 100 as are `labelled`.
 async fn window_of(house: &House, (index, version): (i64, &str), shift: f64, wrong: i64, labelled: i64) {
+    answers(house, (index, version), shift).await;
+    labels(house, (index, index), wrong, labelled).await;
+    heartbeat(house, T0 + (index + 1) * WINDOW_MS + 1_500).await;
+}
+
+/// A window of answers `a` and `b`, one in five with the confidence .95.
+async fn answers(house: &House, (index, version): (i64, &str), shift: f64) {
     let (start, id) = (T0 + index * WINDOW_MS, id(index));
     let at = format!("fromUnixTimestamp64Milli({start} + number * 25, 'UTC')");
-    let said = "if(number % 4 = 0, 'b', 'a')";
     for sql in [
         format!(
             "INSERT INTO observations (id, segment, received_at, at, source, model, version, outcome, code, items) \
@@ -48,17 +58,25 @@ async fn window_of(house: &House, (index, version): (i64, &str), shift: f64, wro
         ),
         format!(
             "INSERT INTO categories (id, item, segment, received_at, at, model, version, feature, value) \
-             SELECT {id}, 0, generateUUIDv4(), {at}, {at}, 'm', '{version}', 'output.label', {said} FROM numbers({ROWS})"
-        ),
-        format!(
-            "INSERT INTO labels SELECT {id}, 0, generateUUIDv4(), {at}, {at}, \
-               if(number % 4 != 0 AND intDiv(number, 4) % 100 < {wrong}, 'b', {said}) \
-             FROM numbers({ROWS}) WHERE number % 100 < {labelled}"
+             SELECT {id}, 0, generateUUIDv4(), {at}, {at}, 'm', '{version}', 'output.label', {SAID} FROM numbers({ROWS})"
         ),
     ] {
         house.ask(&sql).await;
     }
-    heartbeat(house, start + WINDOW_MS + 1_500).await;
+}
+
+/// Labels of the answers of one window, for as many in 100 as are `labelled`, that arrive in another: of those that are `a`, `wrong` in
+/// 100 are labelled `b`.
+async fn labels(house: &House, (of, arrive): (i64, i64), wrong: i64, labelled: i64) {
+    let at = format!("fromUnixTimestamp64Milli({} + number * 25, 'UTC')", T0 + arrive * WINDOW_MS);
+    house
+        .ask(&format!(
+            "INSERT INTO labels SELECT {}, 0, generateUUIDv4(), {at}, {at}, \
+               if(number % 4 != 0 AND intDiv(number, 4) % 100 < {wrong}, 'b', {SAID}) \
+             FROM numbers({ROWS}) WHERE number % 100 < {labelled}",
+            id(of)
+        ))
+        .await;
 }
 
 fn config() -> RawConfig {
@@ -123,6 +141,161 @@ async fn inputs_that_move_while_errors_stay_are_input_drift() {
 async fn both_are_said_to_be_both() {
     let (_, found) = kinds(&[(0.6, 60), (0.6, 60)]).await;
     assert_eq!(found[3], ConceptKind::Both, "{found:?}");
+}
+
+/// That a mix of classes explains the errors is remembered over a restart, or its end looks like concept drift.
+#[tokio::test]
+async fn a_restart_in_the_middle_of_another_mix_stays_silent() {
+    let mut bench = Bench::build(config()).await;
+    let mut kinds = Vec::new();
+    for index in 0..20 {
+        answers(&bench.house, (index, "1"), 0.0).await;
+        mixed(&bench.house, index, if (8..13).contains(&index) { (50, 150) } else { (200, 20) }).await;
+        heartbeat(&bench.house, T0 + (index + 1) * WINDOW_MS + 1_500).await;
+        let found = bench.after(index).await.overview.models[0].concept.clone();
+        kinds.extend(found.as_ref().map(|one| (index, one.kind)));
+        if [10, 12, 13, 14].contains(&index) {
+            bench.restart();
+            assert_eq!(bench.tick().await.overview.models[0].concept, found, "a restart forgets nothing");
+        }
+    }
+    assert!(kinds.iter().any(|(_, kind)| *kind == ConceptKind::Mix), "{kinds:?}");
+    assert!(!kinds.iter().any(|(_, kind)| kind.is_of_errors()), "{kinds:?}");
+    assert_eq!(kinds.last().unwrap().1, ConceptKind::Stable, "{kinds:?}");
+    let events = bench.house.ask("SELECT text FROM events WHERE kind = 'drift'").await;
+    assert_eq!(events, "", "nobody is told of a mix that came and went");
+}
+
+/// Labels of so many answers of a window whose truth is `a` and `b`: of those two in a hundred are wrong, of these four in ten.
+async fn mixed(house: &House, index: i64, (a, b): (i64, i64)) {
+    let at = format!("fromUnixTimestamp64Milli({} + number * 25, 'UTC')", T0 + index * WINDOW_MS);
+    let (wrong_a, wrong_b) = (a / 50, b * 2 / 5);
+    let (right_a, right_b) = (a - wrong_a, b - wrong_b);
+    // the place of an answer among those that say the same
+    let (of_b, of_a) = ("intDiv(number, 4)", "intDiv(number, 4) * 3 + number % 4 - 1");
+    let truth = format!(
+        "if(number % 4 = 0, multiIf({of_b} < {right_b}, 'b', {of_b} < {right_b} + {wrong_a}, 'a', ''), \
+         multiIf({of_a} < {right_a}, 'a', {of_a} < {right_a} + {wrong_b}, 'b', ''))"
+    );
+    house
+        .ask(&format!(
+            "INSERT INTO labels SELECT {}, 0, generateUUIDv4(), {at}, {at}, {truth} AS truth FROM numbers({ROWS}) WHERE truth != ''",
+            id(index)
+        ))
+        .await;
+}
+
+/// Labels that come four windows late were judged when the inputs had returned, and called concept drift.
+#[tokio::test]
+async fn late_labels_are_set_beside_the_inputs_of_their_answers() {
+    let mut bench = Bench::build(config()).await;
+    let moved = |index: i64| (7..9).contains(&index);
+    let (mut kinds, mut last) = (Vec::new(), None);
+    for index in 0..20 {
+        answers(&bench.house, (index, "1"), if moved(index) { 0.6 } else { 0.0 }).await;
+        let of = index - 4;
+        if of >= 0 {
+            labels(&bench.house, (of, index), if moved(of) { 60 } else { 4 }, 100).await;
+        }
+        heartbeat(&bench.house, T0 + (index + 1) * WINDOW_MS + 1_500).await;
+        let snapshot = bench.after(index).await;
+        let found = snapshot.overview.models[0].concept.clone();
+        if index == 12 || index == 14 {
+            bench.restart();
+            assert_eq!(bench.tick().await.overview.models[0].concept, found, "a restart forgets nothing");
+        }
+        if let Some(found) = found {
+            kinds.push((index, found.kind));
+            last = Some(found).filter(|found| found.kind == ConceptKind::Both).or(last);
+        }
+    }
+    let of = |kind: ConceptKind| kinds.iter().filter(|one| one.1 == kind).map(|one| one.0).collect::<Vec<_>>();
+    assert!(of(ConceptKind::Both).contains(&12), "the errors of a time when inputs were moved: {kinds:?}");
+    assert!(of(ConceptKind::Concept).is_empty() && of(ConceptKind::Errors).is_empty(), "{kinds:?}");
+    assert_eq!(kinds.last().unwrap().1, ConceptKind::Stable, "{kinds:?}");
+    // The inputs are drifted until two windows after they returned.
+    let said = last.unwrap().sentence;
+    assert!(said.starts_with("Inputs moved (input.x until 2030-03-17T17:48:30Z) and answers err otherwise"), "{said}");
+    let told = bench.tick().await;
+    assert!(
+        !told.overview.events.iter().any(|event| event.text.starts_with("Concept drift")),
+        "{:?}",
+        told.overview.events
+    );
+}
+
+#[tokio::test]
+async fn errors_that_outlast_the_drift_of_inputs_are_concept_drift() {
+    let script = [(0.6, 60), (0.6, 60), (0.0, 60), (0.0, 60), (0.0, 60), (0.0, 60), (0.0, 60)];
+    let (_, found) = kinds(&script).await;
+    assert!(found[3..5].iter().all(|kind| *kind == ConceptKind::Both), "{found:?}");
+    assert_eq!(found.last(), Some(&ConceptKind::Concept), "of answers given since the inputs returned: {found:?}");
+}
+
+/// The reference of errors was made of the first labels, those of a drift among them, and its end looked like concept drift.
+#[tokio::test]
+async fn a_drift_of_inputs_is_no_part_of_the_reference_of_errors() {
+    let mut config = config();
+    config.label_reference = 2 * ROWS as u64;
+    let mut bench = Bench::build(config).await;
+    let mut found = Vec::new();
+    for index in 0..14 {
+        let moved = (4..6).contains(&index);
+        let (shift, wrong) = if moved { (0.6, 60) } else { (0.0, 4) };
+        window_of(&bench.house, (index, "1"), shift, wrong, if index < 3 { 0 } else { 100 }).await;
+        found.extend(bench.after(index).await.overview.models[0].concept.clone());
+    }
+    assert!(found.iter().all(|one| !one.kind.is_of_errors()), "{found:?}");
+    let left_out = "labels are left out: inputs were drifted when their answers were given";
+    assert!(found.iter().any(|one| one.sentence.contains(left_out)), "{found:?}");
+    let last = found.last().unwrap();
+    assert_eq!((last.kind, last.reference), (ConceptKind::Stable, 2 * ROWS as u64), "{}", last.sentence);
+    assert!((last.error_before.unwrap() - 0.03).abs() < 1e-9, "{last:?}");
+}
+
+/// What traffic adds to a chosen reference changes nothing of the errors: their reference began anew, and with it the waiting.
+#[tokio::test]
+async fn a_reference_that_is_completed_keeps_its_errors() {
+    let mut file = tempfile::Builder::new().suffix(".csv").tempfile().unwrap();
+    writeln!(file, "input.x").unwrap();
+    (0..2_000).for_each(|i| writeln!(file, "{}", (f64::from(i) + 0.5) / 2_000.0).unwrap());
+    let mut config = config();
+    config.label_reference = ROWS as u64;
+    config.baselines.insert("m".into(), RawBaseline { file: file.path().to_owned(), categories: vec![] });
+    let mut bench = Bench::build(config).await;
+    bench.after(-1).await;
+    let mut seen = Vec::new();
+    for index in 0..9 {
+        window(&bench.house, index, 0.0, 4).await;
+        let snapshot = bench.after(index).await;
+        let model = &snapshot.overview.models[0];
+        let completed = model.baseline.as_ref().is_some_and(|known| !known.completes.is_empty());
+        seen.push((completed, model.concept.as_ref().map_or(0, |found| found.reference)));
+        if index == 6 {
+            bench.restart();
+        }
+    }
+    let begun = seen.iter().position(|(_, reference)| *reference == ROWS as u64).unwrap();
+    assert!(!seen[begun].0 && seen[8].0, "it had its errors when it was completed: {seen:?}");
+    assert!(seen[begun..].iter().all(|(_, reference)| *reference == ROWS as u64), "{seen:?}");
+}
+
+/// Inputs that stay as they came to be: after some time the answers that there are make the reference.
+#[tokio::test]
+async fn inputs_that_stay_drifted_do_not_put_errors_off_for_ever() {
+    let mut config = config();
+    config.label_reference = 2 * ROWS as u64;
+    config.label_reference_time = std::time::Duration::from_secs(60);
+    let mut bench = Bench::build(config).await;
+    let mut found = None;
+    for index in 0..14 {
+        let (shift, labelled) = if index < 3 { (0.0, 0) } else { (0.6, 100) };
+        window_of(&bench.house, (index, "1"), shift, 4, labelled).await;
+        found = bench.after(index).await.overview.models[0].concept.clone();
+        assert!(index > 7 || found.as_ref().is_none_or(|one| one.reference == 0), "{index}: {found:?}");
+    }
+    let found = found.unwrap();
+    assert_eq!((found.kind, found.reference), (ConceptKind::Input, 2 * ROWS as u64), "{}", found.sentence);
 }
 
 /// A third of the answers labelled, 400 labels in the reference: some 130 of the class `b`, where 800 were asked for.

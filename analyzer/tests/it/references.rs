@@ -143,6 +143,36 @@ async fn a_window_is_held_against_the_same_hour_of_the_reference() {
     assert_eq!(reader.hour_references(("m", "completed"), name, at).await.unwrap(), counts);
 }
 
+/// A chosen reference with hours was completed with what traffic has beside it: its hours are those of what is judged against now.
+#[tokio::test]
+async fn what_completes_a_reference_has_its_hours() {
+    let config = RawConfig { matched_hours: Hours::Day, ..raw() };
+    let mut bench = Bench::build(config.clone()).await;
+    for index in 0..3 {
+        window(&bench.house, index, 0.0).await;
+    }
+    // what is chosen knows no `output.label`
+    let delete = "ALTER TABLE categories DELETE WHERE feature = 'output.label' SETTINGS mutations_sync = 1";
+    bench.house.ask(delete).await;
+    let (reader, checked) = (bench.house.store.read(), Config::try_from(config).unwrap());
+    let now_ms = T0 + 3 * WINDOW_MS;
+    let desk = Desk { reader: &reader, config: &checked, who: "test", now_ms };
+    let asked = FreezeRequest { from_ms: Some(T0), to_ms: Some(now_ms), promote: true, ..FreezeRequest::default() };
+    let chosen = desk.freeze("m", &asked).await.unwrap().info.fingerprint;
+    let of = async |fingerprint: &str| {
+        let (name, at) = (store::read::hours::HOUR_OF_DAY, Hours::Day.of(T0));
+        reader.hour_references(("m", fingerprint), name, at).await.unwrap()
+    };
+    let hours = of(&chosen).await;
+    assert!(!hours.is_empty());
+    let mut last = (chosen.clone(), 0);
+    for index in 3..9 {
+        last = step(&mut bench, index).await;
+    }
+    assert_ne!(last.0, chosen, "it was completed");
+    assert_eq!(of(&last.0).await, hours);
+}
+
 /// Observations are kept for ninety days and features for thirty: of a reference chosen forty days ago the first observations are
 /// there, their features are not, and no reference of what is missing was ever made.
 #[tokio::test]

@@ -37,6 +37,8 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { number: 9, name: "shadow labels", sql: include_str!("../migrations/0009_shadow_labels.sql") },
     Migration { number: 10, name: "baseline_acts", sql: include_str!("../migrations/0010_baseline_acts.sql") },
     Migration { number: 11, name: "shadow gaps", sql: include_str!("../migrations/0011_shadow_gaps.sql") },
+    Migration { number: 12, name: "labelled", sql: include_str!("../migrations/0012_labelled.sql") },
+    Migration { number: 13, name: "agreement", sql: include_str!("../migrations/0013_agreement.sql") },
 ];
 
 /// One row a migration and start that applied it; duplicates of concurrent starts are equal and harmless.

@@ -11,7 +11,9 @@ use anyhow::Context as _;
 use contract::headers;
 use host::metrics::Registry;
 use inference_proxy::config::{RawConfig, RawMirror};
+use inference_proxy::model::Answer;
 use inference_proxy::model::config::RawShadow;
+use inference_proxy::tensor::{Data, Tensor};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -38,6 +40,42 @@ pub struct Versions {
     pub version: String,
     /// The version that it is compared with.
     pub against: String,
+}
+
+/// What a version said.
+pub struct Said {
+    /// As the judge takes it.
+    pub reply: Reply,
+    /// Its outputs, where these are numbers and no classes.
+    pub numbers: Answer,
+}
+
+impl Said {
+    fn failed(why: &str) -> Self {
+        Self { reply: Reply::Failed(why.to_owned()), numbers: Answer::default() }
+    }
+
+    /// Classes where there are any, or where `output` says that there must be; else the numbers, as a shadow's are compared.
+    fn read(text: &str, output: Option<&str>, micros: u64) -> Self {
+        let Ok(answer) = serde_json::from_str::<Value>(text) else { return Self::failed("broken answer") };
+        if let Some(labels) = labels(&answer, output) {
+            return Self { reply: Reply::Labels(labels, micros), numbers: Answer::default() };
+        }
+        let listed = answer["outputs"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let outputs: Vec<Tensor> = listed.iter().filter_map(tensor).collect();
+        if output.is_some() || outputs.is_empty() {
+            return Self::failed("neither classes nor numbers");
+        }
+        Self { reply: Reply::Numbers(micros), numbers: Answer { outputs, ..Answer::default() } }
+    }
+}
+
+/// An output that holds numbers.
+fn tensor(output: &Value) -> Option<Tensor> {
+    let shape = output["shape"].as_array()?.iter().map(|side| usize::try_from(side.as_u64()?).ok());
+    let data = output["data"].as_array()?.iter().map(Value::as_f64);
+    let (shape, data) = (shape.collect::<Option<Vec<_>>>()?, data.collect::<Option<Vec<_>>>()?);
+    Tensor::new(output["name"].as_str()?, shape, Data::Fp64(data)).ok()
 }
 
 /// A proxy that answers.
@@ -163,23 +201,23 @@ impl Proxy {
     ///
     /// # Errors
     /// Where the proxy is gone, drains, no longer serves the version or does not take the key: that says nothing of the version.
-    pub async fn ask(&self, model: &str, version: &str, body: &Value, output: Option<&str>) -> anyhow::Result<Reply> {
+    pub async fn ask(&self, model: &str, version: &str, body: &Value, output: Option<&str>) -> anyhow::Result<Said> {
         let mut wait = Duration::from_millis(50);
         for _ in 1..TRIES {
             match self.once(model, version, body, output).await? {
-                Once::Said(reply) => return Ok(reply),
+                Once::Said(said) => return Ok(said),
                 Once::NoRoom(named) => tokio::time::sleep(named.unwrap_or(wait).min(WAIT_MAX)).await,
             }
             wait *= 2;
         }
         Ok(match self.once(model, version, body, output).await? {
-            Once::Said(reply) => reply,
-            Once::NoRoom(_) => Reply::NoRoom,
+            Once::Said(said) => said,
+            Once::NoRoom(_) => Said { reply: Reply::NoRoom, numbers: Answer::default() },
         })
     }
 
     async fn once(&self, model: &str, version: &str, body: &Value, output: Option<&str>) -> anyhow::Result<Once> {
-        let failed = |why: &str| Ok(Once::Said(Reply::Failed(why.to_owned())));
+        let failed = |why: &str| Ok(Once::Said(Said::failed(why)));
         let url = format!("{}/v2/models/{model}/versions/{version}/infer", self.url);
         let since = Instant::now();
         let request = self.http.post(&url).header("content-type", "application/json").header(headers::CLIENT, CLIENT);
@@ -207,8 +245,7 @@ impl Proxy {
             other => return failed(&other.to_string()),
         }
         let micros = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let found = serde_json::from_str(&text).ok().and_then(|answer| labels(&answer, output));
-        found.map_or_else(|| failed("no classes"), |labels| Ok(Once::Said(Reply::Labels(labels, micros))))
+        Ok(Once::Said(Said::read(&text, output, micros)))
     }
 
     /// Ends our own in order.
@@ -224,7 +261,7 @@ impl Proxy {
 
 /// What came of asking once.
 enum Once {
-    Said(Reply),
+    Said(Said),
     /// It had no room, and may say for how long.
     NoRoom(Option<Duration>),
 }
@@ -266,4 +303,30 @@ fn alone(raw: RawConfig, versions: &Versions, folder: &Path) -> anyhow::Result<R
     }
     raw.models.models_dir = models;
     Ok(raw)
+}
+
+#[cfg(test)]
+mod tests {
+    use contract::wire::Gap;
+    use inference_proxy::features::gaps;
+
+    use super::*;
+
+    #[test]
+    fn classes_go_before_numbers_and_numbers_are_compared_as_a_shadows_are() {
+        let answer = |name: &str, shape: &str, data: &str| {
+            format!(r#"{{"outputs":[{{"name":"{name}","datatype":"FP32","shape":{shape},"data":{data}}}]}}"#)
+        };
+        let read = |text: &str, output| Said::read(text, output, 7);
+        let classes = read(&answer("scores", "[1,2]", "[0.1,0.9]"), None);
+        assert_eq!(classes.reply, Reply::Labels(vec!["class 1".into()], 7));
+        let (before, now) = (read(&answer("y", "[2,1]", "[10,4]"), None), read(&answer("y", "[2,1]", "[10,3]"), None));
+        assert_eq!((&before.reply, &now.reply), (&Reply::Numbers(7), &Reply::Numbers(7)));
+        let number = |absolute, relative| Gap::Number { absolute, relative };
+        assert_eq!(gaps(&before.numbers, &now.numbers), [number(0.0, 0.0), number(1.0, 0.25)]);
+        for (text, output) in [("{}", None), (&*answer("y", "[1,1]", "[1]"), Some("scores")), ("no", None)] {
+            assert!(matches!(read(text, output).reply, Reply::Failed(_)), "{text}");
+        }
+        assert!(matches!(read(&answer("t", "[1]", "[\"a\"]"), None).reply, Reply::Failed(_)));
+    }
 }

@@ -16,6 +16,8 @@ use crate::{
     },
 };
 
+/// Inputs named in an event.
+const NAMED_MAX: usize = 3;
 /// An event that has not been written by now will not be.
 const SAID_MS: i64 = 60_000;
 
@@ -98,7 +100,7 @@ impl ModelState {
             return Ok(());
         }
         let (since_ms, keep) = (reference_since(round, baseline), &baseline.features);
-        let First::Frozen(whole, ..) = first::freeze(round, since_ms, keep, &mut self.wanted).await? else {
+        let First::Frozen(whole, span, _) = first::freeze(round, since_ms, keep, &mut self.wanted).await? else {
             return Ok(());
         };
         let looked = ActRow {
@@ -110,7 +112,10 @@ impl ModelState {
         };
         let added = whole.features.len() - keep.len();
         if added > 0 {
-            let text = format!("Provisional reference for {added} features that the chosen one lacks.");
+            let own = [baseline.info.fingerprint.as_str()];
+            let drifted = round.reader.inputs_drifted(round.model(), &own, span).await?;
+            let text =
+                format!("Provisional reference for {added} features that the chosen one lacks{}.", amid(&drifted));
             // before it is in force, as where it was frozen
             let (from, to) = (&baseline.info.fingerprint, &whole.info.fingerprint);
             round.reader.copy_hours(round.model(), from, to).await?;
@@ -118,6 +123,16 @@ impl ModelState {
         }
         round.reader.insert_act(&looked).await?;
         self.completed = true;
+        Ok(())
+    }
+
+    /// Boards count agreement over time by what the configuration says of it.
+    pub(super) async fn note_tolerance(&mut self, round: &Round<'_>) -> Result<(), BaselineError> {
+        let tolerance = round.settings().shadow.tolerance;
+        if self.tolerance != Some(tolerance) {
+            round.reader.insert_tolerance(round.model(), tolerance, round.now_ms).await?;
+            self.tolerance = Some(tolerance);
+        }
         Ok(())
     }
 
@@ -130,5 +145,17 @@ impl ModelState {
         self.recent = Recent::default();
         self.detectors = Detectors::default();
         Ok(())
+    }
+}
+
+/// In what traffic features were added that a chosen reference lacks.
+fn amid(drifted: &[(String, i64)]) -> String {
+    let named: Vec<&str> = drifted.iter().take(NAMED_MAX).map(|(input, _)| input.as_str()).collect();
+    match drifted.len() {
+        0 => String::new(),
+        n if n > NAMED_MAX => {
+            format!(", from traffic in which {} and {} more drifted", named.join(", "), n - NAMED_MAX)
+        }
+        _ => format!(", from traffic in which {} drifted", named.join(", ")),
     }
 }

@@ -3,12 +3,15 @@
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 
-use super::slo::{LABELLED_TIMES, labelled};
+use super::labelled::{Arrived, labelled};
 use super::{MS, Reader, SegmentCount, Window};
 use crate::Error;
 
 /// Classes told apart in one answer.
 const CLASSES_MAX: u64 = 1_000;
+/// When a label was known and its answer given, and by whom.
+const TIMES: &str =
+    "toUnixTimestamp64Milli(known_at) AS at_ms, toUnixTimestamp64Milli(answered_at) AS answered_ms, answered_by";
 
 /// Answers that were labelled as one class.
 #[derive(Clone, Debug, PartialEq, Eq, Row, Serialize, Deserialize)]
@@ -19,6 +22,42 @@ pub struct LabelErrors {
     pub right: u64,
     /// The others.
     pub wrong: u64,
+}
+
+/// Which answers are taken, by when they were given.
+#[derive(Clone, Copy, Debug)]
+pub struct Answered<'a> {
+    /// Those before.
+    pub until_ms: i64,
+    /// Of those the ones in none of these spans.
+    pub apart: &'a [Window],
+}
+
+impl Answered<'_> {
+    /// All.
+    pub const ALL: Self = Self { until_ms: i64::MAX, apart: &[] };
+
+    /// Whether a time is in one of the spans, as SQL.
+    fn apart_in(&self, column: &str) -> String {
+        if self.apart.is_empty() {
+            return "false".to_owned();
+        }
+        let spans: Vec<String> = self.apart.iter().map(|one| format!("({}, {})", one.start_ms, one.end_ms)).collect();
+        format!("arrayExists(one -> {column} >= one.1 AND {column} < one.2, [{}])", spans.join(", "))
+    }
+}
+
+/// When labels arrived.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Row, Serialize, Deserialize)]
+pub struct LabelTimes {
+    /// The first of the answers taken, oldest first.
+    pub times: Vec<i64>,
+    /// Labels of answers that were given in the spans left out.
+    pub apart: u64,
+    /// Labels of answers that were given after the end.
+    pub later: u64,
+    /// When the first of all arrived; 0 of none.
+    pub first_ms: i64,
 }
 
 /// A reference of a feature with two bins.
@@ -58,21 +97,27 @@ struct StoredCount<'a> {
 }
 
 impl Reader {
-    /// When the first labels of a version's answers arrived since a time, oldest first, at most `n`.
+    /// When the first labels of a version's answers arrived since a time, at most `n`, and how many are none of these.
     ///
     /// # Errors
     /// [`Error`].
-    pub async fn label_times(&self, of: (&str, &str), since_ms: i64, n: u64) -> Result<Vec<i64>, Error> {
-        if self.labels_in(Window { start_ms: since_ms, end_ms: i64::from(u32::MAX) * 1_000 }).await? == 0 {
-            return Ok(Vec::new());
-        }
+    pub async fn label_times(
+        &self,
+        of: (&str, &str),
+        since_ms: i64,
+        n: u64,
+        answered: &Answered<'_>,
+    ) -> Result<LabelTimes, Error> {
         let sql = format!(
-            "SELECT toUnixTimestamp64Milli(known_at) AS at_ms FROM ({}) WHERE answered_by = ? ORDER BY at_ms LIMIT ?",
-            labelled("known_at, answered_by")
+            "SELECT groupArraySortedIf({n})(at_ms, NOT is_apart AND answered_ms < {until}) AS times, \
+               countIf(is_apart AND answered_ms < {until}) AS apart, countIf(answered_ms >= {until}) AS later, min(at_ms) AS first_ms \
+             FROM (SELECT at_ms, answered_ms, {apart} AS is_apart FROM ({labelled}) WHERE answered_by = ?)",
+            until = answered.until_ms,
+            apart = answered.apart_in("answered_ms"),
+            labelled = labelled(TIMES, Arrived::since(since_ms)),
         );
-        let query = self.store.client().query(&sql).bind(of.0);
-        let query = (0..LABELLED_TIMES).fold(query, |query, _| query.bind(since_ms));
-        self.store.bounded("when labels arrived", query.bind(of.1).bind(n).fetch_all()).await
+        let query = self.store.client().query(&sql).bind(of.0).bind(of.1);
+        self.store.bounded("when labels arrived", query.fetch_one()).await
     }
 
     /// Right and wrong answers of a model's version by class, of labels that arrived in a span; the class with most labels
@@ -80,19 +125,40 @@ impl Reader {
     ///
     /// # Errors
     /// [`Error`].
-    pub async fn label_errors(&self, of: (&str, &str), span: Window) -> Result<Vec<LabelErrors>, Error> {
+    pub async fn label_errors(
+        &self,
+        of: (&str, &str),
+        span: Window,
+        answered: &Answered<'_>,
+    ) -> Result<Vec<LabelErrors>, Error> {
         // Most windows bring none, and then the answers are not looked at.
         if self.labels_in(span).await? == 0 {
             return Ok(Vec::new());
         }
+        let columns = format!("{TIMES}, truth, said = truth AS is_right");
         let sql = format!(
             "SELECT toString(truth) AS truth, countIf(is_right) AS right, countIf(NOT is_right) AS wrong FROM ({}) \
-             WHERE known_at < {MS} AND answered_by = ? GROUP BY truth ORDER BY count() DESC, truth LIMIT {CLASSES_MAX}",
-            labelled("known_at, answered_by, truth, said = truth AS is_right")
+             WHERE answered_by = ? AND answered_ms < {} AND NOT {} \
+             GROUP BY truth ORDER BY count() DESC, truth LIMIT {CLASSES_MAX}",
+            labelled(&columns, Arrived::within(span)),
+            answered.until_ms,
+            answered.apart_in("answered_ms"),
         );
-        let query = self.store.client().query(&sql).bind(of.0);
-        let query = (0..LABELLED_TIMES).fold(query, |query, _| query.bind(span.start_ms));
-        self.store.bounded("labelled answers by class", query.bind(span.end_ms).bind(of.1).fetch_all()).await
+        let query = self.store.client().query(&sql).bind(of.0).bind(of.1);
+        self.store.bounded("labelled answers by class", query.fetch_all()).await
+    }
+
+    /// Since when all but a share of the answers were given whose labels arrived in a span; `None` of none.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn answered_since(&self, of: (&str, &str), arrived: Window, share: f64) -> Result<Option<i64>, Error> {
+        let sql = format!(
+            "SELECT quantileExact({share})(answered_ms) AS since_ms FROM ({}) WHERE answered_by = ? HAVING count() > 0",
+            labelled(TIMES, Arrived::within(arrived))
+        );
+        let query = self.store.client().query(&sql).bind(of.0).bind(of.1);
+        self.store.bounded("when labelled answers were given", query.fetch_optional()).await
     }
 
     /// References of one value of a segment whose fingerprint starts with a text, in two bins each, the one that ended last first.
@@ -112,7 +178,11 @@ impl Reader {
         self.store.bounded("references of a segment", query.fetch_all()).await
     }
 
-    async fn labels_in(&self, span: Window) -> Result<u64, Error> {
+    /// Labels of all models that arrived in a span.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn labels_in(&self, span: Window) -> Result<u64, Error> {
         let sql = format!("SELECT count() FROM labels WHERE received_at >= {MS} AND received_at < {MS}");
         let query = self.store.client().query(&sql).bind(span.start_ms).bind(span.end_ms);
         self.store.bounded("labels that arrived", query.fetch_one()).await

@@ -48,6 +48,29 @@ pub struct Tolerance {
     pub vector: f64,
 }
 
+/// Whether an answered comparison is a pair, as SQL.
+pub(super) const PAIRED: &str = "(primary_label != '' OR compared != '')";
+
+impl Tolerance {
+    /// Whether the two answers of a pair agree, as SQL: the same for the verdict, its course and its objective.
+    pub(super) fn agrees(&self) -> String {
+        let Self { absolute, relative, vector } = self;
+        format!(
+            "multiIf(compared = 'number', absolute_gap <= {absolute:e} OR relative_gap <= {relative:e}, \
+             compared = 'vector', relative_gap <= {vector:e}, primary_label != '' AND primary_label = shadow_label)"
+        )
+    }
+}
+
+#[derive(Row, Serialize)]
+struct StoredTolerance<'a> {
+    model: &'a str,
+    at: i64,
+    absolute: f64,
+    relative: f64,
+    vector: f64,
+}
+
 /// Pairs in which the primary said one label.
 #[derive(Clone, Debug, PartialEq, Eq, Row, Serialize, Deserialize)]
 pub struct LabelPairs {
@@ -78,12 +101,12 @@ impl Reader {
     /// [`Error`].
     pub async fn shadows(&self, model: &str, tolerance: Tolerance, limit: u64) -> Result<Vec<ShadowCounts>, Error> {
         // `answered` names a column, so the count of answered requests is renamed outside.
-        let sql = "SELECT model, version, shadow, pairs, agreed, gaps AS compared, requests AS answered, errors, shed, first_ms, last_ms, \
+        let agrees = tolerance.agrees();
+        let sql = format!(
+            "SELECT model, version, shadow, pairs, agreed, gaps AS compared, requests AS answered, errors, shed, first_ms, last_ms, \
                primary_us, shadow_us FROM ( \
              SELECT toString(model) AS model, toString(version) AS version, toString(shadow) AS shadow, \
-               countIf(answered AND (primary_label != '' OR compared != '')) AS pairs, \
-               countIf(answered AND multiIf(compared = 'number', absolute_gap <= ? OR relative_gap <= ?, \
-                 compared = 'vector', relative_gap <= ?, primary_label != '' AND primary_label = shadow_label)) AS agreed, \
+               countIf(answered AND {PAIRED}) AS pairs, countIf(answered AND {agrees}) AS agreed, \
                toString(argMaxIf(compared, at, compared != '')) AS gaps, \
                countIf(answered AND item = 0) AS requests, \
                countIf(NOT answered AND outcome != 'rejected') AS errors, \
@@ -94,11 +117,24 @@ impl Reader {
              FROM comparisons WHERE model = ? AND version = ( \
                SELECT argMax(c.version, (c.at, c.received_at)) FROM comparisons AS c WHERE c.model = ?) \
              GROUP BY model, version, shadow) \
-             ORDER BY last_ms DESC, shadow LIMIT ?";
-        let Tolerance { absolute, relative, vector } = tolerance;
-        let query = self.store.client().query(sql).bind(absolute).bind(relative).bind(vector);
-        let query = query.bind(model).bind(model).bind(limit);
+             ORDER BY last_ms DESC, shadow LIMIT ?"
+        );
+        let query = self.store.client().query(&sql).bind(model).bind(model).bind(limit);
         self.store.bounded("the shadows", query.fetch_all()).await
+    }
+
+    /// Writes down how far apart answers of a model may be, for `dash_shadow`.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn insert_tolerance(&self, model: &str, tolerance: Tolerance, at_ms: i64) -> Result<(), Error> {
+        let Tolerance { absolute, relative, vector } = tolerance;
+        let insert = async {
+            let mut insert = self.store.client().insert::<StoredTolerance<'_>>("shadow_tolerances").await?;
+            insert.write(&StoredTolerance { model, at: at_ms, absolute, relative, vector }).await?;
+            insert.end().await
+        };
+        self.store.bounded("writing down how far apart answers may be", insert).await
     }
 
     /// Disagreements by label pair, most frequent first.

@@ -1,14 +1,21 @@
 //! Judgements and events, written down and read back.
 
 use clickhouse::Row;
+use contract::feature::{INPUT_PREFIX, TEXT_PREFIX};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{MS, Reader};
+use super::{MS, Reader, Window};
 use crate::Error;
 
 /// How far back the newest judgements are looked for, in turn.
 const NEWEST_MS: [i64; 3] = [86_400_000, 30 * 86_400_000, i64::MAX];
+
+/// Which judgements over some references found an input drifted; model and fingerprints are bound.
+fn drifted_inputs() -> String {
+    let inputs = format!("(startsWith(feature, '{INPUT_PREFIX}') OR startsWith(feature, '{TEXT_PREFIX}'))");
+    format!("model = ? AND has(?, toString(fingerprint)) AND state = 'drifted' AND {inputs}")
+}
 
 /// A judgement of one feature in one window, with the evidence as JSON.
 #[derive(Clone, Debug, PartialEq)]
@@ -120,6 +127,41 @@ impl Reader {
         let sql = format!("SELECT evidence FROM verdicts FINAL WHERE model = ? AND window_end = {MS}");
         let query = self.store.client().query(&sql).bind(model).bind(end_ms);
         self.store.bounded("the last verdicts", query.fetch_all()).await
+    }
+
+    /// Inputs that were drifted in a window that ended in a span, and the end of the last such window; by feature.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn inputs_drifted(
+        &self,
+        model: &str,
+        fingerprints: &[&str],
+        ended: Window,
+    ) -> Result<Vec<(String, i64)>, Error> {
+        let sql = format!(
+            "SELECT toString(feature) AS name, toUnixTimestamp64Milli(max(window_end)) AS until_ms FROM verdicts FINAL \
+             WHERE {} AND window_end > {MS} AND window_end < {MS} GROUP BY name ORDER BY name",
+            drifted_inputs()
+        );
+        let query =
+            self.store.client().query(&sql).bind(model).bind(fingerprints).bind(ended.start_ms).bind(ended.end_ms);
+        self.store.bounded("inputs that were drifted", query.fetch_all()).await
+    }
+
+    /// Spans that ended after a time and were judged with some input drifted, by their start.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn spans_drifted(&self, model: &str, fingerprints: &[&str], since_ms: i64) -> Result<Vec<Window>, Error> {
+        let sql = format!(
+            "SELECT DISTINCT toUnixTimestamp64Milli(window_start) AS start_ms, toUnixTimestamp64Milli(window_end) AS end_ms \
+             FROM verdicts FINAL WHERE {} AND window_end > {MS} ORDER BY start_ms, end_ms",
+            drifted_inputs()
+        );
+        let query = self.store.client().query(&sql).bind(model).bind(fingerprints).bind(since_ms);
+        let found: Vec<(i64, i64)> = self.store.bounded("spans with drifted inputs", query.fetch_all()).await?;
+        Ok(found.into_iter().map(|(start_ms, end_ms)| Window { start_ms, end_ms }).collect())
     }
 
     /// Evidence of the judgement of `model@feature` in the window that ends at a time.

@@ -617,3 +617,53 @@ ALTER TABLE comparisons_local ON CLUSTER 'main' ADD COLUMN IF NOT EXISTS absolut
 ALTER TABLE comparisons_local ON CLUSTER 'main' ADD COLUMN IF NOT EXISTS relative_gap Float64 DEFAULT 0;
 
 CREATE OR REPLACE TABLE comparisons ON CLUSTER 'main' AS comparisons_local ENGINE = Distributed('main', 'driftline', 'comparisons_local', cityHash64(segment));
+
+ALTER TABLE labels_local ON CLUSTER 'main' ADD INDEX IF NOT EXISTS by_arrival received_at TYPE minmax GRANULARITY 1;
+
+ALTER TABLE categories_local ON CLUSTER 'main' ADD INDEX IF NOT EXISTS by_id id TYPE bloom_filter(0.0001) GRANULARITY 1;
+
+CREATE OR REPLACE VIEW labels_current ON CLUSTER 'main' AS
+SELECT
+    id,
+    item,
+    argMax(l.label, (l.at, l.received_at)) AS label,
+    max(l.at) AS at,
+    max(l.received_at) AS received_at,
+    uniqExact(l.label) AS versions
+FROM labels AS l
+GROUP BY id, item;
+
+CREATE TABLE IF NOT EXISTS shadow_tolerances_local ON CLUSTER 'main' (
+    model LowCardinality(String),
+    at DateTime64(3, 'UTC'),
+    absolute Float64,
+    relative Float64,
+    vector Float64
+) ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/driftline/shadow_tolerances', '{replica}', at) ORDER BY model
+SETTINGS replicated_deduplication_window_seconds = 604800, replicated_deduplication_window = 10000;
+
+CREATE TABLE IF NOT EXISTS shadow_tolerances ON CLUSTER 'main' AS shadow_tolerances_local ENGINE = Distributed('main', 'driftline', 'shadow_tolerances_local', cityHash64(model));
+
+CREATE OR REPLACE VIEW dash_shadow ON CLUSTER 'main' AS
+SELECT
+    toStartOfMinute(c.at) AS at,
+    c.model AS model,
+    c.version AS version,
+    c.shadow AS shadow,
+    countIf(c.answered AND (c.primary_label != '' OR c.compared != '')) AS pairs,
+    countIf(c.answered AND multiIf(
+        c.compared = 'number', c.absolute_gap <= t.absolute OR c.relative_gap <= t.relative,
+        c.compared = 'vector', c.relative_gap <= t.vector,
+        c.primary_label != '' AND c.primary_label = c.shadow_label)) AS agreed,
+    countIf(NOT c.answered) AS failed
+FROM comparisons AS c
+GLOBAL LEFT JOIN (
+    SELECT
+        model,
+        argMax(s.absolute, s.at) AS absolute,
+        argMax(s.relative, s.at) AS relative,
+        argMax(s.vector, s.at) AS vector
+    FROM shadow_tolerances AS s
+    GROUP BY model
+) AS t ON c.model = t.model
+GROUP BY at, model, version, shadow;

@@ -3,7 +3,10 @@
 use clickhouse::Row;
 use serde::Deserialize;
 
-use super::{super::ShadowCounts, Steps};
+use super::{
+    super::{ShadowCounts, Tolerance, shadows::PAIRED},
+    Steps,
+};
 use crate::{
     Error,
     read::{MS, Reader},
@@ -17,9 +20,9 @@ const CHARACTERS_MAX: u32 = 2_000;
 pub struct PairsAt {
     /// The newest comparison of the step.
     pub at_ms: i64,
-    /// Pairs in which both labelled.
+    /// Pairs.
     pub pairs: u64,
-    /// Those with the same label.
+    /// Those that agree.
     pub agreed: u64,
 }
 
@@ -47,14 +50,19 @@ impl Reader {
     ///
     /// # Errors
     /// [`Error`].
-    pub async fn pairs_by_step(&self, of: &ShadowCounts, steps: Steps) -> Result<Vec<PairsAt>, Error> {
+    pub async fn pairs_by_step(
+        &self,
+        of: &ShadowCounts,
+        tolerance: Tolerance,
+        steps: Steps,
+    ) -> Result<Vec<PairsAt>, Error> {
         let sql = format!(
             "SELECT at_ms, pairs, agreed FROM ( \
                SELECT intDiv(toUnixTimestamp64Milli(c.at) - toInt64(?), toInt64(?)) AS step, \
-                 toUnixTimestamp64Milli(max(c.at)) AS at_ms, count() AS pairs, \
-                 countIf(c.primary_label = c.shadow_label) AS agreed \
+                 toUnixTimestamp64Milli(max(c.at)) AS at_ms, count() AS pairs, countIf({}) AS agreed \
                FROM comparisons AS c WHERE c.model = ? AND c.version = ? AND c.shadow = ? AND c.answered \
-                 AND c.primary_label != '' AND c.at >= {MS} AND c.at < {MS} GROUP BY step) ORDER BY at_ms"
+                 AND {PAIRED} AND c.at >= {MS} AND c.at < {MS} GROUP BY step) ORDER BY at_ms",
+            tolerance.agrees()
         );
         let Steps { span, length_ms } = steps;
         let query = self.store.client().query(&sql).bind(span.start_ms).bind(length_ms);
