@@ -105,8 +105,8 @@ fn what_is_not_heard_is_told_again_later_and_later_and_counted_as_waiting() {
 fn what_is_too_old_for_a_gate_or_no_name_of_a_proxys_is_not_told() {
     let mut ledger = Ledger::new(HOUR);
     let old = status("2", ShadowVerdict::Promote, 0);
-    assert_eq!(ledger.due(&snapshot(&[old.clone()], &[]), figures::VERDICT_HOLDS_MS).len(), 1);
-    assert_eq!(ledger.due(&snapshot(&[old], &[]), figures::VERDICT_HOLDS_MS + 1), []);
+    assert_eq!(ledger.due(&snapshot(std::slice::from_ref(&old), &[]), figures::VERDICT_HOLDS_MS).len(), 1);
+    assert_eq!(ledger.due(&snapshot(std::slice::from_ref(&old), &[]), figures::VERDICT_HOLDS_MS + 1), []);
     let strange = status("../2?x", ShadowVerdict::Promote, 0);
     assert_eq!(ledger.due(&snapshot(&[strange], &[]), 0), []);
 }
