@@ -31,7 +31,7 @@ function sentence({ kind, text }: Event): string {
 const beside = ({ kind, text }: Event) => (kind === "shadow" ? VERDICT.exec(text)?.[2] : undefined);
 
 function shape(event: Event): Word {
-  if (event.kind === "drift") return /resolved|no longer|over/.test(event.text) ? "resolved" : "drifted";
+  if (event.kind === "drift") return /\bresolved|no longer/i.test(event.text) ? "resolved" : "drifted";
   const verdict = event.kind === "shadow" ? /^(promote|hold|reject):/.exec(event.text) : null;
   return (verdict?.[1] as Word | undefined) ?? SHAPES[event.kind] ?? "insufficient";
 }
