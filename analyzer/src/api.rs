@@ -128,7 +128,7 @@ pub fn router(api: Api, files: Vec<Asset>) -> Router {
         SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
     };
     Router::new()
-        .route("/openapi.json", get(openapi::serve))
+        .route("/openapi.json", get(async || openapi::DOCUMENT.serve()))
         .route("/api/v1/overview", get(overview))
         .route("/api/v1/models/{model}/features/{feature}", get(feature))
         .route("/api/v1/glance", get(stream::glance))

@@ -34,7 +34,7 @@ pub fn router(edge: Arc<Edge>, registry: &Registry, readiness: &Readiness) -> Ro
         .merge(inference(&edge, Route::Infer, "/v2/models/{model}/infer", post(oip::infer)))
         .merge(inference(&edge, Route::Infer, "/v2/models/{model}/versions/{version}/infer", post(oip::infer)));
     let unobserved = Router::new()
-        .route("/openapi.json", get(openapi::serve))
+        .route("/openapi.json", get(async || openapi::DOCUMENT.serve()))
         .route("/v1/models", get(overview::models))
         .route("/v2", get(oip::info::server))
         .route("/v2/health/live", get(oip::info::live))

@@ -1,55 +1,14 @@
 //! `/openapi.json` against what is really answered.
 
-use analyzer::api::openapi::{Answer, OPERATIONS, Operation, document};
+use analyzer::api::openapi::{DOCUMENT, OPERATIONS};
 use contract::api::{FeatureVerdict, baseline::BaselineRecord};
+use host::openapi::{Answer, Operation, check::faults_of_answer};
 use serde_json::{Value, json};
 
 use crate::{
     api::Running,
     cycle::{T0, raw},
 };
-
-/// What is wrong with a value, by the keywords of JSON Schema that the document uses.
-fn faults(document: &Value, schema: &Value, value: &Value, at: &str, found: &mut Vec<String>) {
-    if let Some(reference) = schema["$ref"].as_str() {
-        return faults(document, document.pointer(&reference[1..]).unwrap(), value, at, found);
-    }
-    if let Some(either) = schema["anyOf"].as_array() {
-        if !value.is_null() {
-            faults(document, &either[0], value, at, found);
-        }
-        return;
-    }
-    let is = match schema["type"].as_str() {
-        Some("object") => value.is_object(),
-        Some("array") => value.is_array(),
-        Some("string") => value.is_string(),
-        Some("boolean") => value.is_boolean(),
-        Some("integer") => value.is_i64() || value.is_u64(),
-        Some("number") => value.is_number(),
-        None => true,
-        other => panic!("{at}: the type {other:?}"),
-    };
-    if !is || schema["enum"].as_array().is_some_and(|words| !words.contains(value)) {
-        return found.push(format!("{at} is {value}, which is no {schema}"));
-    }
-    for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-        if value.get(name).is_none() {
-            found.push(format!("{at} has no {name}"));
-        }
-    }
-    for (name, member) in value.as_object().into_iter().flatten() {
-        let at = format!("{at}.{name}");
-        match (schema["properties"].get(name), &schema["additionalProperties"]) {
-            (Some(schema), _) | (None, schema @ Value::Object(_)) => faults(document, schema, member, &at, found),
-            (None, Value::Bool(false)) => found.push(format!("{at} is answered, and shapes.rs says nothing of it")),
-            _ => {}
-        }
-    }
-    for (n, item) in value.as_array().into_iter().flatten().enumerate() {
-        faults(document, &schema["items"], item, &format!("{at}[{n}]"), found);
-    }
-}
 
 fn asked_for(name: &str) -> String {
     match name {
@@ -73,11 +32,7 @@ async fn check(running: &Running, operation: &Operation, path: &str, document: &
         }
     };
     assert!(status == 200 || (operation.id == "askGate" && status == 409), "{path}: {status} {body}");
-    let kinds =
-        &document["paths"][operation.path][operation.method.to_ascii_lowercase()]["responses"]["200"]["content"];
-    let schema = &kinds["application/json"]["schema"];
-    let mut found = Vec::new();
-    faults(document, schema, &serde_json::from_str(&body).unwrap(), operation.id, &mut found);
+    let found = faults_of_answer(document, operation, &serde_json::from_str(&body).unwrap());
     assert!(found.is_empty(), "{found:#?}");
     for name in operation.query {
         let (status, body) = running.get(&format!("{path}?{name}={}", asked_for(name))).await;
@@ -95,7 +50,7 @@ async fn what_is_answered_has_the_shapes_that_are_promised() {
     config.models.insert("m".into(), serde_json::from_value(json!({ "segments": ["output.label"] })).unwrap());
     let running = Running::start_with(config, &[]).await;
     let (status, text) = running.get("/openapi.json").await;
-    let document = document();
+    let document = DOCUMENT.json();
     assert_eq!((status, serde_json::from_str::<Value>(&text).unwrap()), (200, document.clone()));
     let verdicts: Vec<FeatureVerdict> = running.read("/api/v1/verdicts?model=m&limit=1").await;
     let references: Vec<BaselineRecord> = running.read("/api/v1/models/m/baselines").await;

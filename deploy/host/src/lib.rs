@@ -15,6 +15,7 @@ pub mod gate;
 mod linger;
 pub mod logs;
 pub mod metrics;
+pub mod openapi;
 mod pace;
 pub mod process;
 pub mod rate;

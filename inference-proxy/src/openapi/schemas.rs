@@ -1,5 +1,6 @@
 //! The shapes of bodies and answers, as JSON Schema.
 
+use host::openapi::reference;
 use serde_json::{Map, Value, json};
 
 /// All shapes by name.
@@ -43,10 +44,6 @@ fn anything(what: &str) -> Value {
 
 fn one_of(words: &[&str]) -> Value {
     json!({ "type": "string", "enum": words })
-}
-
-fn named(schema: &str) -> Value {
-    json!({ "$ref": format!("#/components/schemas/{schema}") })
 }
 
 /// An object that has these, all of them named but only the first `required` always there.
@@ -130,7 +127,7 @@ fn predict() -> Value {
                 ("reason", text("What was wrong with it, in a word.")),
                 ("error", text("The same in a sentence.")),
             ])),
-            ("outputs", list(&named("Tensor"))),
+            ("outputs", list(&reference("Tensor"))),
         ]),
     })
 }
@@ -147,7 +144,7 @@ fn infer() -> Value {
             ("parameters", parameters()),
         ]),
         "InferRequest": open(1, &[
-            ("inputs", list(&named("Tensor"))),
+            ("inputs", list(&reference("Tensor"))),
             ("id", text("Echoed.")),
             ("outputs", list(&open(1, &[("name", text("The output that is wanted.")), ("parameters", parameters())]))),
             ("parameters", parameters()),
@@ -155,7 +152,7 @@ fn infer() -> Value {
         "InferResponse": open(3, &[
             ("model_name", text("The model.")),
             ("model_version", text("The version that answered.")),
-            ("outputs", list(&named("Tensor"))),
+            ("outputs", list(&reference("Tensor"))),
             ("id", text("The request's.")),
             ("parameters", anything("Who answered, where that was a fallback; `from_cache` where nothing was run.")),
         ]),
@@ -179,7 +176,7 @@ fn models() -> Value {
         4,
         &[
             ("version", text("As its folder is called.")),
-            ("role", named("Role")),
+            ("role", reference("Role")),
             ("state", one_of(&["loading", "ready", "draining", "standby", "failed", "unloaded"])),
             (
                 "since_ms",
@@ -229,7 +226,7 @@ fn versions() -> Value {
         "Role": one_of(&["primary", "canary", "shadow", "fallback", "spare"]),
         "Roles": anything("Who does what afterwards, and one sentence on what was done."),
         "RoleRequest": closed(1, &[
-            ("role", named("Role")),
+            ("role", reference("Role")),
             ("percent", percent()),
             ("header", text("`name: value` of a header that leads to the canary.")),
             ("key_header", text("The header with the key by which clients stay with the canary.")),
@@ -252,7 +249,7 @@ fn versions() -> Value {
             ("version", text("The version.")),
             ("state", text("Its state, in capitals.")),
             ("reason", text("Why it failed.")),
-            ("role", named("Role")),
+            ("role", reference("Role")),
             ("since_ms", json!({ "type": "integer" })),
             ("breaker", one_of(&["closed", "open", "half_open"])),
         ])),

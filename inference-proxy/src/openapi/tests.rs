@@ -1,138 +1,34 @@
 //! The document is held to the program and to the rules of OpenAPI.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::collections::BTreeMap;
 
 use axum::http::StatusCode;
+use host::openapi::check;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::stack::tests::Proxy;
 
-/// Method and path of every route in a source file.
-fn routed(file: &str) -> BTreeSet<(&'static str, String)> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
-    let source = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let calls = source.split(".route(").skip(1).chain(source.split("inference(&edge").skip(1));
-    let found = calls.filter_map(|call| {
-        let (_, rest) = call.split_once('"')?;
-        let (path, rest) = rest.split_once('"')?;
-        let method = if rest.trim_start_matches([',', ' ', '\n']).starts_with("post(") { "POST" } else { "GET" };
-        path.starts_with('/').then(|| (method, path.to_owned()))
-    });
-    found.collect()
-}
-
 #[test]
 fn every_route_is_in_the_document_and_nothing_else() {
-    let files = ["src/stack.rs", "src/admin.rs", "src/page.rs", "../deploy/host/src/edge.rs"];
-    let routed: BTreeSet<_> = files.into_iter().flat_map(routed).collect();
-    assert!(routed.len() > 25, "{routed:?}");
-    let listed: BTreeSet<_> = OPERATIONS.iter().map(|o| (o.method, o.path.to_owned())).collect();
-    assert_eq!(listed, routed);
+    let sources = [
+        include_str!("../stack.rs"),
+        include_str!("../admin.rs"),
+        include_str!("../page.rs"),
+        include_str!("../../../deploy/host/src/edge.rs"),
+    ];
+    assert_eq!(check::unlike_routes(&DOCUMENT, &sources), [""; 0]);
+    assert!(OPERATIONS.len() > 25);
 }
 
-/// Every `$ref` of a document.
-fn references<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
-    match value {
-        Value::Object(members) => {
-            found.extend(members.get("$ref").and_then(Value::as_str));
-            members.values().for_each(|member| references(member, found));
-        }
-        Value::Array(items) => items.iter().for_each(|item| references(item, found)),
-        _ => {}
-    }
-}
-
-/// What <https://spec.openapis.org/oas/v3.1.0> asks of the parts that are used here.
 #[test]
 fn the_document_keeps_the_rules() {
-    let document = document();
-    let mut found = Vec::new();
-    references(&document, &mut found);
-    assert!(found.len() > 50);
-    for reference in &found {
-        let place = reference.strip_prefix('#').unwrap();
-        assert!(document.pointer(place).is_some(), "{reference} leads nowhere");
-    }
-    for schema in document["components"]["schemas"].as_object().unwrap().keys() {
-        let reference = format!("#/components/schemas/{schema}");
-        assert!(found.contains(&reference.as_str()), "{schema} is used nowhere");
-    }
-    let tags: BTreeSet<_> =
-        document["tags"].as_array().unwrap().iter().map(|tag| tag["name"].clone().to_string()).collect();
-    let mut ids = BTreeSet::new();
-    for (path, item) in document["paths"].as_object().unwrap() {
-        for operation in item.as_object().unwrap().values() {
-            assert!(ids.insert(operation["operationId"].as_str().unwrap()), "{path}: an id is given twice");
-            assert!(operation["summary"].as_str().unwrap().ends_with('.'), "{path}");
-            assert!(tags.contains(&operation["tags"][0].to_string()), "{path}");
-            assert!(operation["responses"]["200"]["description"].is_string(), "{path}");
-            let named: Vec<_> =
-                operation["parameters"].as_array().unwrap().iter().map(|p| p["name"].as_str().unwrap()).collect();
-            let in_path: Vec<_> = path.split('{').skip(1).map(|rest| rest.split('}').next().unwrap()).collect();
-            assert_eq!(named, in_path, "{path}");
-        }
-    }
-}
-
-/// What is wrong with a value, by the keywords of JSON Schema that the document uses.
-fn faults(document: &Value, schema: &Value, value: &Value, at: &str, found: &mut Vec<String>) {
-    if let Some(reference) = schema["$ref"].as_str() {
-        let schema = document.pointer(reference.strip_prefix('#').unwrap()).unwrap();
-        return faults(document, schema, value, at, found);
-    }
-    let is = match schema["type"].as_str() {
-        Some("object") => value.is_object(),
-        Some("array") => value.is_array(),
-        Some("string") => value.is_string(),
-        Some("boolean") => value.is_boolean(),
-        Some("integer") => value.is_i64() || value.is_u64(),
-        Some("number") => value.is_number(),
-        other => panic!("{at}: the type {other:?}"),
-    };
-    if !is {
-        return found.push(format!("{at} is {value}, which is no {}", schema["type"]));
-    }
-    if schema["enum"].as_array().is_some_and(|words| !words.contains(value)) {
-        found.push(format!("{at} is {value}"));
-    }
-    if schema["minimum"].as_f64().is_some_and(|least| value.as_f64().unwrap() < least) {
-        found.push(format!("{at} is {value}"));
-    }
-    for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-        if value.get(name).is_none() {
-            found.push(format!("{at} has no {name}"));
-        }
-    }
-    for (name, member) in value.as_object().into_iter().flatten() {
-        match (schema["properties"].get(name), schema.get("additionalProperties")) {
-            (Some(schema), _) | (None, Some(schema @ Value::Object(_))) => {
-                faults(document, schema, member, &format!("{at}.{name}"), found);
-            }
-            (None, Some(Value::Bool(false))) => found.push(format!("{at} has {name}, of which nothing is said")),
-            _ => {}
-        }
-    }
-    if let Some(schema) = schema.get("items") {
-        for (n, item) in value.as_array().unwrap().iter().enumerate() {
-            faults(document, schema, item, &format!("{at}[{n}]"), found);
-        }
-    }
-}
-
-#[test]
-fn the_checker_finds_what_is_wrong() {
-    let document = document();
-    let wrong = json!({ "id": 7, "predictions": [{ "truncated": "no" }], "task": "chat" });
-    let mut found = Vec::new();
-    faults(&document, &reference("Predictions"), &wrong, "answer", &mut found);
-    assert!(found.iter().any(|fault| fault == "answer has no model"), "{found:?}");
-    for part in ["answer.id is 7", "answer.predictions[0].truncated", "answer.task is"] {
-        assert!(found.iter().any(|fault| fault.starts_with(part)), "{part}: {found:?}");
-    }
-    let mut found = Vec::new();
-    faults(&document, &reference("Error"), &json!({ "error": "x", "code": 1 }), "answer", &mut found);
-    assert_eq!(found, ["answer has code, of which nothing is said"]);
+    assert_eq!(check::broken_rules(&DOCUMENT), [""; 0]);
+    let paths = &DOCUMENT.json()["paths"];
+    let infer = &paths["/v2/models/{model}/infer"]["post"];
+    assert_eq!(infer["description"], "Needs the scope `infer` where keys are on.");
+    assert!(infer["requestBody"]["content"]["application/octet-stream"].is_object(), "{infer}");
+    assert_eq!(paths["/v2/health/live"]["get"]["security"], json!([]));
 }
 
 /// Bodies that are right, by operation.
@@ -178,25 +74,22 @@ async fn what_is_answered_is_what_is_promised() {
             assert!(may, "{} {path}: {status} {answer}", operation.method);
         }
         let content = headers["content-type"].to_str().unwrap();
-        let schema = match operation.answer {
-            _ if status == StatusCode::BAD_REQUEST => reference("Error"),
-            Json(schema) => reference(schema),
+        let found = match operation.answer {
+            _ if status == StatusCode::BAD_REQUEST => check::faults_of_shape(&document, "Error", &answer, operation.id),
             Other(media) => {
                 assert!(media == "*/*" || content.starts_with(media), "{path} is {content}");
                 continue;
             }
+            _ => check::faults_of_answer(&document, operation, &answer),
         };
         assert_eq!(content, "application/json", "{path}");
-        let mut found = Vec::new();
-        faults(&document, &schema, &answer, operation.id, &mut found);
         assert!(found.is_empty(), "{path}: {found:#?}\n{answer}");
     }
     for (method, path, status) in
         [("GET", "/v2/models/nobody", 404), ("DELETE", "/v2", 405), ("GET", "/page/nothing", 404)]
     {
         let (found, _, answer) = proxy.call(method, path, "").await;
-        let mut wrong = Vec::new();
-        faults(&document, &reference("Error"), &answer, path, &mut wrong);
+        let wrong = check::faults_of_shape(&document, "Error", &answer, path);
         assert_eq!((found.as_u16(), wrong.is_empty()), (status, true), "{path}: {answer}");
     }
 }

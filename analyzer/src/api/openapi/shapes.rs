@@ -3,6 +3,7 @@
 //! A member is `name:kind`. Kinds are `int`, `num`, `text`, `flag`, `any`, the name of another shape, `[kind]` for a list and `{kind}`
 //! for members of any name; `?` after one means that it may be null. A line that begins with `+Name` has Name's members first.
 
+use host::openapi::reference;
 use serde_json::{Map, Value, json};
 
 /// Name, what it is, members.
@@ -100,11 +101,6 @@ const OPTIONAL: &str = "FreezeRequest";
 pub(super) fn all() -> Map<String, Value> {
     let words = WORDS.iter().map(|(name, words)| ((*name).to_owned(), json!({ "type": "string", "enum": words })));
     SHAPES.iter().map(|shape| (shape.0.to_owned(), object(shape))).chain(words).collect()
-}
-
-/// A reference to a shape.
-pub(super) fn reference(shape: &str) -> Value {
-    json!({ "$ref": format!("#/components/schemas/{shape}") })
 }
 
 fn object((name, what, _): &(&str, &str, &str)) -> Value {
