@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use prost::Message;
 use serde::{Deserialize, Deserializer};
 
-/// `inference.ServerLiveRequest`, `ServerReadyRequest`, `ServerMetadataRequest`: nothing is asked.
+/// `inference.ServerLiveRequest`, `ServerReadyRequest` and `ServerMetadataRequest`: nothing is asked; and
+/// `RepositoryModelLoadResponse` and `RepositoryModelUnloadResponse`: nothing is said.
 #[derive(Clone, Copy, PartialEq, Message)]
 pub struct Nothing {}
 
@@ -358,7 +359,7 @@ pub struct ConfigParameter {
 }
 
 /// The numbers of `inference.DataType` are their places here.
-const DATA_TYPES: [&str; 15] = [
+pub(super) const DATA_TYPES: [&str; 15] = [
     "TYPE_INVALID",
     "TYPE_BOOL",
     "TYPE_UINT8",
@@ -377,7 +378,7 @@ const DATA_TYPES: [&str; 15] = [
 ];
 
 /// The numbers of `inference.ModelInstanceGroup.Kind` are their places here.
-const KINDS: [&str; 4] = ["KIND_AUTO", "KIND_GPU", "KIND_CPU", "KIND_MODEL"];
+pub(super) const KINDS: [&str; 4] = ["KIND_AUTO", "KIND_GPU", "KIND_CPU", "KIND_MODEL"];
 
 fn data_type<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i32, D::Error> {
     place(deserializer, &DATA_TYPES)

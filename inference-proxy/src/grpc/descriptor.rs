@@ -325,39 +325,4 @@ fn words(line: &str) -> Vec<&str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_not_understood_is_said() {
-        for (text, part) in [
-            ("messages X {", "messages X"),
-            ("message X {", "message X has no end"),
-            ("message X {\n  group y = 1 {\n}", "there is no group"),
-            ("package p;\nmessage X {\n  Y y = 1;\n}", "there is no Y"),
-            ("message X {\n  int32 y = one;\n}", "y = one"),
-        ] {
-            assert!(File::read("x", text).unwrap_err().contains(part), "{text}");
-        }
-    }
-
-    #[test]
-    fn names_are_found_from_the_inside_out() {
-        let text = "package p;\nenum A {\n  NO = 0;\n}\nmessage X {\n  message A {\n    bool b = 1;\n  }\n  A inner = 1;\n  \
-                    map<string, A> all = 2;\n}\nmessage Y {\n  A outer = 1;\n}\nservice S {\n  rpc Do (stream X) returns (stream Y);\n}";
-        let file = File::read("x.proto", text).unwrap();
-        let types = |message: usize| -> Vec<_> {
-            file.messages[message].fields.iter().map(|field| (field.type_name.as_str(), field.kind)).collect()
-        };
-        assert_eq!(types(0), [(".p.X.A", MESSAGE), (".p.X.AllEntry", MESSAGE)]);
-        assert_eq!(types(1), [(".p.A", ENUM)]);
-        assert_eq!(file.messages[0].nested[1].fields[1].type_name, ".p.X.A");
-        assert_eq!(file.services().collect::<Vec<_>>(), ["p.S"]);
-        for there in ["p.S", "p.S.Do", "p.X", "p.X.A", "p.A"] {
-            assert!(file.defines(there), "{there}");
-        }
-        for not in ["p", "p.Z", "p.S.Dont", "X", "p.X.A.B", "p.A.NO", "q.X"] {
-            assert!(!file.defines(not), "{not}");
-        }
-    }
-}
+mod tests;
