@@ -7,18 +7,20 @@ use std::fmt;
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::Json;
 use axum::extract::{Request, State};
+use axum::response::Response;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use crate::encoding::Coding;
 use crate::error::ApiError;
 use crate::features;
 use crate::handle::{self, Asked, Deadline, Edge, Named};
 use crate::model::{Answer, Classes, Entity, Input, Served, Task};
+use crate::observe::record::answer_bytes;
 use crate::observe::{Arrived, Notes, ObservationId};
 use crate::oip;
 use crate::oip::encode::tensor_json;
@@ -185,7 +187,8 @@ pub async fn predict(
     Extension(ObservationId(id)): Extension<ObservationId>,
     named: Named,
     request: Request,
-) -> Result<Json<Predictions>, ApiError> {
+) -> Result<Response, ApiError> {
+    let coding = Coding::accepted(request.headers());
     let version = handle::find(&edge, &notes, &named)?;
     let body = handle::body(request, edge.max_body_bytes).await?;
     if !version.metadata().takes_text {
@@ -196,7 +199,9 @@ pub async fn predict(
     let Question { input, top_k, parameters } = handle::off_thread(body.len(), move || read(&body)).await?;
     let asked = Asked { version: &version, input, parameters, urgency: deadline.into() };
     let served = handle::run(&edge, &notes, asked).await?;
-    Ok(Json(respond(id, &served, top_k, arrived.elapsed().as_secs_f64() * 1e3)))
+    let bytes = answer_bytes(&served.answer);
+    let predictions = respond(id, &served, top_k, arrived.elapsed().as_secs_f64() * 1e3);
+    oip::respond::json(predictions, bytes, coding).await
 }
 
 fn read(body: &[u8]) -> Result<Question, ApiError> {

@@ -37,32 +37,57 @@ pub async fn respond(answer: InferAnswer, coding: Option<Coding>) -> Result<Resp
         let bytes = data_bytes(output.given.tensor().data());
         if output.binary && coding.is_none() { 0 } else { bytes.saturating_mul(JSON_OVERHEAD) }
     });
-    let Written { json_bytes, chunks, coding } = off_thread(work.sum(), move || write(answer, coding)).await?;
-    let mut response = Body::new(Chunks(chunks)).into_response();
-    let headers = response.headers_mut();
-    let content_type = match json_bytes {
-        Some(length) => {
-            headers.insert(JSON_LENGTH.clone(), HeaderValue::from(length));
-            "application/octet-stream"
-        }
-        None => "application/json",
-    };
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
-    if let Some(coding) = coding {
-        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.as_str()));
-    }
+    let (json_bytes, packed) = off_thread(work.sum(), move || write(answer, coding)).await?;
+    let Some(length) = json_bytes else { return Ok(packed.into_response("application/json")) };
+    let mut response = packed.into_response("application/octet-stream");
+    response.headers_mut().insert(JSON_LENGTH.clone(), HeaderValue::from(length));
     Ok(response)
 }
 
-struct Written {
-    /// Length of the JSON, uncompressed, where raw bytes follow it.
-    json_bytes: Option<usize>,
+/// Any value as JSON, of which `bytes` in memory are about its size.
+///
+/// # Errors
+/// A value that JSON cannot carry.
+pub async fn json<T: Serialize + Send + 'static>(
+    value: T,
+    bytes: usize,
+    coding: Option<Coding>,
+) -> Result<Response, ApiError> {
+    let write = move || {
+        let json = serde_json::to_vec(&value).map_err(|error| ApiError::bad_output(error.to_string()))?;
+        Packed::of(VecDeque::from([json.into()]), coding)
+    };
+    Ok(off_thread(bytes.saturating_mul(JSON_OVERHEAD), write).await?.into_response("application/json"))
+}
+
+/// A body that is ready to be sent, compressed where that pays.
+struct Packed {
     chunks: VecDeque<Bytes>,
     coding: Option<Coding>,
 }
 
-fn write(answer: InferAnswer, coding: Option<Coding>) -> Result<Written, ApiError> {
+impl Packed {
+    fn of(chunks: VecDeque<Bytes>, coding: Option<Coding>) -> Result<Self, ApiError> {
+        let coding = coding.filter(|_| Coding::pays(chunks.iter().map(Bytes::len).sum()));
+        let Some(asked) = coding else { return Ok(Self { chunks, coding }) };
+        let packed = asked.pack(&chunks).map_err(|error| ApiError::bad_output(error.to_string()))?;
+        Ok(Self { chunks: VecDeque::from([packed.into()]), coding })
+    }
+
+    fn into_response(self, content_type: &'static str) -> Response {
+        let mut response = Body::new(Chunks(self.chunks)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+        if let Some(coding) = self.coding {
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.as_str()));
+        }
+        response
+    }
+}
+
+/// The body, and the length of its JSON, uncompressed, where raw bytes follow it.
+fn write(answer: InferAnswer, coding: Option<Coding>) -> Result<(Option<usize>, Packed), ApiError> {
     let parameters = answer.parameters();
     let InferAnswer { served, id, outputs } = answer;
     let parts = outputs.into_iter().map(part).collect::<Result<Vec<_>, _>>()?;
@@ -71,13 +96,8 @@ fn write(answer: InferAnswer, coding: Option<Coding>) -> Result<Written, ApiErro
     let json = serde_json::to_vec(&head).map_err(|error| ApiError::bad_output(error.to_string()))?;
     let json_bytes = parts.iter().any(|part| part.raw.is_some()).then_some(json.len());
     let raw = parts.into_iter().filter_map(|part| part.raw).filter(|raw| !raw.is_empty());
-    let mut chunks: VecDeque<Bytes> = std::iter::once(json.into()).chain(raw).collect();
-    let coding = coding.filter(|_| Coding::pays(chunks.iter().map(Bytes::len).sum()));
-    if let Some(coding) = coding {
-        let packed = coding.pack(&chunks).map_err(|error| ApiError::bad_output(error.to_string()))?;
-        chunks = VecDeque::from([packed.into()]);
-    }
-    Ok(Written { json_bytes, chunks, coding })
+    let chunks = std::iter::once(json.into()).chain(raw).collect();
+    Ok((json_bytes, Packed::of(chunks, coding)?))
 }
 
 fn part(output: Output) -> Result<Part, ApiError> {

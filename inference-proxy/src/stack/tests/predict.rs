@@ -1,6 +1,7 @@
 //! `/predict` and the protocol with a model of each task: the shapes that `docs/predict.md` promises.
 
 use super::*;
+use crate::encoding::Coding;
 
 /// A proxy that serves the models of every task.
 async fn proxy() -> Proxy {
@@ -174,4 +175,31 @@ async fn halves_go_out_as_raw_bytes_and_what_is_made_of_them_as_json() {
     let sum: f64 = logits.iter().map(|x| x.exp()).sum();
     assert_eq!(logits.len(), 3);
     near(&json!(logits[0].exp() / sum), &expected[0]);
+}
+
+/// Vectors are long: whoever takes them compressed gets them so, and an answer that fits into a packet stays as it is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_answer_is_compressed_for_who_takes_it_so() {
+    let proxy = proxy().await;
+    let asked = async |texts: usize, accepted: &'static str| {
+        let body = json!({ "texts": vec!["where is my parcel"; texts] }).to_string();
+        let request = Request::post("/v1/models/embedder/predict").header("accept-encoding", accepted);
+        let answer = proxy.service.router().oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
+        let coding = answer.headers().get("content-encoding").map(|coding| coding.to_str().unwrap().to_owned());
+        assert_eq!(
+            (answer.status(), &answer.headers()["content-type"]),
+            (StatusCode::OK, &"application/json".parse().unwrap())
+        );
+        (coding, answer.into_body().collect().await.unwrap().to_bytes())
+    };
+    let vectors = |body: &[u8]| serde_json::from_slice::<Value>(body).unwrap()["predictions"].take();
+    let (plain_coding, plain) = asked(20, "identity").await;
+    assert_eq!(plain_coding, None);
+    for (name, coding) in [("gzip", Coding::Gzip), ("deflate", Coding::Deflate)] {
+        let (told, packed) = asked(20, name).await;
+        assert_eq!(told.as_deref(), Some(name));
+        assert!(packed.len() * 2 < plain.len(), "{} of {} bytes", packed.len(), plain.len());
+        assert_eq!(vectors(&coding.unpack(&packed, 1 << 20).unwrap()), vectors(&plain));
+    }
+    assert_eq!(asked(1, "gzip").await.0, None);
 }
