@@ -3,6 +3,7 @@
 mod client;
 mod corpus;
 mod fifo;
+mod forward;
 mod memory;
 mod pairs;
 mod peers;
@@ -70,6 +71,11 @@ fn promises() -> Table {
             "10 min of variable lengths: RSS at the end over RSS after the first minute",
             Bound::AtMost(1.05),
         )
+        .row(
+            "forward",
+            "another server behind the proxy: p50 through it less the same request directly, ms",
+            Bound::Below(0.5),
+        )
         .row("switch", "hot switch under load, 100 times: failed requests", Bound::Exactly(0.0))
 }
 
@@ -109,7 +115,7 @@ impl Setting {
 /// A name for `--only`, and what fills its rows.
 type Experiment = (&'static str, fn(&Setting, &mut Table) -> anyhow::Result<()>);
 
-const EXPERIMENTS: [Experiment; 11] = [
+const EXPERIMENTS: [Experiment; 12] = [
     ("raw-int8", |setting, table| speed::throughput(setting, &speed::SUBJECTS[0], table)),
     ("raw-fp32", |setting, table| speed::throughput(setting, &speed::SUBJECTS[1], table)),
     ("latency", speed::latency),
@@ -118,6 +124,7 @@ const EXPERIMENTS: [Experiment; 11] = [
     ("fifo", fifo::p99),
     ("mirror", pairs::mirror),
     ("shadow-hung", pairs::shadow),
+    ("forward", forward::latency),
     ("switch", switch::under_load),
     ("stalled", memory::stalled),
     ("lengths-memory", memory::lengths),
