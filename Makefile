@@ -48,10 +48,10 @@ gpu-check: ## on a machine with an NVIDIA card: its answers beside the processor
 	@$(MAKE) build models
 	@cargo run --release --locked -p bench --bin gpu-check -- --write docs/BENCHMARKS.md $(BENCH_FLAGS)
 
-FUZZ_SECONDS ?= 60
 bench-analyzer: build ## the analyzer's promises, measured: judging, what is stored, files beside scipy (ten minutes, 10 GB of disk)
 	@cargo run --release --locked -p bench --bin bench-analyzer -- --write docs/BENCHMARKS.md $(BENCH_FLAGS)
 
+FUZZ_SECONDS ?= 60
 fuzz: ## the readers of clients' bytes and the masker under libFuzzer, FUZZ_SECONDS each (60; needs a C++ compiler)
 	@deploy/setup/fuzz.sh $(FUZZ_SECONDS)
 

@@ -24,12 +24,12 @@ run() { # FOLDER NAME: one target, for its time; what it printed is shown when i
 	return $rc
 }
 
-targets=()
-for manifest in $(git ls-files -- '*fuzz/Cargo.toml'); do
-	folder=$(dirname "$manifest")
-	cargo build --locked --manifest-path "$manifest" --target "$host" --target-dir "$out"
-	for source in "$folder"/fuzz_targets/*.rs; do targets+=("$folder $(basename "$source" .rs)"); done
-done
+command -v c++ >/dev/null || { echo "libFuzzer is C++: install a compiler for it (g++)" >&2; exit 1; }
+began=$SECONDS
+cargo build --locked --manifest-path deploy/setup/fuzz/Cargo.toml --target "$host" --target-dir "$out"
+echo "== built in $((SECONDS - began)) s"
 export -f run
 export seconds host out
-printf '%s\n' "${targets[@]}" | xargs -P "$(nproc)" -L 1 bash -c 'run "$@"' run
+git ls-files -- '*/fuzz_targets/*.rs' | while read -r source; do
+	printf '%s %s\n' "${source%/fuzz_targets/*}" "$(basename "$source" .rs)"
+done | xargs -P "$(nproc)" -L 1 bash -c 'run "$@"' run
