@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::runtime::Runtime;
@@ -65,6 +66,9 @@ fn up(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// How long work that a role left behind on threads for blocking work may take before the process ends without it.
+const LEFT_BEHIND: Duration = Duration::from_secs(10);
+
 /// Runs a role on so many threads; on one a processor where it does not say.
 fn role<F, R>(args: &RoleArgs, threads: fn(&Loaded) -> Option<usize>, run: F) -> anyhow::Result<ExitCode>
 where
@@ -74,14 +78,17 @@ where
     let mut loaded = Loaded::read(&args.config)?;
     check::all(&mut loaded)?;
     start_log(&loaded)?;
-    runtime_on(threads(&loaded))?.block_on(async {
+    let runtime = runtime_on(threads(&loaded))?;
+    let ran = runtime.block_on(async {
         let shutdown = host::signals::shutdown()?;
         if args.stop_with_stdin {
             cancel_with_stdin(shutdown.clone());
         }
         run(loaded, shutdown).await
-    })?;
-    Ok(ExitCode::SUCCESS)
+    });
+    // what nobody waits for any more, the load of a model say, has no other limit
+    runtime.shutdown_timeout(LEFT_BEHIND);
+    ran.map(|()| ExitCode::SUCCESS)
 }
 
 fn start_log(loaded: &Loaded) -> anyhow::Result<()> {

@@ -24,7 +24,7 @@ use serde::de::DeserializeOwned;
 use crate::error::ApiError;
 use crate::handle::{self, Edge, Named};
 use crate::model::{Assignment, Changed, RawCanary};
-use crate::oip::repository;
+use crate::oip::repository::{self, QUESTION_BYTES_MAX};
 
 /// Everything that changes what is served, here and in the repository extension: one router, so that one layer can
 /// guard all of it.
@@ -87,7 +87,7 @@ async fn roles(State(edge): State<Arc<Edge>>, named: Named) -> Result<Json<Chang
 }
 
 async fn assign(State(edge): State<Arc<Edge>>, named: Named, request: Request) -> Result<Json<Changed>, ApiError> {
-    let body = handle::body(request, edge.max_body_bytes).await?;
+    let body = handle::body(request, QUESTION_BYTES_MAX).await?;
     let asked: RoleRequest = crate::oip::json(&body)?;
     let version = named.version.unwrap_or_default();
     let why = because(asked.reason.as_deref());
@@ -96,13 +96,13 @@ async fn assign(State(edge): State<Arc<Edge>>, named: Named, request: Request) -
 }
 
 async fn promote(State(edge): State<Arc<Edge>>, named: Named, request: Request) -> Result<Json<Changed>, ApiError> {
-    let StepRequest { version, reason } = optional(&edge, request).await?;
+    let StepRequest { version, reason } = optional(request).await?;
     let promoted = edge.catalog.promote(&named.model, version.as_deref(), &because(reason.as_deref())).await;
     done(&edge, promoted)
 }
 
 async fn rollback(State(edge): State<Arc<Edge>>, named: Named, request: Request) -> Result<Json<Changed>, ApiError> {
-    let RollbackRequest { from, version, reason } = optional(&edge, request).await?;
+    let RollbackRequest { from, version, reason } = optional(request).await?;
     if version.is_some() {
         let sentence = "a rollback goes to the version before (`from` names the one that must go); to go to another one, \
                         promote it";
@@ -112,13 +112,13 @@ async fn rollback(State(edge): State<Arc<Edge>>, named: Named, request: Request)
 }
 
 async fn verdict(State(edge): State<Arc<Edge>>, named: Named, request: Request) -> Result<Json<Changed>, ApiError> {
-    let body = handle::body(request, edge.max_body_bytes).await?;
+    let body = handle::body(request, QUESTION_BYTES_MAX).await?;
     let told: ToldVerdict = crate::oip::json(&body)?;
     done(&edge, edge.catalog.follow(&named.model, &told).await)
 }
 
-async fn optional<T: DeserializeOwned + Default>(edge: &Edge, request: Request) -> Result<T, ApiError> {
-    repository::optional(&handle::body(request, edge.max_body_bytes).await?)
+async fn optional<T: DeserializeOwned + Default>(request: Request) -> Result<T, ApiError> {
+    repository::optional(&handle::body(request, QUESTION_BYTES_MAX).await?)
 }
 
 fn because(reason: Option<&str>) -> String {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::{Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use contract::metrics::edge as names;
@@ -108,7 +108,6 @@ impl Counted {
         // born at 0, so that a first failure is a step
         let denied = Denied::ALL.iter().map(|denied| denied.as_str()).chain([refusal::SCOPE, refusal::CROSS_SITE]);
         denied.for_each(|reason| drop(counted.auth_failures.with_label_values(&[reason])));
-        refusal::LIMITS.iter().for_each(|reason| drop(counted.refused.with_label_values(&[*reason])));
         CONNECTION_REASONS.iter().for_each(|reason| drop(counted.connections_refused.with_label_values(&[*reason])));
         counted
     }
@@ -119,13 +118,15 @@ impl Gate {
     #[must_use]
     pub fn new(config: EdgeConfig, registry: &Registry) -> Self {
         let (limiter, counted) = (Limiter::new(config.rate_max_clients), Counted::new(registry));
-        Self(Arc::new(Inner {
+        let gate = Self(Arc::new(Inner {
             config,
             limiter,
             counted,
             log: RefusalLog::new(),
             looking: tokio::sync::Mutex::default(),
-        }))
+        }));
+        gate.expect_refusals(&refusal::LIMITS);
+        gate
     }
 
     /// A gate with the defaults of a loopback listener: nobody is asked for a key.
@@ -150,6 +151,17 @@ impl Gate {
     /// Counts what a limit of the role's own refused, beside what the gate refuses.
     pub fn count_refusal(&self, reason: &str) {
         self.0.counted.refused.with_label_values(&[reason]).inc();
+    }
+
+    /// The same for what had been let in, a stream, and is closed now: counted, and logged within the bounds of refusals.
+    pub fn count_closed(&self, reason: &str, path: &str, peer: Option<SocketAddr>) {
+        self.count_refusal(reason);
+        self.0.log.write_closed(reason, path, peer);
+    }
+
+    /// Makes the series of a role's own limits, at 0, so that a first refusal is a step.
+    pub fn expect_refusals(&self, reasons: &[&str]) {
+        reasons.iter().for_each(|reason| drop(self.0.counted.refused.with_label_values(&[*reason])));
     }
 
     pub(crate) fn config(&self) -> &EdgeConfig {
@@ -187,7 +199,7 @@ impl Gate {
         let Some(authority) = self.0.config.files.authority() else {
             self.within_rate(peer, None)?;
             // whoever can open a page on this machine reaches its loopback ports through the browser
-            if is_cross_site(request.method(), request.headers()) {
+            if is_cross_site(request) {
                 return Err(Refusal::CrossSite(None));
             }
             return Ok(None);
@@ -203,7 +215,7 @@ impl Gate {
                 return Err(Refusal::Denied(denied));
             }
         };
-        if ambient && is_cross_site(request.method(), request.headers()) {
+        if ambient && is_cross_site(request) {
             return Err(Refusal::CrossSite(Some(caller)));
         }
         if !caller.scopes.contains(&scope) {
@@ -228,9 +240,24 @@ impl Gate {
 }
 
 /// A browser sends a password that it was told once to every request, also to those that another site makes it send.
-fn is_cross_site(method: &Method, headers: &HeaderMap) -> bool {
-    let from = headers.get("sec-fetch-site").map_or(&b"none"[..], |value| value.as_bytes());
-    !method.is_safe() && !matches!(from, b"same-origin" | b"none")
+///
+/// What it says of where that was asked, it says to servers that it trusts: over HTTPS, and on this machine. To others it
+/// names the page's origin alone, which then has to be the address that was asked.
+fn is_cross_site(request: &Request) -> bool {
+    let headers = request.headers();
+    let elsewhere = match headers.get("sec-fetch-site") {
+        Some(from) => !matches!(from.as_bytes(), b"same-origin" | b"none"),
+        None => headers.get(header::ORIGIN).is_some_and(|origin| !is_of_host(origin.as_bytes(), request)),
+    };
+    !request.method().is_safe() && elsewhere
+}
+
+/// Whether an origin, `http://name:port`, is the name and port that a request asks.
+fn is_of_host(origin: &[u8], request: &Request) -> bool {
+    let asked = request.headers().get(header::HOST).map(|host| host.as_bytes());
+    let asked = asked.or_else(|| request.uri().authority().map(|authority| authority.as_str().as_bytes()));
+    let name = origin.strip_prefix(b"http://").or_else(|| origin.strip_prefix(b"https://"));
+    matches!((name, asked), (Some(name), Some(asked)) if name.eq_ignore_ascii_case(asked))
 }
 
 /// The layer; `paced` where a body must not come slowly.

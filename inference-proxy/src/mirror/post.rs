@@ -339,7 +339,8 @@ fn refused(part: Vec<Packed>, refusal: &Outcome, before: &Before) -> Option<Vec<
 
 /// From an answer to what it means. Only an acknowledgement that can be read counts as delivered, and only a status
 /// that says "never" drops anything: 408, 425 and every 5xx leave the outcome open, and so does a key that is not
-/// taken: that is mended in a file, while observations wait within their bound.
+/// taken, or an address at which something else answers: those are mended in a file, while observations wait within
+/// their bound.
 fn read(answer: &Answer) -> Outcome {
     let status = answer.status;
     let named = answer
@@ -363,9 +364,19 @@ fn read(answer: &Answer) -> Outcome {
         StatusCode::PAYLOAD_TOO_LARGE => Outcome::TooLarge,
         StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => Outcome::Invalid(status),
         StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => Outcome::Unknown(named),
-        s if s.is_client_error() || s.is_redirection() => Outcome::Refused(s),
+        s if s.is_redirection() || is_of_another(s) => {
+            let url = "proxy.mirror.collector_url";
+            tracing::error!(%status, "at {url} no collector answers; posting again");
+            Outcome::Unknown(named)
+        }
+        s if s.is_client_error() => Outcome::Refused(s),
         _ => Outcome::Unknown(named),
     }
+}
+
+/// Whether a status says that a post went to the wrong place: a proxy on the way, or another server under the name.
+fn is_of_another(status: StatusCode) -> bool {
+    [StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED, StatusCode::MISDIRECTED_REQUEST].contains(&status)
 }
 
 /// Ends the tickets of an acknowledged batch. A collector that stored fewer than it was given refused the rest.

@@ -42,9 +42,12 @@ struct Change {
     parameters: Map<String, Value>,
 }
 
+/// Largest body of what is asked or told about models, which is read without a place among the open requests.
+pub(crate) const QUESTION_BYTES_MAX: usize = 64 << 10;
+
 /// `POST /v2/repository/index`.
 pub async fn index(State(edge): State<Arc<Edge>>, request: Request) -> Result<Json<Vec<Line>>, ApiError> {
-    let IndexRequest { ready } = optional(&handle::body(request, edge.max_body_bytes).await?)?;
+    let IndexRequest { ready } = optional(&handle::body(request, QUESTION_BYTES_MAX).await?)?;
     let entries = edge.catalog.states().into_iter();
     let wanted = entries.filter(|entry| !ready || entry.state == VersionState::Ready);
     let line = |entry: crate::model::IndexEntry| Line {

@@ -184,6 +184,13 @@ impl RefusalLog {
         tracing::warn!(peer, caller, %method, path, reason, left_out, "refused");
     }
 
+    /// The same for a stream that a limit closed.
+    pub(super) fn write_closed(&self, reason: &str, path: &str, peer: Option<SocketAddr>) {
+        let Some(left_out) = self.take_line() else { return };
+        let peer = peer.map(|peer| peer.ip().to_string()).unwrap_or_default();
+        tracing::warn!(peer, path, reason, left_out, "a stream was closed");
+    }
+
     /// How many lines were left out before this one, if it may be written.
     fn take_line(&self) -> Option<u64> {
         let mut second = self.0.lock().unwrap_or_else(PoisonError::into_inner);

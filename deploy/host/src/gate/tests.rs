@@ -288,6 +288,23 @@ async fn without_keys_another_sites_page_changes_nothing() {
     }
 }
 
+/// To a server of plain HTTP that others can reach a browser says the page's origin and nothing of where it sends it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_of_another_origin_changes_nothing_over_plain_http() {
+    let server = Server::start(RawEdge::default()).await;
+    let own = server.url("");
+    for (origin, method, expected) in [
+        ("http://evil.example", "POST", 403),
+        ("null", "POST", 403),
+        ("http://evil.example", "GET", 200),
+        (own.as_str(), "POST", 200),
+    ] {
+        let request = reqwest::Client::new().request(method.parse().unwrap(), server.url("/page"));
+        let status = request.header("origin", origin).send().await.unwrap().status().as_u16();
+        assert_eq!(status, expected, "{origin} {method}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_body_that_stands_still_is_answered_408() {
     let raw = RawEdge { body_timeout: Duration::from_millis(200), ..RawEdge::default() };
