@@ -10,7 +10,7 @@ mod outputs;
 mod table;
 mod text;
 
-pub use gaps::gaps;
+pub use gaps::{gaps, may_have_gaps};
 
 use contract::wire::{Feature, FeatureValue};
 

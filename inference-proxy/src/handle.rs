@@ -172,11 +172,30 @@ pub async fn off_thread<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> 
     if bytes <= LARGE {
         return work();
     }
+    blocking(work).await
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match offload::blocking(move |_| work()).await {
         Ok(done) => done,
         // a panic goes on in the request that caused it; the task is never cancelled
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
+}
+
+/// Proof that whoever has it is on no thread that reads requests and writes answers.
+#[derive(Debug)]
+pub struct Aside(());
+
+impl Aside {
+    /// For tests of what asks for it: nobody's request waits there.
+    #[cfg(test)]
+    pub(crate) const IN_A_TEST: Self = Self(());
+}
+
+/// Runs work that no client waits for, and that no client is to wait behind, however small it is.
+pub async fn aside<T: Send + 'static>(work: impl FnOnce(&Aside) -> T + Send + 'static) -> T {
+    blocking(move || work(&Aside(()))).await
 }
 
 /// Answers a request: with what was answered before, by a run behind the version's breaker, or by what steps in for it.
@@ -191,4 +210,18 @@ pub async fn run(edge: &Edge, notes: &Notes, asked: Asked<'_>) -> Result<Served,
     };
     notes.served(&served);
     Ok(served)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// There is one thread that reads requests here: what is put aside is not done by it.
+    #[tokio::test(flavor = "current_thread")]
+    async fn what_is_put_aside_is_done_on_another_thread() {
+        let here = std::thread::current().id();
+        assert_ne!(aside(|_| std::thread::current().id()).await, here);
+        assert_eq!(off_thread(LARGE, || std::thread::current().id()).await, here, "a request's own work, while small");
+        assert_ne!(off_thread(LARGE + 1, || std::thread::current().id()).await, here);
+    }
 }

@@ -149,7 +149,7 @@ pub async fn build(config: Config, deps: Deps) -> Result<Service, BuildError> {
     let router = gate.guard(stack::router(Arc::clone(&edge), &registry, &readiness), stack::need);
     let grpc = grpc.map(|listener| {
         let health = grpc::Health { readiness: readiness.clone(), stopping: stopping.clone() };
-        let router = speak_grpc(&edge, &gate, &health, limits.max_stream_idle);
+        let router = speak_grpc(&edge, &gate, &health, (limits.max_stream_idle, config.drain));
         Ok::<_, io::Error>(Listening { address: listener.local_addr()?, listener, router })
     });
     let grpc = grpc.transpose()?;
@@ -172,9 +172,10 @@ pub async fn build(config: Config, deps: Deps) -> Result<Service, BuildError> {
 }
 
 /// All routes of gRPC. Streams hold each of their messages to a pace, and not the time between them.
-fn speak_grpc(edge: &Arc<Edge>, gate: &Gate, health: &grpc::Health, idle_max: Duration) -> Router {
+fn speak_grpc(edge: &Arc<Edge>, gate: &Gate, health: &grpc::Health, (idle_max, drain): (Duration, Duration)) -> Router {
     let calls = gate.guard(grpc::router(Arc::clone(edge), health), stack::need);
-    let streams = Streams { calls: calls.clone(), stopping: health.stopping.clone(), idle_max };
+    let (stopping, gate) = (health.stopping.clone(), gate.clone());
+    let streams = Streams { calls: calls.clone(), stopping, idle_max, drain, gate: gate.clone() };
     calls.merge(gate.guard_streams(grpc::stream::router(streams), stack::need))
 }
 

@@ -19,9 +19,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::config::Shadowing;
 use crate::features;
-use crate::handle::off_thread;
+use crate::handle::aside;
 use crate::model::{Answer, Catalog, Classes, Input, Role, RunError, Version};
-use crate::observe::record::answer_bytes;
 use crate::observe::sampling::fraction;
 use crate::outcome;
 
@@ -132,9 +131,8 @@ async fn run(
         .unwrap_or(Err(RunError::Deadline))
         .map_err(|error| (outcome::of_run(&error), error.reason()))?;
     let (timings, predictions) = (answer.timings, answer.classes.iter().map(Classes::prediction).collect());
-    let gaps = match primary {
-        // answers may be millions of numbers
-        Some(primary) => off_thread(answer_bytes(&primary), move || features::gaps(&primary, &answer)).await,
+    let gaps = match primary.filter(|primary| features::may_have_gaps(primary)) {
+        Some(primary) => aside(move |aside| features::gaps(&primary, &answer, aside)).await,
         None => Vec::new(),
     };
     Ok((timings, predictions, gaps))

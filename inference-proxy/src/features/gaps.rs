@@ -6,14 +6,16 @@
 use contract::wire::Gap;
 
 use super::{columns, outputs::EMBEDDING_WIDTH, row, rows};
+use crate::handle::Aside;
 use crate::model::Answer;
 use crate::tensor::Tensor;
 
 /// One an item, the farthest of its outputs; none where answers have classes or entities, or where the primary's has no numbers. An
-/// item that one of the two lacks, or has in another shape, is [`Gap::Shape`].
+/// item that one of the two lacks, or has in another shape, is [`Gap::Shape`]. Answers may be millions of numbers, and only a
+/// shadow's observation waits for what is found: so it is not looked for where requests are read.
 #[must_use]
-pub fn gaps(primary: &Answer, shadow: &Answer) -> Vec<Gap> {
-    if !primary.classes.is_empty() || !primary.entities.is_empty() {
+pub fn gaps(primary: &Answer, shadow: &Answer, _aside: &Aside) -> Vec<Gap> {
+    if !may_have_gaps(primary) {
         return Vec::new();
     }
     let mut gaps: Vec<Gap> = Vec::new();
@@ -27,6 +29,12 @@ pub fn gaps(primary: &Answer, shadow: &Answer) -> Vec<Gap> {
         }
     }
     gaps
+}
+
+/// Whether there is anything to compare: classes and entities agree or not.
+#[must_use]
+pub fn may_have_gaps(primary: &Answer) -> bool {
+    primary.classes.is_empty() && primary.entities.is_empty()
 }
 
 /// `None` of an output that holds no numbers.
@@ -72,6 +80,10 @@ fn farther(a: Gap, b: Gap) -> Gap {
 mod tests {
     use super::*;
     use crate::tensor::Data;
+
+    fn gaps(primary: &Answer, shadow: &Answer) -> Vec<Gap> {
+        super::gaps(primary, shadow, &Aside::IN_A_TEST)
+    }
 
     fn answer(outputs: &[(&str, &[usize], &[f64])]) -> Answer {
         let tensor = |(name, shape, data): &(&str, &[usize], &[f64])| {

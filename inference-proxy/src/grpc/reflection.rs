@@ -1,26 +1,29 @@
 //! `grpc.reflection.v1.ServerReflection`, and its older twin `v1alpha`: a client that has no definitions asks for them, as
 //! `grpcurl` and Postman do (<https://github.com/grpc/grpc/blob/master/doc/server-reflection.md>).
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::post;
 use bytes::Bytes;
 use prost::Message;
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
 use super::MAX_QUESTION_BYTES;
 use super::codec;
 use super::descriptor::File;
 use super::frames::{self, Cutter, Frames};
+use super::stream::{About, Streams};
 
 /// The calls are the same but for their names.
-const VERSIONS: [&str; 2] = ["grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"];
+const CALLS: [&str; 2] = [
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+];
 
 static FILES: LazyLock<Vec<File>> = LazyLock::new(|| {
     let texts = [
@@ -31,12 +34,13 @@ static FILES: LazyLock<Vec<File>> = LazyLock::new(|| {
     texts.into_iter().filter_map(|(name, text)| File::read(name, text).ok()).collect()
 });
 
-/// Both calls; a stream ends with the server, or where nothing is asked or read for `idle_max`.
-pub fn router<S: Clone + Send + Sync + 'static>(stopping: &CancellationToken, idle_max: Duration) -> Router<S> {
-    VERSIONS.iter().fold(Router::new(), |router, version| {
-        let stopping = stopping.clone();
-        let call = format!("/{version}/ServerReflectionInfo");
-        router.route(&call, post(move |request| std::future::ready(reflect(stopping, idle_max, request))))
+/// Both calls; a stream ends with the server, or where nothing is asked or read for too long.
+pub fn router() -> Router<Arc<Streams>> {
+    CALLS.into_iter().fold(Router::new(), |router, call| {
+        let asked = async move |State(streams): State<Arc<Streams>>, request: Request| {
+            reflect(streams, About::new(call, &request), request)
+        };
+        router.route(call, post(asked))
     })
 }
 
@@ -115,38 +119,41 @@ struct Refusal {
     message: String,
 }
 
-fn reflect(stopping: CancellationToken, idle_max: Duration, request: Request) -> Response {
+fn reflect(streams: Arc<Streams>, about: About, request: Request) -> Response {
     let (said, body) = Frames::channel();
     tokio::spawn(async move {
-        let told = tell(Cutter::of_stream(request.into_body(), idle_max), &said, idle_max);
+        let told = tell(Cutter::of_stream(request.into_body(), streams.idle_max), &said, streams.idle_max);
         let status = tokio::select! {
             status = told => status,
-            () = stopping.cancelled() => Status::unavailable("the server stops"),
+            () = streams.stopping.cancelled() => Some(Status::unavailable("the server stops")),
             () = said.closed() => return,
         };
-        let _gone = tokio::time::timeout(idle_max, said.send(Err(status))).await;
+        let Some(status) = status else { return streams.unread(&about) };
+        streams.ended(&status, &about);
+        let _gone = tokio::time::timeout(streams.idle_max, said.send(Err(status))).await;
     });
     frames::response(body)
 }
 
-/// Answers question by question; gives the status at the end.
-async fn tell(mut asked: Cutter, said: &mpsc::Sender<Result<Bytes, Status>>, idle_max: Duration) -> Status {
+/// Answers question by question; gives the status at the end, none where nobody reads the answers.
+async fn tell(mut asked: Cutter, said: &mpsc::Sender<Result<Bytes, Status>>, idle_max: Duration) -> Option<Status> {
     loop {
         let message = match asked.message(MAX_QUESTION_BYTES).await {
             Ok(Some(message)) => message,
-            Ok(None) => return Status::ok(""),
-            Err(status) => return status,
+            Ok(None) => return Some(Status::ok("")),
+            Err(status) => return Some(status),
         };
         let asked: Asked = match codec::decode(message) {
             Ok(asked) => asked,
-            Err(what) => return Status::invalid_argument(format!("the message cannot be read: {what}")),
+            Err(what) => return Some(Status::invalid_argument(format!("the message cannot be read: {what}"))),
         };
         let answer = Some(answer(&asked, &FILES));
         let answered = Answered { valid_host: asked.host.clone(), original_request: Some(asked), answer };
-        let Ok(Ok(())) = tokio::time::timeout(idle_max, said.send(Ok(frames::framed(&answered.encode_to_vec())))).await
-        else {
-            return Status::cancelled("nobody listens any more");
-        };
+        match tokio::time::timeout(idle_max, said.send(Ok(frames::framed(&answered.encode_to_vec())))).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_gone)) => return Some(Status::cancelled("nobody listens any more")),
+            Err(_) => return None,
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use axum::response::Response;
 use axum::routing::post;
 use bytes::Bytes;
 use contract::headers::OBSERVATION_ID;
+use host::gate::Gate;
 use http_body_util::BodyExt as _;
 use prost::Message;
 use tokio::sync::mpsc;
@@ -26,13 +27,14 @@ use tokio_util::task::AbortOnDropHandle;
 use tonic::{Code, Status};
 use tower::ServiceExt as _;
 
-use super::SERVICE;
 use super::codec::Plain;
 use super::frames::{self, Cutter, Frames, HEAD_BYTES};
 use super::message::{Choice, ModelInferResponse, Parameter};
 use super::reflection;
 use crate::observe::stream::Held;
 
+/// The call.
+const MODEL_STREAM_INFER: &str = "/inference.GRPCInferenceService/ModelStreamInfer";
 /// Answers of one stream that may be under way or wait for a client that does not read; then no more is read of it.
 const OPEN_MAX: usize = 32;
 /// Pieces of a message that are read ahead of who decodes it.
@@ -45,30 +47,74 @@ pub struct Streams {
     pub calls: Router,
     /// Cancelled once the process was told to stop.
     pub stopping: CancellationToken,
-    /// A stream on which nothing comes for so long is ended, and one whose answers are not read for so long.
+    /// A stream on which nothing comes for so long is closed, and one whose answers are not read for so long.
     pub idle_max: Duration,
+    /// The rest of a message that has begun may take so long once the process was told to stop.
+    pub drain: Duration,
+    /// Counts the streams that are closed, and logs them.
+    pub gate: Gate,
+}
+
+/// Reason of a stream on which nothing comes.
+const IDLE: &str = "idle_stream";
+/// Reason of a stream whose answers nobody reads.
+const UNREAD: &str = "unread_stream";
+
+impl Streams {
+    /// Counts a stream that ended because nothing came on it.
+    pub(super) fn ended(&self, status: &Status, about: &About) {
+        if status.code() == Code::DeadlineExceeded {
+            self.gate.count_closed(IDLE, about.path, about.peer());
+        }
+    }
+
+    /// Counts a stream that ended because nobody read what it was told.
+    pub(super) fn unread(&self, about: &About) {
+        self.gate.count_closed(UNREAD, about.path, about.peer());
+    }
+
+    /// Comes when the process was told to stop and what had begun has had its time.
+    async fn drained(&self) {
+        self.stopping.cancelled().await;
+        tokio::time::sleep(self.drain).await;
+    }
+}
+
+/// What the log says of a stream: its call, and from where it came.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct About {
+    path: &'static str,
+    peer: Option<ConnectInfo<SocketAddr>>,
+}
+
+impl About {
+    pub(super) fn new(path: &'static str, request: &Request) -> Self {
+        Self { path, peer: request.extensions().get().copied() }
+    }
+
+    fn peer(&self) -> Option<SocketAddr> {
+        self.peer.map(|peer| peer.0)
+    }
 }
 
 /// The calls that take a stream.
 pub fn router(streams: Streams) -> Router {
-    let reflection = reflection::router(&streams.stopping, streams.idle_max);
-    Router::new()
-        .merge(reflection)
-        .route(&format!("{SERVICE}ModelStreamInfer"), post(infer))
-        .with_state(Arc::new(streams))
+    streams.gate.expect_refusals(&[IDLE, UNREAD]);
+    Router::new().merge(reflection::router()).route(MODEL_STREAM_INFER, post(infer)).with_state(Arc::new(streams))
 }
 
 async fn infer(State(streams): State<Arc<Streams>>, request: Request) -> Response {
+    let about = About::new(MODEL_STREAM_INFER, &request);
     let (waiting, answers) = mpsc::channel(OPEN_MAX);
     let (said, body) = Frames::channel();
     let (parts, asked) = request.into_parts();
-    let idle_max = streams.idle_max;
-    let asking = Asking { streams, headers: told_on(parts.headers), peer: parts.extensions.get().copied() };
+    tokio::spawn(write(Arc::clone(&streams), about, answers, said));
+    let asking = Asking { streams, headers: told_on(parts.headers), peer: about.peer };
     tokio::spawn(async move {
-        let status = asking.read(Cutter::of_stream(asked, idle_max), &waiting).await;
+        let status = asking.read(Cutter::of_stream(asked, asking.streams.idle_max), &waiting).await;
+        asking.streams.ended(&status, &about);
         let _gone = waiting.send(Next::End(status)).await;
     });
-    tokio::spawn(write(answers, said, idle_max));
     frames::response(body)
 }
 
@@ -97,7 +143,12 @@ struct Answer {
 }
 
 /// Says answers in the order of their questions, for as long as somebody listens.
-async fn write(mut answers: mpsc::Receiver<Next>, said: mpsc::Sender<Result<Bytes, Status>>, idle_max: Duration) {
+async fn write(
+    streams: Arc<Streams>,
+    about: About,
+    mut answers: mpsc::Receiver<Next>,
+    said: mpsc::Sender<Result<Bytes, Status>>,
+) {
     while let Some(next) = answers.recv().await {
         let (next, held) = match next {
             Next::Answer(answer) => tokio::select! {
@@ -108,7 +159,11 @@ async fn write(mut answers: mpsc::Receiver<Next>, said: mpsc::Sender<Result<Byte
             Next::End(status) => (Err(status), None),
         };
         // who does not read for so long keeps nothing here any longer
-        let Ok(Ok(place)) = tokio::time::timeout(idle_max, said.reserve()).await else { return };
+        let place = match tokio::time::timeout(streams.idle_max, said.reserve()).await {
+            Ok(Ok(place)) => place,
+            Ok(Err(_gone)) => return,
+            Err(_) => return streams.unread(&about),
+        };
         // a client that has read it may ask again
         drop(held);
         place.send(next);
@@ -131,11 +186,12 @@ impl Asking {
     async fn read(&self, mut cutter: Cutter, answers: &mpsc::Sender<Next>) -> Status {
         let Streams { stopping, calls, .. } = &*self.streams;
         let gone = || Status::cancelled("nobody listens any more");
+        let stops = || Status::unavailable("the server stops; open another stream");
         loop {
             let Ok(place) = answers.reserve().await else { return gone() };
             let head = tokio::select! {
                 head = cutter.head() => head,
-                () = stopping.cancelled() => return Status::unavailable("the server stops; open another stream"),
+                () = stopping.cancelled() => return stops(),
                 () = answers.closed() => return gone(),
             };
             let head = match head {
@@ -149,10 +205,11 @@ impl Asking {
             let _sent = into.try_send(Ok(head));
             let request = self.request(Body::new(Frames::of(pieces)));
             place.send(Next::Answer(AbortOnDropHandle::new(tokio::spawn(answer(calls.clone(), request)))));
-            // also while the server stops: what has begun is answered
+            // also while the server stops: what has begun is answered, if it ends in time
             let poured = tokio::select! {
                 poured = cutter.pour(length, into) => poured,
                 () = answers.closed() => return gone(),
+                () = self.streams.drained() => return stops(),
             };
             if let Err(status) = poured {
                 return status;

@@ -265,6 +265,7 @@ impl Catalog {
         let task = tokio::spawn(async move {
             let _turn = inner.turn().await;
             inner.rescan(&model).await;
+            inner.shelf_mut().let_go(&model, false);
             match version {
                 Some(version) => inner.load_version(&model, &version).await,
                 None => {
@@ -282,6 +283,7 @@ impl Catalog {
     /// # Errors
     /// [`LookupError`] where there is none.
     pub async fn unload(&self, model: &str, version: Option<&str>) -> Result<(), LookupError> {
+        let whole = version.is_none();
         let versions = match version {
             Some(version) => {
                 self.inner.shelf().status(model, version)?;
@@ -292,6 +294,9 @@ impl Catalog {
         let (inner, model) = (Arc::clone(&self.inner), model.to_owned());
         let task = tokio::spawn(async move {
             let _turn = inner.turn().await;
+            if whole {
+                inner.shelf_mut().let_go(&model, true);
+            }
             for version in versions {
                 inner.unload_version(&model, &version, "as asked").await;
             }

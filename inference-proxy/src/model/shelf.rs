@@ -27,6 +27,8 @@ struct Entry {
     config: ModelConfig,
     roles: Roles,
     slots: BTreeMap<String, Slot>,
+    /// Unloaded as a whole, on request: nobody waits for it, whatever it failed of before.
+    is_let_go: bool,
 }
 
 impl Entry {
@@ -35,7 +37,7 @@ impl Entry {
         let fallback = config.fallback.as_ref().and_then(|fallback| fallback.version.clone());
         let (canary, shadows) = (config.canary.clone(), config.shadows.clone());
         let roles = Roles { canary, shadows, fallback, ..Roles::default() };
-        Self { config, roles, slots: BTreeMap::new() }
+        Self { config, roles, ..Self::default() }
     }
 }
 
@@ -119,8 +121,13 @@ impl Shelf {
     pub(crate) fn ready(&self) -> bool {
         self.models.values().all(|entry| {
             let primary = entry.roles.primary.as_ref().and_then(|primary| entry.slots.get(primary));
-            primary.is_some_and(|slot| slot.version.is_some() || slot.is_let_go())
+            entry.is_let_go || primary.is_some_and(|slot| slot.version.is_some() || slot.is_let_go())
         })
+    }
+
+    /// Notes whether anybody waits for a model.
+    pub(crate) fn let_go(&mut self, model: &str, is_let_go: bool) {
+        self.models.get_mut(model).into_iter().for_each(|entry| entry.is_let_go = is_let_go);
     }
 
     pub(crate) fn versions(&self, model: &str) -> Result<Vec<String>, LookupError> {
@@ -347,10 +354,8 @@ impl Shelf {
     /// Every version in memory.
     pub(crate) fn loaded(&self) -> Vec<(String, String)> {
         let entries = self.models.iter().flat_map(|(model, entry)| entry.slots.iter().map(move |slot| (model, slot)));
-        entries
-            .filter(|(_, (_, slot))| slot.version.is_some())
-            .map(|(model, (version, _))| (model.clone(), version.clone()))
-            .collect()
+        let held = entries.filter(|(_, (_, slot))| slot.version.is_some());
+        held.map(|(model, (version, _))| (model.clone(), version.clone())).collect()
     }
 
     fn entry(&self, model: &str) -> Result<&Entry, LookupError> {

@@ -19,7 +19,7 @@ pub const AUTH_FAILURES: Metric = Metric::counter(
 /// Requests over a limit.
 pub const REFUSED: Metric = Metric::counter(
     "driftline_edge_refused_requests_total",
-    "Requests refused by a limit of the edge, by reason: rate, slow or large body, long path, or too many streams and questions of the page.",
+    "Requests refused by a limit of the edge, by reason: rate, slow or large body, long path, a stream that idles or is not read, or too many streams and questions of the page.",
     &["reason"],
 );
 /// Files that were read anew.

@@ -215,6 +215,26 @@ impl Open {
             Err(frame) => Err(frame.into_trailers().unwrap()["grpc-status"].to_str().unwrap().parse().unwrap()),
         }
     }
+
+    /// The status at the end; what is half a question may be answered with what is wrong with it before.
+    async fn end(&mut self) -> i32 {
+        loop {
+            if let Err(code) = self.next().await {
+                return code;
+            }
+        }
+    }
+}
+
+/// The first byte of nine.
+const HALF: Bytes = Bytes::from_static(&[0, 0, 0, 0, 9, 1]);
+
+/// Streams that were closed for this reason.
+fn closed(proxy: &Proxy, reason: &str) -> u64 {
+    let line = format!("driftline_edge_refused_requests_total{{reason=\"{reason}\"}} ");
+    let metrics = proxy.registry.render();
+    let found = metrics.lines().find_map(|found| found.strip_prefix(&line));
+    found.unwrap_or_else(|| panic!("{line} is not in\n{metrics}")).parse().unwrap()
 }
 
 const STREAM: &str = "/inference.GRPCInferenceService/ModelStreamInfer";
@@ -301,6 +321,7 @@ async fn answers_that_wait_to_be_read_are_open_and_not_for_ever() {
             until(&|| free() == all - 2).await;
         } else {
             until(&|| stream.ask.is_closed()).await;
+            assert_eq!(closed(&proxy, "unread_stream"), 1);
         }
         let _unread = (idle_max < Duration::from_secs(60)).then_some(stream);
         until(&|| free() == all).await;
@@ -313,18 +334,16 @@ async fn streams_end_when_the_server_stops_or_nothing_comes() {
     for call in [STREAM, REFLECTION] {
         assert_eq!(Open::call(&proxy, call, &[]).await.next().await, Err(DEADLINE_EXCEEDED), "{call}");
         let mut half = Open::call(&proxy, call, &[]).await;
-        half.ask.send(Ok(Bytes::from_static(&[0, 0, 0, 0, 9, 1]))).await.unwrap();
-        // what is half a question may be answered with what is wrong with it
-        let ended = loop {
-            if let Err(code) = half.next().await {
-                break code;
-            }
-        };
-        assert_eq!(ended, DEADLINE_EXCEEDED, "{call}");
+        half.ask.send(Ok(HALF)).await.unwrap();
+        assert_eq!(half.end().await, DEADLINE_EXCEEDED, "{call}");
     }
+    assert_eq!(closed(&proxy, "idle_stream"), 4, "each is counted");
+    assert_eq!(closed(&proxy, "unread_stream"), 0);
 
-    let proxy = with_grpc(|_| {}).await;
+    let proxy = with_grpc(|raw| raw.drain = Duration::from_millis(200)).await;
     let (mut stream, mut health) = (Open::call(&proxy, STREAM, &[]).await, Open::call(&proxy, WATCH, &[]).await);
+    let mut half = Open::call(&proxy, STREAM, &[]).await;
+    half.ask.send(Ok(HALF)).await.unwrap();
     assert_eq!(health.next().await.unwrap(), [8, 2].as_slice(), "it does not want traffic yet");
     let stop = CancellationToken::new();
     let running = tokio::spawn(proxy.service.run(stop.clone()));
@@ -334,5 +353,40 @@ async fn streams_end_when_the_server_stops_or_nothing_comes() {
     stop.cancel();
     assert_eq!(health.next().await.unwrap(), [8, 2].as_slice());
     assert_eq!((health.next().await, stream.next().await), (Err(UNAVAILABLE), Err(UNAVAILABLE)));
+    assert_eq!(half.end().await, UNAVAILABLE, "the rest of a message is waited for as long as for any request");
     running.await.unwrap().unwrap();
+}
+
+/// Half a message and then silence, over a real connection: it takes the stop no longer than the drain, and is observed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn half_a_message_does_not_hold_up_the_stop() {
+    let proxy = with_grpc(|raw| {
+        (raw.request_timeout, raw.max_stream_idle) = (Duration::from_secs(600), Duration::from_secs(600));
+        raw.drain = Duration::from_millis(200);
+    })
+    .await;
+    let address = proxy.service.grpc_addr().unwrap();
+    let admission = Arc::clone(&proxy.service.edge().admission);
+    let (all, seen, stop) = (admission.available_permits(), Arc::clone(&proxy.seen), CancellationToken::new());
+    let running = tokio::spawn(proxy.service.run(stop.clone()));
+    let socket = hyper_util::rt::TokioIo::new(tokio::net::TcpStream::connect(address).await.unwrap());
+    let executor = hyper_util::rt::TokioExecutor::new();
+    let (mut client, connection) = hyper::client::conn::http2::handshake(executor, socket).await.unwrap();
+    tokio::spawn(connection);
+    let (ask, asked) = tokio::sync::mpsc::channel(1);
+    ask.send(Ok(HALF)).await.unwrap();
+    let request = Request::post(format!("http://{address}{STREAM}")).header("content-type", "application/grpc");
+    let request = request.body(crate::grpc::frames::Frames::of(asked)).unwrap();
+    let _answer = client.send_request(request).await.unwrap();
+    let begun = async {
+        while admission.available_permits() == all {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), begun).await.unwrap();
+    stop.cancel();
+    tokio::time::timeout(Duration::from_secs(60), running).await.expect("it stops").unwrap().unwrap();
+    let routes: Vec<_> =
+        seen.lock().unwrap().iter().flat_map(|batch| &batch.observations).map(|o| o.route.clone()).collect();
+    assert_eq!(routes, ["grpc"], "what began is observed");
 }

@@ -206,3 +206,37 @@ async fn what_steps_in_for_a_card_says_so() {
         "{metrics}"
     );
 }
+
+/// As Triton with `--strict-readiness`, which is its default: what is there is to serve, and where nothing is there nothing
+/// keeps others waiting.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_empty_folder_is_ready_and_a_model_that_is_refused_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let proxy = Proxy::start(|raw| {
+        raw.models.models_dir = folder.path().to_path_buf();
+        raw.models.models.clear();
+    })
+    .await;
+    let ready = async || {
+        let (status, _, answer) = proxy.call("GET", "/v2/health/ready", "").await;
+        (status.as_u16(), answer["ready"].as_bool().unwrap())
+    };
+    assert_eq!(ready().await, (200, true));
+    let infer = async || proxy.call("POST", "/v2/models/flowers/infer", format!(r#"{{"inputs":[{FLOWER}]}}"#)).await;
+    let (status, _, answer) = infer().await;
+    assert_eq!(status, 404);
+    assert!(answer["error"].as_str().unwrap().ends_with("there is none at all"), "{answer}");
+
+    crate::model::testing::copy(&fixtures().join("flowers"), &folder.path().join("flowers"));
+    let (status, _, answer) = proxy.call("POST", "/v2/repository/models/flowers/load", "{}").await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!((infer().await.0.as_u16(), ready().await), (200, (200, true)));
+
+    std::fs::create_dir_all(folder.path().join("broken/1")).unwrap();
+    std::fs::write(folder.path().join("broken/1/model.onnx"), "no model").unwrap();
+    let (status, _, answer) = proxy.call("POST", "/v2/repository/models/broken/load", "{}").await;
+    assert_eq!(status, 400, "{answer}");
+    assert_eq!((infer().await.0.as_u16(), ready().await), (200, (400, false)));
+    let (status, ..) = proxy.call("POST", "/v2/repository/models/broken/unload", "{}").await;
+    assert_eq!((status.as_u16(), ready().await), (200, (200, true)), "it is not wanted any more");
+}
