@@ -343,11 +343,8 @@ fn refused(part: Vec<Packed>, refusal: &Outcome, before: &Before) -> Option<Vec<
 /// their bound.
 fn read(answer: &Answer) -> Outcome {
     let status = answer.status;
-    let named = answer
-        .headers
-        .get(RETRY_AFTER)
-        .and_then(|value| value.to_str().ok()?.parse().ok())
-        .map(|seconds: u64| Duration::from_secs(seconds.min(60)));
+    let asked = answer.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let named = asked.map(|seconds| Duration::from_secs(seconds.min(60)));
     match status {
         s if s.is_success() => match serde_json::from_slice(&answer.body) {
             Ok(ack) => Outcome::Acknowledged(ack),
@@ -365,8 +362,7 @@ fn read(answer: &Answer) -> Outcome {
         StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => Outcome::Invalid(status),
         StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => Outcome::Unknown(named),
         s if s.is_redirection() || is_of_another(s) => {
-            let url = "proxy.mirror.collector_url";
-            tracing::error!(%status, "at {url} no collector answers; posting again");
+            tracing::error!(%status, "at proxy.mirror.collector_url no collector answers; posting again");
             Outcome::Unknown(named)
         }
         s if s.is_client_error() => Outcome::Refused(s),
