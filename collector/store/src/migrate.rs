@@ -39,6 +39,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { number: 11, name: "shadow gaps", sql: include_str!("../migrations/0011_shadow_gaps.sql") },
     Migration { number: 12, name: "labelled", sql: include_str!("../migrations/0012_labelled.sql") },
     Migration { number: 13, name: "agreement", sql: include_str!("../migrations/0013_agreement.sql") },
+    Migration { number: 14, name: "unknown labels", sql: include_str!("../migrations/0014_unknown_labels.sql") },
 ];
 
 /// One row a migration and start that applied it; duplicates of concurrent starts are equal and harmless.

@@ -667,3 +667,26 @@ GLOBAL LEFT JOIN (
     GROUP BY model
 ) AS t ON c.model = t.model
 GROUP BY at, model, version, shadow;
+
+CREATE OR REPLACE VIEW dash_labels ON CLUSTER 'main' AS
+SELECT
+    toStartOfHour(l.received_at) AS at,
+    count() AS labels,
+    countIf(versions > 1) AS corrected,
+    countIf(l.id GLOBAL NOT IN (SELECT id FROM observations WHERE id GLOBAL IN (SELECT id FROM labels))) AS unknown
+FROM labels_current AS l
+GROUP BY at;
+
+CREATE OR REPLACE VIEW dash_outcomes ON CLUSTER 'main' AS
+SELECT
+    toStartOfHour(u.at) AS at,
+    o.model AS model,
+    o.version AS version,
+    u.name AS name,
+    count() AS outcomes,
+    avg(u.value) AS mean
+FROM outcomes_current AS u
+GLOBAL INNER JOIN (
+    SELECT id, model, version FROM observations WHERE id GLOBAL IN (SELECT id FROM outcomes)
+) AS o ON u.id = o.id
+GROUP BY at, model, version, name;

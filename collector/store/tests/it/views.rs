@@ -121,3 +121,33 @@ async fn stages_of_a_request_add_up_to_its_time() {
     // clocks are read one after the other: a rest is never below nothing
     assert_eq!(house.ask(stages).await, "a\t1\t2\t3\t4\t10\nb\t0\t1.5\t0\t0\t1");
 }
+
+/// Whether a label's request is known was looked up among the ids of all observations, which no engine of 1.5 GB holds.
+#[tokio::test]
+async fn labels_and_feedback_are_looked_up_by_their_own_ids() {
+    let (house, store) = House::migrated().await;
+    let at = "now64(3)";
+    let id = "toUUID(concat('00000000-0000-4000-8000-', leftPad(toString(number), 12, '0')))";
+    for sql in [
+        format!(
+            "INSERT INTO observations (id, segment, at, received_at, source, model, version, outcome, code) \
+             SELECT {id}, generateUUIDv4(), {at}, {at}, 's', 'm', '1', 'ok', 200 FROM numbers(5000)"
+        ),
+        format!("INSERT INTO labels SELECT {id}, 0, generateUUIDv4(), {at}, {at}, 'a' FROM numbers(4990, 20)"),
+        format!(
+            "INSERT INTO outcomes (id, item, segment, received_at, at, name, value, is_boolean) \
+             SELECT {id}, 0, generateUUIDv4(), {at}, {at}, 'click', 1, true FROM numbers(4990, 20)"
+        ),
+    ] {
+        house.ask(&sql).await;
+    }
+    let bound = "SETTINGS max_rows_in_set = 1000, set_overflow_mode = 'throw', max_rows_in_join = 1000, join_overflow_mode = 'throw'";
+    assert_eq!(house.ask(&format!("SELECT sum(labels), sum(unknown) FROM dash_labels {bound}")).await, "20\t10");
+    assert_eq!(house.ask(&format!("SELECT sum(outcomes) FROM dash_outcomes {bound}")).await, "10");
+    assert_eq!(store.status().await.unwrap().unknown_labels, Some(10));
+    // one question that cannot be answered is no reason to tell nothing
+    house.ask("RENAME TABLE observations TO many").await;
+    house.ask("CREATE TABLE observations (other UUID) ENGINE = MergeTree ORDER BY other").await;
+    let status = store.status().await.unwrap();
+    assert!(status.unknown_labels.is_none() && !status.tables.is_empty(), "{status:?}");
+}
