@@ -13,6 +13,7 @@ use analyzer::replay::{Asked, Reply, Report, Tally, UNNAMED, request};
 use anyhow::Context as _;
 use contract::api::ShadowVerdict;
 use inference_proxy::features::gaps;
+use inference_proxy::handle::aside;
 use serde_json::Value;
 
 use crate::cli::ReplayArgs;
@@ -222,10 +223,12 @@ async fn ask(
     // classes that are read from scores have no names to compare with what was recorded
     let named =
         matches!(&before.reply, Reply::Labels(labels, _) if labels.iter().all(|label| !label.starts_with(UNNAMED)));
+    let (first, second) = (before.numbers, candidate.numbers);
+    let found = aside(move |aside| gaps(&first, &second, aside)).await;
     tally.take(Asked {
         at_ms: line.at_ms,
         recorded: line.recorded.filter(|_| named),
-        gaps: gaps(&before.numbers, &candidate.numbers),
+        gaps: found,
         before: before.reply,
         candidate: candidate.reply,
     });

@@ -309,11 +309,12 @@ fn alone(raw: RawConfig, versions: &Versions, folder: &Path) -> anyhow::Result<R
 mod tests {
     use contract::wire::Gap;
     use inference_proxy::features::gaps;
+    use inference_proxy::handle::aside;
 
     use super::*;
 
-    #[test]
-    fn classes_go_before_numbers_and_numbers_are_compared_as_a_shadows_are() {
+    #[tokio::test]
+    async fn classes_go_before_numbers_and_numbers_are_compared_as_a_shadows_are() {
         let answer = |name: &str, shape: &str, data: &str| {
             format!(r#"{{"outputs":[{{"name":"{name}","datatype":"FP32","shape":{shape},"data":{data}}}]}}"#)
         };
@@ -323,7 +324,8 @@ mod tests {
         let (before, now) = (read(&answer("y", "[2,1]", "[10,4]"), None), read(&answer("y", "[2,1]", "[10,3]"), None));
         assert_eq!((&before.reply, &now.reply), (&Reply::Numbers(7), &Reply::Numbers(7)));
         let number = |absolute, relative| Gap::Number { absolute, relative };
-        assert_eq!(gaps(&before.numbers, &now.numbers), [number(0.0, 0.0), number(1.0, 0.25)]);
+        let found = aside(move |aside| gaps(&before.numbers, &now.numbers, aside)).await;
+        assert_eq!(found, [number(0.0, 0.0), number(1.0, 0.25)]);
         for (text, output) in [("{}", None), (&*answer("y", "[1,1]", "[1]"), Some("scores")), ("no", None)] {
             assert!(matches!(read(text, output).reply, Reply::Failed(_)), "{text}");
         }
