@@ -156,6 +156,39 @@ async fn windows_and_traffic() {
 #[tokio::test]
 async fn events_of_objectives_that_are_known_later() {
     let house = House::build().await;
+    fill_events(&house).await;
+    let reader = house.store.read();
+    for (sli, total, bad) in [
+        (Sli::SchemaValid, 100, 10),
+        (Sli::ConfidenceFloor { floor: 0.5 }, 100, 26),
+        (Sli::LabelAccuracy, 40, 7),
+        (Sli::ShadowAgreement, 53, 8),
+        (Sli::DriftFree, 18, 3),
+        (Sli::Events { total: "x".into(), bad: None, good: None }, 0, 0),
+    ] {
+        let slo = Slo::new("s", "m", 99.0, sli);
+        let since = reader.slo_events(&slo, TOLERANCE, &[T0, T0 + 1_000_000]).await.unwrap();
+        assert_eq!((since[0].total, since[0].bad), (total, bad), "{:?}", slo.sli);
+        assert_eq!((since[1].total, since[1].bad), (0, 0), "{:?}", slo.sli);
+        let (mut summed, cuts) = ((0, 0), [T0, T0 + 17_000, T0 + 30_500, T0 + 200_000]);
+        for span in cuts.windows(2).map(|cut| Window { start_ms: cut[0], end_ms: cut[1] }) {
+            let counts = reader.slo_events_in(&slo, TOLERANCE, span).await.unwrap();
+            summed = (summed.0 + counts.total, summed.1 + counts.bad);
+        }
+        // what was labelled wrongly in the first span, and rightly a minute later, was an event of both as they were counted
+        let corrected = u64::from(slo.sli == Sli::LabelAccuracy);
+        assert_eq!(summed, (total + corrected, bad + corrected), "{:?}: spans must add up", slo.sli);
+        assert_eq!(reader.slo_events(&slo, TOLERANCE, &[]).await.unwrap(), []);
+    }
+    let bare = Slo::new("s", "bare", 99.0, Sli::ShadowAgreement);
+    assert_eq!(reader.slo_events(&bare, TOLERANCE, &[T0]).await.unwrap()[0], EventCounts::default());
+    let known = reader.labelled("m", T0).await.unwrap();
+    assert_eq!((known.labelled, known.correct), (40, 33));
+    assert!((known.confidence - (10.0 * 0.4 + 29.0 * 0.9) / 39.0).abs() < 1e-9, "{known:?}");
+    assert_eq!(reader.labelled("absent", T0).await.unwrap().labelled, 0);
+}
+
+async fn fill_events(house: &House) {
     let at = "fromUnixTimestamp64Milli(1900000000000 + number * 1000, 'UTC')";
     let id = "toUUID(concat('01890000-0000-7000-8000-', leftPad(toString(number), 12, '0')))";
     let segment = "generateUUIDv4()";
@@ -204,35 +237,6 @@ async fn events_of_objectives_that_are_known_later() {
     ] {
         house.ask(&statement).await;
     }
-    let reader = house.store.read();
-    for (sli, total, bad) in [
-        (Sli::SchemaValid, 100, 10),
-        (Sli::ConfidenceFloor { floor: 0.5 }, 100, 26),
-        (Sli::LabelAccuracy, 40, 7),
-        (Sli::ShadowAgreement, 53, 8),
-        (Sli::DriftFree, 18, 3),
-        (Sli::Events { total: "x".into(), bad: None, good: None }, 0, 0),
-    ] {
-        let slo = Slo::new("s", "m", 99.0, sli);
-        let since = reader.slo_events(&slo, TOLERANCE, &[T0, T0 + 1_000_000]).await.unwrap();
-        assert_eq!((since[0].total, since[0].bad), (total, bad), "{:?}", slo.sli);
-        assert_eq!((since[1].total, since[1].bad), (0, 0), "{:?}", slo.sli);
-        let (mut summed, cuts) = ((0, 0), [T0, T0 + 17_000, T0 + 30_500, T0 + 200_000]);
-        for span in cuts.windows(2).map(|cut| Window { start_ms: cut[0], end_ms: cut[1] }) {
-            let counts = reader.slo_events_in(&slo, TOLERANCE, span).await.unwrap();
-            summed = (summed.0 + counts.total, summed.1 + counts.bad);
-        }
-        // what was labelled wrongly in the first span, and rightly a minute later, was an event of both as they were counted
-        let corrected = u64::from(slo.sli == Sli::LabelAccuracy);
-        assert_eq!(summed, (total + corrected, bad + corrected), "{:?}: spans must add up", slo.sli);
-        assert_eq!(reader.slo_events(&slo, TOLERANCE, &[]).await.unwrap(), []);
-    }
-    let bare = Slo::new("s", "bare", 99.0, Sli::ShadowAgreement);
-    assert_eq!(reader.slo_events(&bare, TOLERANCE, &[T0]).await.unwrap()[0], EventCounts::default());
-    let known = reader.labelled("m", T0).await.unwrap();
-    assert_eq!((known.labelled, known.correct), (40, 33));
-    assert!((known.confidence - (10.0 * 0.4 + 29.0 * 0.9) / 39.0).abs() < 1e-9, "{known:?}");
-    assert_eq!(reader.labelled("absent", T0).await.unwrap().labelled, 0);
 }
 
 /// A label that comes late, about an earlier moment than one before it, corrects nothing: neither do spans in which the first is not.
