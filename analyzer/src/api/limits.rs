@@ -131,12 +131,15 @@ mod tests {
         let config = Arc::new(Config::try_from(RawConfig { page, ..RawConfig::default() }).unwrap());
         let away = store::RawConfig { url: Some("http://127.0.0.1:1".to_owned()), ..store::RawConfig::default() };
         let store = store::Store::connect(&store::Config::new(away).unwrap()).unwrap();
+        let snapshot = snapshot();
+        // a moment at which what was counted still holds
+        let now_ms = snapshot.overview.at_ms;
         Api {
-            shared: Shared::new(Some(Arc::new(snapshot()))),
+            shared: Shared::new(Some(Arc::new(snapshot))),
             reader: store.read(),
             limits: Limits::new(config.page, Gate::new(config.edge.clone(), &Registry::new())),
             config,
-            clock: Arc::new(|| 1_900_000_000_000),
+            clock: Arc::new(move || now_ms),
             slo: None,
             closing: CancellationToken::new(),
         }

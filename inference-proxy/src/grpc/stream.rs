@@ -39,6 +39,8 @@ const MODEL_STREAM_INFER: &str = "/inference.GRPCInferenceService/ModelStreamInf
 const OPEN_MAX: usize = 32;
 /// Pieces of a message that are read ahead of who decodes it.
 const PIECES_AHEAD: usize = 4;
+/// Share of the drain after which what has begun ends: before the connection is cut off, so that it is answered and observed.
+const DRAIN_SHARE: f64 = 0.9;
 
 /// What streams need.
 #[derive(Clone, Debug)]
@@ -76,7 +78,7 @@ impl Streams {
     /// Comes when the process was told to stop and what had begun has had its time.
     async fn drained(&self) {
         self.stopping.cancelled().await;
-        tokio::time::sleep(self.drain).await;
+        tokio::time::sleep(self.drain.mul_f64(DRAIN_SHARE)).await;
     }
 }
 

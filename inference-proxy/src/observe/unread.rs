@@ -128,6 +128,14 @@ impl Open {
     }
 }
 
+impl Drop for Kept {
+    /// Who leaves gives the place back at once, and not when the watch comes to be dropped as well.
+    fn drop(&mut self) {
+        let left = std::mem::replace(&mut *lock(&self.answer), State::Taken);
+        drop(left);
+    }
+}
+
 impl HttpBody for Kept {
     type Data = Bytes;
     type Error = axum::Error;
