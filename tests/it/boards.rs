@@ -21,6 +21,7 @@ const MAY_BE_EMPTY: &[(&str, &str)] = &[
     ("Temperature", "no card"),
     ("Power", "no card"),
     ("Cost", "no prices are configured"),
+    ("Verdicts told to proxies", "no proxy is told verdicts"),
     ("Hit ratio", "the cache is off"),
     ("Look-ups", "the cache is off"),
     ("Bytes of kept answers", "the cache is off"),

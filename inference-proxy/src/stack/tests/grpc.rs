@@ -320,8 +320,7 @@ async fn answers_that_wait_to_be_read_are_open_and_not_for_ever() {
             // one is on its way out
             until(&|| free() == all - 2).await;
         } else {
-            until(&|| stream.ask.is_closed()).await;
-            assert_eq!(closed(&proxy, "unread_stream"), 1);
+            until(&|| stream.ask.is_closed() && closed(&proxy, "unread_stream") == 1).await;
         }
         let _unread = (idle_max < Duration::from_secs(60)).then_some(stream);
         until(&|| free() == all).await;
