@@ -34,6 +34,7 @@ const MAY_BE_EMPTY: &[(&str, &str)] = &[
     ("Fallback answers", "no version has a fallback"),
     ("Session restarts", "no session dies"),
     ("Texts cut or refused", "which of the two happens is the tokenizer's business"),
+    ("Pairs: {{model}} {{version}} to go", "a verdict that is reached asks for none"),
     ("Failed loads", "every load works"),
     ("Second pass hits", "the proxy masks by the same rules"),
     ("Batches to and from disk", "the mirror does not spill"),
