@@ -6,6 +6,7 @@ from typing import Any
 
 from driftline_demo import digits, router
 from driftline_demo.client import fetch
+from driftline_demo.paths import DEMO
 from driftline_demo.processes import Whereabouts
 from driftline_demo.recording import Recording
 from driftline_demo.table import Row
@@ -56,7 +57,7 @@ def _broken(recording: Recording) -> list[Row]:
             7,
             "loading a version whose file is gone",
             "names the file",
-            recording.lost_refusal[:200],
+            recording.lost_refusal.replace(f"{DEMO}/../../", "")[:200],
             "model.onnx" in recording.lost_refusal,
         ),
     ]
